@@ -1,0 +1,38 @@
+# make demo   a certificate authority and three verified host certificates in ./demo
+# make test   every check and test, in less than five minutes on two cores
+
+.POSIX:
+PYTHON = python3
+BIN = .venv/bin
+
+.PHONY: demo test lint clean
+
+demo: .venv/installed
+	@rm -rf demo && sh tests/demo.sh $(BIN)/dbca-openssl demo
+
+test: .venv/test lint
+	$(BIN)/pytest -q
+
+lint: .venv/test
+	$(BIN)/ruff check -q .
+	$(BIN)/ruff format -q --check .
+	$(BIN)/mypy
+
+.venv/bin/python:
+	@command -v openssl >/dev/null || { echo 'openssl is missing: apt install openssl' >&2; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo 'python3 is missing: apt install python3 python3-venv' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'Python 3.11 or newer is needed; make PYTHON=/path/to/python3 names another one' >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || \
+		{ rm -rf .venv; echo 'the venv of python3 is missing: apt install python3-venv' >&2; exit 1; }
+
+.venv/installed: .venv/bin/python pyproject.toml
+	@$(BIN)/pip --disable-pip-version-check install --quiet --editable .
+	@touch $@
+
+.venv/test: .venv/bin/python pyproject.toml
+	@$(BIN)/pip --disable-pip-version-check install --quiet --editable '.[test]'
+	@touch $@ .venv/installed
+
+clean:
+	rm -rf .venv demo dist build .mypy_cache .pytest_cache .ruff_cache

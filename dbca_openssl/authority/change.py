@@ -1,0 +1,90 @@
+"""One change to the authority: openssl works on staged copies, its result is checked, and only then it counts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from dbca_openssl import complaints
+from dbca_openssl.authority import index
+from dbca_openssl.authority.paths import ATTRIBUTES, CRL_NUMBER, DATABASE, INDEX, SERIAL, Authority
+from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.openssl import Result
+from dbca_openssl.passphrase import Passphrase
+from dbca_openssl.steps import Command
+from dbca_openssl.transaction import Transaction
+
+
+class Change(Transaction):
+    """A transaction on the authority's directory, with its data files staged where `CA_HOME` points."""
+
+    def __init__(self, authority: Authority, *replaced: str) -> None:
+        """`replaced` are files that are written besides serial, attributes and index, such as the revocation list."""
+        super().__init__(
+            authority.directory, (*DATABASE, *replaced), tell=authority.tell, timeout=authority.lock_timeout
+        )
+        self.authority = authority
+
+    def __enter__(self) -> Change:
+        super().__enter__()
+        try:
+            for folder in ("newcerts", "certs", "certreqs", "crl", "private"):  # private: for RANDFILE
+                self.staged(folder).mkdir(exist_ok=True)
+            self.rows = index.rows(self._base(INDEX))
+            self.serial = index.next_serial(self._base(SERIAL))
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def prepare(self) -> None:
+        """Heal what a killed plain openssl left."""
+        heal(self.directory)
+
+    def run(self, command: Command, passphrase: Passphrase | None) -> Result:
+        """Run a command whose home is the stage. Raises DatabaseCaError where it does not leave what it should."""
+        return command.run(self.authority.openssl, self.directory, passphrase, self.keep_open)
+
+    def new_rows(self, result: Result) -> list[index.Row]:
+        """The rows that openssl added to the staged index, after everything that was there has been found in it.
+
+        Raises DatabaseCaError where it did anything else to the index.
+        """
+        base, after = self._base(INDEX), self.staged(INDEX).read_bytes()
+        if not base.startswith(b"#") and after.startswith(base):
+            return index.rows(after[len(base) :])
+        rows = index.rows(after)
+        if rows[: len(self.rows)] != self.rows:
+            raise complaints.said(result.messages) or index.damaged("openssl changed more of it than it should")
+        return rows[len(self.rows) :]
+
+    def require_intact(self, *names: str) -> None:
+        """Raise DatabaseCaError where openssl left one of the staged files empty, as it does on a full disk."""
+        for name in names:
+            path = self.staged(name)
+            if not path.is_file() or path.stat().st_size == 0:
+                raise DatabaseCaError(f"openssl wrote nothing into {name}", "is the disk full?")
+
+    def _base(self, name: str) -> bytes:
+        data = self.base[name]
+        if data is None:
+            raise DatabaseCaError(
+                f"{self.directory / name} is missing", f"{name}.old is its state before the last change, if it is there"
+            )
+        return data
+
+
+BACKUPS = tuple(f"{name}.old" for name in (*DATABASE, CRL_NUMBER))
+"""The copies of the state before, which openssl makes at each change."""
+
+
+def heal(directory: Path) -> None:
+    """Put back the data files that a plain openssl was killed between moving away and replacing.
+
+    It renames X to X.old and then X.new to X; the second rename is made up for, or else the first taken back.
+    """
+    for name in (SERIAL, INDEX, ATTRIBUTES, CRL_NUMBER):
+        path = directory / name
+        for candidate in (directory / f"{name}.new", directory / f"{name}.old"):
+            if not os.path.lexists(path) and candidate.is_file():
+                candidate.rename(path)

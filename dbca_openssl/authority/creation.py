@@ -1,0 +1,143 @@
+"""A new authority: the guide's "Create a Certificate Authority", from its directories to the first revocation list."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from dbca_openssl import validity
+from dbca_openssl.authority import commands
+from dbca_openssl.authority.paths import (
+    CONFIGURATION,
+    CRL,
+    CRL_NUMBER,
+    DIRECTORIES,
+    INDEX,
+    KEY,
+    SERIAL,
+    Authority,
+    is_encrypted,
+)
+from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.passphrase import Passphrase
+from dbca_openssl.render import AuthoritySettings, authority_configuration
+from dbca_openssl.steps import CopyFile, MakeDirectories, Plan, Section, WriteFile, keeps_modes, require_absent
+from dbca_openssl.transaction import fsync
+
+FIRST_SERIALS = {"guide": "00", "modern": "01"}
+"""The serial of the authority's own certificate, by profile; some libraries refuse the guide's (erratum 13)."""
+
+YEARS = 5
+"""How long the authority's certificate is good for, as the guide has it."""
+
+
+@dataclass(frozen=True)
+class NewAuthority:
+    """What is asked for at `init`: the values of the configuration, and what is not written there."""
+
+    settings: AuthoritySettings
+    start: datetime
+    end: datetime
+    profile: str = "guide"
+    key: Path | None = None
+    encrypted: bool = True
+
+
+def plan(authority: Authority, new: NewAuthority) -> Plan:
+    """Everything that `init` does, as steps under the guide's headings."""
+    make_key = [commands.new_key_and_request(new.encrypted)]
+    if new.key:
+        make_key = [commands.request_with_key()]
+    first = FIRST_SERIALS[new.profile]
+    return Plan(
+        title="A certificate authority for MariaDB and MySQL",
+        directory=authority.directory,
+        new_directory=True,
+        sections=(
+            Section(
+                "Directories and Files",
+                (
+                    MakeDirectories(DIRECTORIES),
+                    WriteFile(INDEX, ""),
+                    WriteFile(CRL_NUMBER, "00\n"),
+                    WriteFile(SERIAL, f"{first}\n"),
+                ),
+            ),
+            Section("OpenSSL Configuration", (WriteFile(CONFIGURATION, authority_configuration(new.settings)),)),
+            Section("Generate CSR and new Key", (*([CopyFile(new.key, KEY)] if new.key else []), *make_key)),
+            Section("Self-Sign the Certificate", (commands.self_sign(new.start, new.end),)),
+            Section("Revocation List (CRL)", (commands.revocation_list(),)),
+        ),
+    )
+
+
+def require_possible(authority: Authority, new: NewAuthority) -> None:
+    """Raise DatabaseCaError for what `create` would refuse, so that nobody is asked for a pass phrase in vain."""
+    directory = authority.directory
+    if directory.is_symlink() or not directory.is_dir() or any(directory.iterdir()):
+        require_absent(directory)
+    if not directory.parent.is_dir():
+        raise DatabaseCaError(f"there is no directory {directory.parent}", f"mkdir -p {directory.parent}")
+    if new.start >= new.end:
+        raise DatabaseCaError("the certificate would end before it starts", "give more --years")
+    if new.key:
+        try:
+            encrypted = is_encrypted(new.key.read_bytes())
+        except OSError as error:
+            raise DatabaseCaError(f"cannot read the key {new.key}: {error.strerror}") from None
+        if encrypted != new.encrypted:
+            raise DatabaseCaError(
+                f"the key {new.key} is {'' if encrypted else 'not '}encrypted",
+                "leave out --no-passphrase"
+                if encrypted
+                else "openssl pkey -aes256 -in KEY -out NEW encrypts it; --no-passphrase takes it as it is",
+            )
+
+
+def create(authority: Authority, new: NewAuthority, passphrase: Passphrase | None) -> None:
+    """Make the authority in a directory beside its place, and move it there when all of it is right.
+
+    `passphrase` encrypts a new key, or opens the one in `new.key`. Raises DatabaseCaError, and then there is nothing.
+    """
+    require_possible(authority, new)
+    target = authority.directory
+    work = target.parent / f".{target.name}.{os.urandom(4).hex()}"
+    try:
+        work.mkdir(mode=0o700)
+        plan(authority, new).run(authority.openssl, work, passphrase)
+        _require_complete(work)
+        if not keeps_modes(work / "private"):
+            authority.tell(
+                f"the file system of {target} keeps no modes: who mounts it can read the key, so encrypt the device"
+            )
+        for path in (work, *work.rglob("*")):
+            fsync(path)
+        _move(work, target)
+    except OSError as error:
+        raise DatabaseCaError(f"cannot make {target}: {error.strerror}") from None
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _require_complete(work: Path) -> None:
+    """A full disk makes openssl leave empty files behind with exit 0; these are never empty in a new authority."""
+    for name in (INDEX, SERIAL, CRL_NUMBER, CRL, KEY):
+        if (work / name).stat().st_size == 0:
+            raise DatabaseCaError(f"openssl wrote nothing into {name}", "is the disk full?")
+
+
+def _move(work: Path, target: Path) -> None:
+    try:
+        work.rename(target)  # also over an empty directory, but never over one with something in it
+    except OSError:
+        require_absent(target)
+        raise
+    fsync(target.parent)
+
+
+def period(at: datetime, years: int = YEARS) -> tuple[datetime, datetime]:
+    """From when until when a new authority's certificate is good, as the guide has it."""
+    return validity.authority_start(at), validity.authority_end(at, years)

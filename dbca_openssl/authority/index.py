@@ -1,0 +1,97 @@
+"""The index, `database-ca.index`: openssl's list of what was issued, six fields a line (ca(1), "FILES")."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from dbca_openssl.authority.paths import INDEX, SERIAL
+from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.validity import asn1_time
+
+VALID, REVOKED, EXPIRED = "V", "R", "E"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One certificate: state, end, date and reason of revocation, serial in hex, subject as openssl prints it."""
+
+    state: str
+    until: str
+    revoked: str
+    serial: str
+    subject: str
+
+    @property
+    def name(self) -> str:
+        """The common name in the subject."""
+        return common_name(self.subject)
+
+    @property
+    def end(self) -> datetime:
+        """When the certificate ends."""
+        return asn1_time(self.until)
+
+    @property
+    def revoked_at(self) -> datetime | None:
+        """When it was revoked."""
+        return asn1_time(self.revoked.split(",")[0]) if self.revoked else None
+
+    @property
+    def reason(self) -> str | None:
+        """Why it was revoked, in the words of RFC 5280, or None."""
+        parts = self.revoked.split(",")
+        return parts[1] if len(parts) > 1 else None
+
+    def status(self, at: datetime) -> str:
+        """`valid`, `expired` or `revoked` at a time; openssl itself notices an expiry only at `-updatedb`."""
+        if self.state == REVOKED:
+            return "revoked"
+        return "expired" if self.state == EXPIRED or self.end <= at else "valid"
+
+
+def rows(data: bytes) -> list[Row]:
+    """The rows of an index. Raises DatabaseCaError where openssl would misread it or lose a line."""
+    if data and not data.endswith(b"\n"):
+        raise damaged("its last line has no line end, and openssl would drop it")
+    found = []
+    for number, line in enumerate(data.decode("utf-8", "replace").split("\n")[:-1], 1):
+        if line.startswith("#"):
+            continue
+        fields = line.split("\t")
+        if len(fields) != 6 or fields[0] not in (VALID, REVOKED, EXPIRED) or not re.fullmatch("[0-9A-F]+", fields[3]):
+            raise damaged(f"line {number} is not one of its rows")
+        state, until, revoked, serial, _, subject = fields
+        found.append(Row(state, until, revoked, serial, subject))
+    return found
+
+
+def damaged(why: str) -> DatabaseCaError:
+    """The refusal to work on an index that is not as openssl writes it."""
+    return DatabaseCaError(
+        f"the index of the authority is damaged: {why}",
+        f"{INDEX}.old is its state before the last change",
+    )
+
+
+def common_name(subject: str) -> str:
+    """The last CN of a subject such as `/O=example.net/CN=aiken.example.net`; openssl 3 escapes a `/` in it."""
+    return subject.rpartition("/CN=")[2].replace("\\/", "/") if "/CN=" in subject else subject
+
+
+def serial_text(serial: int) -> str:
+    """A serial as openssl writes it in the index, the serial file and `newcerts/`: hex, an even number of digits."""
+    digits = f"{serial:X}"
+    return digits if len(digits) % 2 == 0 else f"0{digits}"
+
+
+def next_serial(data: bytes) -> int:
+    """The serial that the next certificate gets. Raises DatabaseCaError for a serial file that openssl refuses."""
+    text = data.decode("ascii", "replace").strip()
+    if not re.fullmatch("(?:[0-9A-Fa-f]{2})+", text):
+        raise DatabaseCaError(
+            f"the serial file of the authority is damaged: {text[:40]!r}",
+            f"it holds one number in hex, an even number of digits; {SERIAL}.old is its state before the last change",
+        )
+    return int(text, 16)

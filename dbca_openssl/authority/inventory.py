@@ -1,0 +1,103 @@
+"""What there is: the certificates in the index, one certificate in full, and the authority at a glance."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from dbca_openssl import validity
+from dbca_openssl.authority import index, revocation, signing, structures
+from dbca_openssl.authority.index import Row
+from dbca_openssl.authority.paths import CRL, INDEX, Authority, certificate_of, issued
+from dbca_openssl.authority.revocation import RevocationList
+from dbca_openssl.authority.structures import Certificate
+from dbca_openssl.authority.verification import certificate_path
+from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.names import shown
+from dbca_openssl.outline import UnreadableError
+
+SOON = 30
+"""Days: what ends within them is pointed out."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """The authority at a glance: its own certificate, its list (None: there is none), and the rows of its index."""
+
+    own: Certificate
+    revocation_list: RevocationList | None
+    rows: list[Row]
+    waiting: list[str]
+    at: datetime
+
+    def count(self, status: str) -> int:
+        """How many certificates of hosts and clients are `valid`, `expired` or `revoked`."""
+        return sum(row.status(self.at) == status for row in self.rows)
+
+    def ending_soon(self) -> list[Row]:
+        """The valid certificates that end within 30 days."""
+        limit = self.at + timedelta(days=SOON)
+        return [row for row in self.rows if row.status(self.at) == "valid" and row.end <= limit]
+
+
+@dataclass(frozen=True)
+class Details:
+    """One certificate in full, as its file has it and as the index has it (None: not of this authority)."""
+
+    certificate: Certificate
+    path: str
+    row: Row | None
+    alternative_names: tuple[tuple[str, str], ...]
+    fingerprint: str
+
+
+def certificates(authority: Authority) -> list[Row]:
+    """The rows of hosts and clients in the index; the authority's own row is left out."""
+    authority.require()
+    own = signing.own_certificate(authority)
+    return _others(index.rows(authority.read(INDEX)), own)
+
+
+def status(authority: Authority) -> Status:
+    """The authority at a glance. Raises DatabaseCaError where there is none, or it cannot be read."""
+    authority.require()
+    own = signing.own_certificate(authority)
+    rows = _others(index.rows(authority.read(INDEX)), own)
+    current = revocation.current_list(authority) if authority.path(CRL).exists() else None
+    known = {row.name for row in rows if row.state == index.VALID}
+    requests = sorted(path.name.removesuffix(".req.pem") for path in authority.path("certreqs").glob("*.req.pem"))
+    return Status(own, current, rows, [name for name in requests if name not in known], validity.now())
+
+
+def details(authority: Authority, what: str) -> Details:
+    """The certificate that `what` means: a name, a serial in hex, or a file. Raises DatabaseCaError."""
+    authority.require()
+    rows = index.rows(authority.read(INDEX))
+    path = _path(authority, what, rows)
+    try:
+        der = structures.certificate_der(authority.read(path))
+        certificate = structures.certificates(authority.openssl, [der])[0]
+        value = certificate.extension(structures.ALTERNATIVE_NAME)
+        names = structures.alternative_names(authority.openssl, [value])[0] if value else ()
+    except UnreadableError as error:
+        raise DatabaseCaError(f"{authority.path(path)} is no certificate that can be read: {error}") from None
+    own = signing.own_certificate(authority)
+    serial = index.serial_text(certificate.serial)
+    row = next((row for row in rows if row.serial == serial), None) if certificate.issuer == own.subject else None
+    return Details(certificate, str(authority.path(path)), row, names, hashlib.sha256(der).hexdigest().upper())
+
+
+def _path(authority: Authority, what: str, rows: list[Row]) -> str:
+    if "/" not in what and not authority.path(certificate_of(what)).exists() and re.fullmatch("[0-9A-Fa-f]+", what):
+        serial = what.upper() if len(what) % 2 == 0 else f"0{what.upper()}"
+        if any(row.serial == serial for row in rows):
+            return issued(serial)
+        raise DatabaseCaError(f"there is no certificate with the name or serial {shown(what)}")
+    return str(certificate_path(authority, what).absolute())
+
+
+def _others(rows: list[Row], own: Certificate) -> list[Row]:
+    serial = index.serial_text(own.serial)
+    return [row for row in rows if row.serial != serial]

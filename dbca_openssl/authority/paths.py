@@ -1,0 +1,82 @@
+"""The authority's directory and the names in it: the guide's, "Directories and Files"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.openssl import OpenSSL
+
+CONFIGURATION = "database-ca.cnf"
+KEY = "private/database-ca.key.pem"
+REQUEST = "database-ca.req.pem"
+CERTIFICATE = "database-ca.cert.pem"
+INDEX = "database-ca.index"
+ATTRIBUTES = "database-ca.index.attr"
+SERIAL = "database-ca.serial"
+CRL_NUMBER = "database-ca.crlnum"
+CRL = "crl/database-ca.crl"
+
+DATABASE = (SERIAL, ATTRIBUTES, INDEX)
+"""What `openssl ca` replaces when it signs, in the order in which openssl does it."""
+
+DIRECTORIES = ("certreqs", "certs", "crl", "newcerts", "private")
+
+
+def request_of(name: str) -> str:
+    """Where the request of a host or client is kept: `certreqs/NAME.req.pem`."""
+    return f"certreqs/{name}.req.pem"
+
+
+def certificate_of(name: str) -> str:
+    """Where the certificate of a host or client is put: `certs/NAME.cert.pem`."""
+    return f"certs/{name}.cert.pem"
+
+
+def issued(serial: str) -> str:
+    """openssl's own copy of each certificate it signed: `newcerts/SERIAL.pem`."""
+    return f"newcerts/{serial}.pem"
+
+
+@dataclass(frozen=True)
+class Authority:
+    """An authority in `directory`, worked on with `openssl`. All other paths are relative to the directory.
+
+    `tell` says a line to the user while something goes on, and `lock_timeout` is how many seconds to wait
+    for another process (None: as long as it takes).
+    """
+
+    directory: Path
+    openssl: OpenSSL = field(default_factory=OpenSSL)
+    tell: Callable[[str], None] = lambda line: None
+    lock_timeout: float | None = None
+
+    def path(self, name: str) -> Path:
+        """The path of a file of the authority."""
+        return self.directory / name
+
+    def require(self) -> None:
+        """Raise DatabaseCaError where the directory holds no authority."""
+        if not self.path(CONFIGURATION).is_file():
+            raise DatabaseCaError(
+                f"no authority in {self.directory}: there is no {CONFIGURATION}",
+                "name its directory with --ca DIR or DBCA_CA, or make one: dbca-openssl init --organization NAME",
+            )
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file of the authority. Raises DatabaseCaError where it cannot be read."""
+        try:
+            return self.path(name).read_bytes()
+        except OSError as error:
+            raise DatabaseCaError(f"cannot read {self.path(name)}: {error.strerror}") from None
+
+    def key_is_encrypted(self) -> bool:
+        """Whether the authority's key needs a pass phrase."""
+        return is_encrypted(self.read(KEY))
+
+
+def is_encrypted(key: bytes) -> bool:
+    """Whether a PEM key is encrypted, in PKCS#8 or in the traditional form."""
+    return b"BEGIN ENCRYPTED PRIVATE KEY" in key or b"Proc-Type: 4,ENCRYPTED" in key

@@ -1,0 +1,216 @@
+"""Requests and certificates as data, out of the outline that `openssl asn1parse` gives of them (RFC 2986, RFC 5280).
+
+Object identifiers are compared as their bytes, in hex, since openssl's names for them differ between versions.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from dbca_openssl import outline
+from dbca_openssl.openssl import OpenSSL
+from dbca_openssl.outline import Element, UnreadableError
+from dbca_openssl.validity import asn1_time
+
+COMMON_NAME, ORGANIZATION = "550403", "55040A"
+
+EXTENSION_REQUEST = "2A864886F70D01090E"
+CHALLENGE_PASSWORD, UNSTRUCTURED_NAME = "2A864886F70D010907", "2A864886F70D010902"
+
+BASIC_CONSTRAINTS, KEY_USAGE, EXTENDED_KEY_USAGE = "551D13", "551D0F", "551D25"
+SUBJECT_KEY_IDENTIFIER, ALTERNATIVE_NAME = "551D0E", "551D11"
+
+RSA = "2A864886F70D010101"
+
+_PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----[ \t]*\r?\n(.*?)-----END \1-----", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Extension:
+    """An extension's `extnValue` (DER), and whether it is critical."""
+
+    critical: bool
+    value: bytes
+
+
+@dataclass(frozen=True)
+class Request:
+    """A certificate request: its subject as pairs of type and text, key, attributes, extensions, signature."""
+
+    subject: tuple[tuple[str, str], ...]
+    multi_valued: bool
+    public_key: bytes
+    key_algorithm: tuple[str, ...]
+    key_bits: bytes
+    attributes: tuple[str, ...]
+    extensions: tuple[tuple[str, Extension], ...]
+    signature_algorithm: str
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate: what is needed to compare it with its request and its issuer, and to show it."""
+
+    encoded: bytes
+    serial: int
+    issuer: bytes
+    subject: bytes
+    subject_parts: tuple[tuple[str, str], ...]
+    start: datetime
+    end: datetime
+    public_key: bytes
+    extensions: tuple[tuple[str, Extension], ...]
+
+    @property
+    def common_name(self) -> str:
+        """The last common name in the subject, or an empty text."""
+        return next((text for kind, text in reversed(self.subject_parts) if kind == COMMON_NAME), "")
+
+    def extension(self, kind: str) -> bytes | None:
+        """The value of an extension, or None where the certificate has none of that kind."""
+        return next((extension.value for oid, extension in self.extensions if oid == kind), None)
+
+
+def pem_blocks(data: bytes) -> list[tuple[str, bytes]]:
+    """The label and the DER bytes of every PEM block; text around the blocks is passed over.
+
+    Raises UnreadableError where a block is not plain base64 (it has headers, for example).
+    """
+    blocks = []
+    for label, body in _PEM.findall(data):
+        try:
+            blocks.append((label.decode(), base64.b64decode(b"".join(body.split()), validate=True)))
+        except binascii.Error:
+            raise UnreadableError("its PEM block is not plain base64") from None
+    if len(blocks) != data.count(b"-----BEGIN "):
+        raise UnreadableError("a PEM block in it is not complete")
+    return blocks
+
+
+def certificate_der(data: bytes) -> bytes:
+    """The DER bytes of the one certificate in a file. Raises UnreadableError where there is none, or more."""
+    blocks = [der for label, der in pem_blocks(data) if label in ("CERTIFICATE", "X509 CERTIFICATE")]
+    if len(blocks) != 1:
+        raise UnreadableError("it does not hold exactly one certificate")
+    return blocks[0]
+
+
+def requests(openssl: OpenSSL, encoded: Sequence[bytes]) -> list[Request]:
+    """The requests in `encoded` (DER each), by one openssl for all. Raises UnreadableError."""
+    return [_request(element) for element in outline.read(openssl, encoded)]
+
+
+def certificates(openssl: OpenSSL, encoded: Sequence[bytes]) -> list[Certificate]:
+    """The certificates in `encoded` (DER each), by one openssl for all. Raises UnreadableError."""
+    return [_certificate(element) for element in outline.read(openssl, encoded)]
+
+
+def rsa_numbers(openssl: OpenSSL, keys: Sequence[bytes]) -> list[tuple[int, int]]:
+    """Modulus and exponent of each RSA key (the content of its BIT STRING). Raises UnreadableError."""
+    numbers = []
+    for element in outline.read(openssl, keys):
+        modulus, exponent = _exactly(element.parts, 2)
+        numbers.append((modulus.number(), exponent.number()))
+    return numbers
+
+
+def alternative_names(openssl: OpenSSL, values: Sequence[bytes]) -> list[tuple[tuple[str, str], ...]]:
+    """The names in each subjectAltName: `DNS` or `IP` and the name; other kinds as `kind N` and an empty text."""
+    return [tuple(map(_alternative_name, element.parts)) for element in outline.read(openssl, values)]
+
+
+def _request(element: Element) -> Request:
+    information, algorithm, _ = _exactly(element.parts, 3)
+    if len(information.parts) == 3:  # without attributes, which some programs leave out
+        information = Element("", b"", b"", (*information.parts, Element("cont [ 0 ]", b"", b"", ())))
+    _, subject, key, attributes = _exactly(information.parts, 4)
+    key_algorithm, bits = _exactly(key.parts, 2)
+    kinds, extensions = [], []
+    for attribute in attributes.parts:
+        kind, values = _exactly(attribute.parts, 2)
+        kinds.append(_oid(kind))
+        if kinds[-1] == EXTENSION_REQUEST:
+            (sequence,) = _exactly(values.parts, 1)
+            extensions += _extensions(sequence)
+    return Request(
+        subject=_name(subject),
+        multi_valued=any(len(part.parts) != 1 for part in subject.parts),
+        public_key=key.encoded,
+        key_algorithm=tuple(_oid(part) for part in key_algorithm.parts if part.tag == "OBJECT"),
+        key_bits=bits.content[1:],
+        attributes=tuple(kinds),
+        extensions=tuple(extensions),
+        signature_algorithm=_oid(algorithm.parts[0]),
+    )
+
+
+def _certificate(element: Element) -> Certificate:
+    information, _, _ = _exactly(element.parts, 3)
+    parts = [part for part in information.parts if not part.tag.startswith("cont [ 0")]  # the version
+    if len(parts) < 6:
+        raise UnreadableError("it is no certificate")
+    serial, _, issuer, validity, subject, key, *more = parts
+    start, end = _exactly(validity.parts, 2)
+    extensions = next((part for part in more if part.tag == "cont [ 3 ]"), None)
+    try:
+        period = asn1_time(start.text()), asn1_time(end.text())
+    except ValueError as error:
+        raise UnreadableError(str(error)) from None
+    return Certificate(
+        encoded=element.encoded,
+        serial=serial.number(),
+        issuer=issuer.encoded,
+        subject=subject.encoded,
+        subject_parts=_name(subject),
+        start=period[0],
+        end=period[1],
+        public_key=key.encoded,
+        extensions=tuple(_extensions(_exactly(extensions.parts, 1)[0])) if extensions else (),
+    )
+
+
+def _name(element: Element) -> tuple[tuple[str, str], ...]:
+    pairs = []
+    for part in element.parts:
+        for attribute in part.parts:
+            kind, value = _exactly(attribute.parts, 2)
+            if value.tag not in ("UTF8STRING", "PRINTABLESTRING", "IA5STRING"):
+                raise UnreadableError(f"its subject has a {value.tag or 'text'} of a kind that is no longer used")
+            pairs.append((_oid(kind), value.text()))
+    return tuple(pairs)
+
+
+def _extensions(sequence: Element) -> list[tuple[str, Extension]]:
+    found = []
+    for extension in sequence.parts:
+        if len(extension.parts) not in (2, 3):
+            raise UnreadableError("an extension in it is not well-formed")
+        kind, *critical, value = extension.parts
+        found.append((_oid(kind), Extension(bool(critical) and critical[0].content != b"\0", value.content)))
+    return found
+
+
+def _alternative_name(element: Element) -> tuple[str, str]:
+    if element.tag == "cont [ 2 ]":
+        return "DNS", element.text()
+    if element.tag == "cont [ 7 ]" and len(element.content) in (4, 16):
+        return "IP", str(ipaddress.ip_address(element.content))
+    return element.tag.replace("cont", "kind"), ""
+
+
+def _oid(element: Element) -> str:
+    if element.tag != "OBJECT":
+        raise UnreadableError("there is no identifier where one should be")
+    return element.content.hex().upper()
+
+
+def _exactly(parts: tuple[Element, ...], count: int) -> tuple[Element, ...]:
+    if len(parts) != count:
+        raise UnreadableError("it does not have the parts that it should have")
+    return parts

@@ -1,0 +1,130 @@
+"""`init`: the verb that makes an authority."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dbca_openssl import names, validity
+from dbca_openssl import render as templates
+from dbca_openssl.authority import creation, revocation
+from dbca_openssl.authority.creation import NewAuthority
+from dbca_openssl.authority.paths import CERTIFICATE, CRL, KEY
+from dbca_openssl.cli import options, output
+from dbca_openssl.cli.options import Json, OpenSSLProgram, PassphraseDescriptor, PassphraseFile, Print, Profile, Verbose
+from dbca_openssl.render import AuthoritySettings
+
+Organization = Annotated[str, typer.Option("--organization", "-o", metavar="NAME", help="Who runs the authority.")]
+CommonName = Annotated[
+    str | None, typer.Option("--common-name", metavar="NAME", help="Its own name [default: made of the organisation].")
+]
+Days = Annotated[int, typer.Option("--days", min=1, max=36500, help="How long certificates of hosts are good for.")]
+CrlDays = Annotated[int, typer.Option("--crl-days", min=1, max=3650, help="How long a revocation list is good for.")]
+Bits = Annotated[int, typer.Option("--bits", min=2048, max=16384, help="The size of the authority's RSA key.")]
+SslDir = Annotated[str, typer.Option("--ssl-dir", metavar="DIR", help="Where the files are on the hosts.")]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help="Where certificate and revocation list can be fetched [default: file:// --ssl-dir].",
+    ),
+]
+
+
+def init(
+    organization: Organization,
+    ca: options.Ca = None,
+    common_name: CommonName = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", metavar="FILE", help="Take this (encrypted) key instead of making one.")
+    ] = None,
+    ssl_dir: SslDir = templates.SSL_DIR,
+    url: Url = None,
+    years: Annotated[
+        int, typer.Option("--years", min=1, max=100, help="How long the authority is good for.")
+    ] = creation.YEARS,
+    days: Days = templates.DAYS,
+    crl_days: CrlDays = templates.CRL_DAYS,
+    bits: Bits = templates.AUTHORITY_BITS,
+    profile: Profile = "guide",
+    no_passphrase: Annotated[
+        bool, typer.Option("--no-passphrase", help="Do not encrypt the key: for throw-away authorities in CI.")
+    ] = False,
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseDescriptor = None,
+    print_: Print = False,
+    openssl: OpenSSLProgram = "openssl",
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Make a certificate authority: directories, configuration, key, certificate, first revocation list.
+
+    \b
+      cd /media/$USER/safe_storage
+      dbca-openssl init --organization example.net
+      dbca-openssl init --organization Lab --no-passphrase --ca ./ca
+      dbca-openssl init --organization example.net --print > create.sh
+
+    The guide: "Create a Certificate Authority".
+    """
+    authority = options.authority(ca if ca else Path("database-ca"), openssl)
+    settings = configured(organization, common_name, ssl_dir, url, days, crl_days, bits)
+    start, end = creation.period(validity.now(), years)
+    new = NewAuthority(settings, start, end, profile, key.absolute() if key else None, not no_passphrase)
+    if print_:
+        output.script(creation.plan(authority, new).script(options.given_passphrase(passphrase_file)))
+        return
+    creation.require_possible(authority, new)
+    secret = None if no_passphrase else options.passphrase(passphrase_file, passphrase_fd, new=key is None)
+    creation.create(authority, new, secret)
+    crl_end = revocation.current_list(authority).end
+    output.result(
+        {
+            "directory": str(authority.directory),
+            "subject": {"organization": settings.organization, "common_name": settings.common_name},
+            "certificate": CERTIFICATE,
+            "serial": creation.FIRST_SERIALS[profile],
+            "not_before": validity.iso(start),
+            "not_after": validity.iso(end),
+            "key": KEY,
+            "crl": CRL,
+            "crl_next_update": validity.iso(crl_end),
+        },
+        [
+            f"authority {settings.common_name!r} in {authority.directory}",
+            *output.fields(
+                (
+                    ("key", f"{KEY}, {'not encrypted' if no_passphrase else 'encrypted'}: keep it off every network"),
+                    ("cert", f"{CERTIFICATE}, until {validity.shown(end)}"),
+                    ("crl", f"{CRL}, until {validity.shown(crl_end)}"),
+                )
+            ),
+            "next, on each host:",
+            "  dbca-openssl request NAME",
+            "and here, once its NAME.req.pem is in certreqs/:",
+            f"  dbca-openssl sign NAME --ca {shlex.quote(str(authority.directory))}",
+        ],
+    )
+
+
+def configured(
+    organization: str, common_name: str | None, ssl_dir: str, url: str | None, days: int, crl_days: int, bits: int
+) -> AuthoritySettings:
+    """The values of `database-ca.cnf` from the options; says so where the guide's common name is too long."""
+    organization = names.organization_name(organization)
+    if common_name is None:
+        common_name = names.authority_name_for(organization)
+        if not names.is_guides_authority_name(common_name, organization):
+            output.tell(f"the guide's common name is longer than {names.LONGEST} characters, so it is {common_name!r}")
+    return AuthoritySettings(
+        organization=organization,
+        common_name=names.authority_name(common_name),
+        days=days,
+        crl_days=crl_days,
+        bits=bits,
+        base_url=templates.base_url(url) if url else templates.directory_url(ssl_dir),
+    )

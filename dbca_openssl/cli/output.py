@@ -1,0 +1,78 @@
+"""How everything is said. Results to stdout; errors, questions and progress to stderr; with --json one document.
+
+An error is one line `dbca-openssl: what is wrong`, then lines `hint: what mends it`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from dbca_openssl.errors import DatabaseCaError
+
+as_json = False
+verbose = False
+
+
+def result(document: Mapping[str, Any], lines: Iterable[str]) -> None:
+    """The result of a verb: `document` with --json, otherwise `lines`."""
+    if as_json:
+        print(json.dumps(document, indent=2, ensure_ascii=False))
+        return
+    for line in lines:
+        print(line)
+
+
+def script(text: str) -> None:
+    """The script of --print."""
+    result({"script": text}, [text.removesuffix("\n")])
+
+
+def tell(line: str) -> None:
+    """Something to know while work goes on, or beside its result."""
+    print(f"dbca-openssl: {line}", file=sys.stderr, flush=True)
+
+
+def show(lines: Iterable[str]) -> None:
+    """What a question is about."""
+    for line in lines:
+        print(line, file=sys.stderr)
+
+
+def error(problem: DatabaseCaError) -> None:
+    """What was refused or failed."""
+    if as_json:
+        document = {"error": problem.message, "hints": list(problem.hints)}
+        if verbose and problem.detail:
+            document["openssl"] = problem.detail
+        print(json.dumps(document, indent=2, ensure_ascii=False))
+        return
+    print(f"dbca-openssl: {problem.message}", file=sys.stderr)
+    for hint in problem.hints:
+        print(f"hint: {hint}", file=sys.stderr)
+    if verbose and problem.detail:
+        print(problem.detail.rstrip(), file=sys.stderr)
+
+
+def usage_error(problem: Any) -> None:
+    """What is wrong with the command line; `problem` is typer's exception."""
+    context = getattr(problem, "ctx", None)
+    command = context.command_path if context else "dbca-openssl"
+    error(DatabaseCaError(problem.format_message().removesuffix("."), f"{command} --help"))
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Rows under heads, each column as wide as its widest cell; the last one is not padded."""
+    cells = [tuple(heads), *(tuple(row) for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row[:-1], widths[:-1], strict=True)) + f"  {row[-1]}"
+        for row in cells
+    ]
+
+
+def fields(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    """Lines of a word and its value, indented under a headline."""
+    return [f"  {word:<9} {value}" for word, value in pairs]

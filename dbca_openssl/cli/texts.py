@@ -1,0 +1,68 @@
+"""The verbs that only print a text: render, guide."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Annotated, Literal
+
+import typer
+
+from dbca_openssl import names
+from dbca_openssl import render as templates
+from dbca_openssl.cli import create, output
+from dbca_openssl.cli.options import AltNames, Json, Profile, Verbose
+from dbca_openssl.errata import ERRATA
+from dbca_openssl.host.request import NewRequest
+
+
+def render(
+    file: Annotated[Literal["database-ca.cnf", "openssl.cnf"], typer.Argument(help="Which file.")],
+    organization: create.Organization = "example.net",
+    common_name: create.CommonName = None,
+    ssl_dir: create.SslDir = templates.SSL_DIR,
+    url: create.Url = None,
+    days: create.Days = templates.DAYS,
+    crl_days: create.CrlDays = templates.CRL_DAYS,
+    bits: Annotated[int | None, typer.Option("--bits", min=2048, max=16384, help="[default: 4096 and 3072]")] = None,
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Whose openssl.cnf it is.")] = "localhost",
+    alt_name: AltNames = None,
+    profile: Profile = "guide",
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Print a configuration file as init or request would write it; without options, with the guide's values.
+
+    \b
+      dbca-openssl render database-ca.cnf | diff - database-ca/database-ca.cnf
+      dbca-openssl render openssl.cnf --profile modern
+    """
+    if file == "database-ca.cnf":
+        bits = templates.AUTHORITY_BITS if bits is None else bits
+        text = templates.authority_configuration(
+            create.configured(organization, common_name, ssl_dir, url, days, crl_days, bits)
+        )
+    else:
+        alternative = tuple(names.alternative_name(text) for text in alt_name or ())
+        bits = templates.HOST_BITS if bits is None else bits
+        text = NewRequest(
+            names.entity_name(name), alternative_names=alternative, profile=profile, bits=bits
+        ).configuration()
+    output.result({"file": file, "text": text}, [text.removesuffix("\n")])
+
+
+def guide(json: Json = False, verbose: Verbose = False) -> None:
+    """Print where the guide does not run as it stands, what happens then, and what is done instead.
+
+    \b
+      dbca-openssl guide
+      dbca-openssl guide --json
+    """
+    lines = []
+    for erratum in ERRATA:
+        for word, text in (("guide", erratum.guide), ("happens", erratum.happens), ("mend", erratum.mend)):
+            head = f"{erratum.number:>2}  " if word == "guide" else "    "
+            lines += textwrap.wrap(
+                text, 98, initial_indent=f"{head}{word:<8} ", subsequent_indent=" " * 13, break_on_hyphens=False
+            )
+        lines.append("")
+    output.result({"errata": [erratum._asdict() for erratum in ERRATA]}, lines[:-1])

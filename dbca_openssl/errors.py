@@ -1,0 +1,15 @@
+"""The one error that the user is meant to read: what is wrong, and what mends it."""
+
+
+class DatabaseCaError(Exception):
+    """Something was refused or failed, and nothing was changed.
+
+    `message` is one line without a full stop; `hints` are lines that tell the mend; `detail` is what openssl
+    itself said, shown only with `--verbose`. None of them ever holds a secret.
+    """
+
+    def __init__(self, message: str, *hints: str, detail: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hints = hints
+        self.detail = detail

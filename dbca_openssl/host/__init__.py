@@ -1,0 +1,1 @@
+"""The host's side, `/etc/mysql/ssl`: configuration, key and request."""

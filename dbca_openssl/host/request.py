@@ -1,0 +1,153 @@
+"""A new key and its request on a host: the guide's "Certificate Signing Requests"."""
+
+from __future__ import annotations
+
+import ipaddress
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.names import host_name
+from dbca_openssl.openssl import OpenSSL
+from dbca_openssl.render import HOST_BITS, SSL_DIR, host_configuration
+from dbca_openssl.steps import (
+    PRIVATE_DIRECTORY,
+    Command,
+    MakeDirectories,
+    Plan,
+    Section,
+    SetMode,
+    Step,
+    WriteFile,
+    require_absent,
+    set_mode,
+)
+from dbca_openssl.transaction import LOCK, Tell, Transaction
+
+CONFIGURATION = "openssl.cnf"
+PUBLIC_DIRECTORY, PUBLIC_FILE = 0o755, 0o644
+
+
+@dataclass(frozen=True)
+class NewRequest:
+    """A request to be made in `directory` for `name`, with further names beside it."""
+
+    name: str
+    directory: Path = Path(SSL_DIR)
+    alternative_names: tuple[tuple[str, str], ...] = ()
+    profile: str = "guide"
+    bits: int = HOST_BITS
+
+    @property
+    def key(self) -> str:
+        """Where the key will be, relative to the directory."""
+        return f"private/{self.name}.key.pem"
+
+    @property
+    def request(self) -> str:
+        """Where the request will be, relative to the directory."""
+        return f"{self.name}.req.pem"
+
+    def configuration(self) -> str:
+        """The text of its `openssl.cnf`."""
+        own, others = self._names()
+        return host_configuration(self.bits, own, others)
+
+    def _names(self) -> tuple[bool, tuple[tuple[str, str], ...]]:
+        """Whether the common name is a DNS alternative name too, and the others.
+
+        A certificate with any alternative name is only looked up by these, so the common name is always one of them.
+        """
+        if self.profile == "guide" and not self.alternative_names:
+            return False, ()
+        own = _as_alternative_name(self.name)
+        others = tuple(name for name in dict.fromkeys(self.alternative_names) if name != own)
+        if own and own[0] == "IP":
+            return False, (own, *others)
+        return own is not None, others
+
+
+def plan(new: NewRequest) -> Plan:
+    """Everything that `request` does, as steps under the guide's heading. Raises DatabaseCaError as `make` does."""
+    configuration, existing = _configuration(new)
+    return _plan(new, configuration, write=not existing)
+
+
+def make(new: NewRequest, openssl: OpenSSL, tell: Tell, lock_timeout: float | None = None) -> None:
+    """Make key and request in a directory beside their place, and move them there when both are right.
+
+    Raises DatabaseCaError where the key or the request is there already, and then nothing has changed.
+    """
+    configuration, existing = _configuration(new)
+    made = _make_directories(new.directory)
+    try:
+        with Transaction(new.directory, tell=tell, timeout=lock_timeout) as change:
+            _plan(new, configuration, write=True).run(openssl, change.staged(""), None)
+            change.commit((*(() if existing else (configuration,)), new.key, new.request))
+    except BaseException:
+        for directory in reversed(made):
+            with suppress(OSError):
+                (directory / LOCK).unlink(missing_ok=True)
+                directory.rmdir()
+        raise
+
+
+def _plan(new: NewRequest, configuration: str, write: bool) -> Plan:
+    steps: list[Step] = [MakeDirectories(("private",))]
+    if write:
+        steps.append(WriteFile(configuration, new.configuration(), PUBLIC_FILE))
+    steps += [
+        Command(
+            ("req", "-new", "-out", new.request),
+            {"OPENSSL_CONF": f"./{configuration}", "CN": new.name},
+            creates=(new.key, new.request),
+            fresh=(new.key, new.request),
+        ),
+        SetMode(new.request, PUBLIC_FILE),
+    ]
+    return Plan(
+        title=f"A key and a certificate signing request for {new.name}",
+        directory=new.directory,
+        directory_mode=PUBLIC_DIRECTORY,
+        sections=(Section("Certificate Signing Requests", tuple(steps)),),
+    )
+
+
+def _configuration(new: NewRequest) -> tuple[str, bool]:
+    """The name of the configuration file, and whether it is there already with the text that is needed.
+
+    The guide's one file serves every name on a host; where one with other alternative names is there, a second is made.
+    """
+    for name in (new.key, new.request):
+        require_absent(new.directory / name)
+    text = new.configuration().encode()
+    for name in (CONFIGURATION, f"{new.name}.{CONFIGURATION}"):
+        path = new.directory / name
+        if not path.exists() or path.read_bytes() == text:
+            return name, path.exists()
+    raise DatabaseCaError(f"{path} is there with other values, and nothing is overwritten", "move it away first")
+
+
+def _make_directories(directory: Path) -> list[Path]:
+    """Make what is missing of `directory` and its `private/`; returns what was made, outermost first."""
+    missing = [path for path in (*reversed(directory.parents), directory) if not path.exists()]
+    private = directory / "private"
+    for path in missing:
+        path.mkdir()
+        set_mode(path, PUBLIC_DIRECTORY)
+    if not private.is_dir():
+        private.mkdir(mode=PRIVATE_DIRECTORY)
+        missing.append(private)
+    return missing
+
+
+def _as_alternative_name(name: str) -> tuple[str, str] | None:
+    try:
+        return "IP", str(ipaddress.ip_address(name))
+    except ValueError:
+        pass
+    try:
+        return ("DNS", name) if host_name(name) == name else None
+    except DatabaseCaError:
+        return None

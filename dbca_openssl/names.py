@@ -1,0 +1,177 @@
+"""What a host, a client, an organisation and a certificate authority may be called.
+
+A name becomes a file name, an environment variable, a common name, an entry of the index and a part of
+`REQUIRE SUBJECT`, so it is held to what is safe in all five. X.520 allows 64 characters in a common name.
+"""
+
+from __future__ import annotations
+
+import re
+
+from dbca_openssl.errors import DatabaseCaError
+
+LONGEST = 64
+"""Characters in a common name or an organisation (X.520, ub-common-name and ub-organization-name)."""
+
+RESERVED = "database-ca"
+"""The stem of the authority's own files, also on the hosts."""
+
+COMMON_NAME_PATTERNS = (
+    "{} Database Clients and Servers Certification Authority",  # the guide's: exactly 64 for example.net
+    "{} Database Certification Authority",
+    "{} Database CA",
+    "{} CA",
+)
+
+_HOST_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOST = re.compile(rf"{_HOST_LABEL}(?:\.{_HOST_LABEL})*")
+_CLIENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_ADDRESS_LIKE = re.compile(r"[0-9.]+")
+_IDNA_DEVIATIONS = "ßς\u200c\u200d"
+
+
+def host_name(text: str) -> str:
+    """The RFC 1123 form of a host name: lower case, international labels in punycode.
+
+    Raises DatabaseCaError where `text` is no host name of at most 64 characters.
+    """
+    name = text if text.isascii() else _punycode(text)
+    name = name.lower()
+    if not _HOST.fullmatch(name) or _ADDRESS_LIKE.fullmatch(name):
+        raise DatabaseCaError(
+            f"not a host name: {shown(text)}",
+            "letters, digits and '-' between dots, for example aiken.example.net",
+        )
+    return _of_allowed_length(name, text)
+
+
+def entity_name(text: str) -> str:
+    """The name of a server or a client: a host name, or else `[A-Za-z0-9][A-Za-z0-9._@-]{0,63}`.
+
+    Raises DatabaseCaError with the reason where it is neither.
+    """
+    try:
+        name = host_name(text)
+    except DatabaseCaError:
+        if not text.isascii():
+            raise
+        if not _CLIENT.fullmatch(text):
+            raise _refusal(text) from None
+        name = text
+    if name.lower() == RESERVED:
+        raise DatabaseCaError(f"the name {RESERVED} belongs to the authority itself", "choose another name")
+    return name
+
+
+def is_entity_name(text: str) -> bool:
+    """Whether `text` is a name as it stands, as a request must carry it."""
+    return bool(_CLIENT.fullmatch(text))
+
+
+def alternative_name(text: str) -> tuple[str, str]:
+    """What `--alt-name` means: `("IP", address)` or `("DNS", host name)`, in their canonical forms.
+
+    A leading `DNS:` or `IP:` is taken off; a DNS name may start with `*.`.
+    """
+    import ipaddress
+
+    kind, _, rest = text.partition(":")
+    kind = kind.upper()
+    if kind not in ("DNS", "IP"):
+        kind, rest = "", text
+    if kind != "DNS":
+        try:
+            return "IP", str(ipaddress.ip_address(rest))
+        except ValueError:
+            if kind == "IP":
+                raise DatabaseCaError(f"not an IP address: {shown(rest)}") from None
+    wildcard, host = ("*.", rest[2:]) if rest.startswith("*.") else ("", rest)
+    return "DNS", wildcard + host_name(host)
+
+
+def organization_name(text: str) -> str:
+    """An organisation as it is: any text of 1 to 64 characters that a configuration file can carry."""
+    return _distinguished(text, "organisation")
+
+
+def authority_name(text: str) -> str:
+    """The common name of the authority, under the same rules as an organisation."""
+    return _distinguished(text, "common name")
+
+
+def authority_name_for(organization: str) -> str:
+    """The guide's common name for `organization`, or the longest shorter form that fits into 64 characters."""
+    for pattern in COMMON_NAME_PATTERNS:
+        name = pattern.format(organization)
+        if len(name) <= LONGEST:
+            return name
+    raise DatabaseCaError(
+        f"no common name made of {shown(organization)} fits into {LONGEST} characters",
+        "give one: --common-name 'Our Database CA'",
+    )
+
+
+def is_guides_authority_name(name: str, organization: str) -> bool:
+    """Whether `name` follows the pattern of the guide's `[ ca_distinguished_name ]`."""
+    return name == COMMON_NAME_PATTERNS[0].format(organization)
+
+
+def shown(text: str) -> str:
+    """`text` for a message: one line, nothing that a terminal would obey, and never endless."""
+    plain = "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)
+    return repr(plain if len(plain) <= 80 else plain[:77] + "...").replace("\\\\", "\\")
+
+
+def _punycode(text: str) -> str:
+    if deviation := next((c for c in text if c in _IDNA_DEVIATIONS), None):
+        raise DatabaseCaError(
+            f"{shown(text)} means two different hosts: {deviation!r} is read in two ways",
+            "write the label in its xn-- form",
+        )
+    try:
+        return text.encode("idna").decode("ascii")
+    except UnicodeError:
+        raise DatabaseCaError(f"not an international host name: {shown(text)}") from None
+
+
+def _of_allowed_length(name: str, text: str) -> str:
+    if len(name) > LONGEST:
+        raise DatabaseCaError(
+            f"{shown(text)} has {len(name)} characters; a common name holds {LONGEST}",
+            "use a shorter name, and give the long one as --alt-name",
+        )
+    return name
+
+
+def _refusal(text: str) -> DatabaseCaError:
+    if not text.strip():
+        return DatabaseCaError("the name is empty")
+    if len(text) > LONGEST:
+        return DatabaseCaError(f"{shown(text)} has {len(text)} characters; a common name holds {LONGEST}")
+    if "/" in text or "+" in text:
+        character = "/" if "/" in text else "+"
+        return DatabaseCaError(
+            f"{shown(text)} has a {character!r} in it, which breaks REQUIRE SUBJECT on some servers",
+            "a client may be called [A-Za-z0-9][A-Za-z0-9._@-]*",
+        )
+    return DatabaseCaError(
+        f"not the name of a host or a client: {shown(text)}",
+        "a host: aiken.example.net; a client: letters, digits and . _ @ -, starting with a letter or digit",
+    )
+
+
+def _distinguished(text: str, what: str) -> str:
+    import unicodedata
+
+    if not text.strip():
+        raise DatabaseCaError(f"the {what} is empty")
+    if text != text.strip():
+        raise DatabaseCaError(f"the {what} {shown(text)} starts or ends with a blank")
+    if len(text) > LONGEST:
+        raise DatabaseCaError(f"the {what} {shown(text)} has {len(text)} characters; {LONGEST} are allowed")
+    for character in text:
+        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
+            raise DatabaseCaError(
+                f"the {what} {shown(text)} has a character in it that no configuration file can carry"
+            )
+    return text

@@ -1,0 +1,107 @@
+"""The outline of DER data as `openssl asn1parse` reads it: which element lies where, of how many bytes.
+
+openssl does the parsing; what is kept here are offsets into the bytes, so that two structures can be compared
+and a value taken out without believing any text that openssl prints of it. A string inside a request may hold
+anything, also lines that look like output of asn1parse: the reader steps over every string by its length.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dbca_openssl.openssl import OpenSSL
+
+_LINE = re.compile(rb" *(\d+):d=(\d+) +hl=(\d+) l= *(\d+) (cons|prim): (.{18})")
+_PRINTED_AS_THEY_ARE = {
+    b"PRINTABLESTRING", b"T61STRING", b"IA5STRING", b"VISIBLESTRING", b"NUMERICSTRING", b"UTF8STRING",
+    b"UTCTIME", b"GENERALIZEDTIME", b"OCTET STRING",
+}  # fmt: skip
+
+
+class UnreadableError(ValueError):
+    """The bytes are not one well-formed DER structure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One element: its tag as asn1parse calls it, its bytes, its content, and the elements in it."""
+
+    tag: str
+    encoded: bytes
+    content: bytes
+    parts: tuple[Element, ...]
+
+    def text(self) -> str:
+        """The content of a string, decoded as UTF-8; raises UnreadableError where it is none."""
+        try:
+            return self.content.decode("utf-8")
+        except UnicodeDecodeError:
+            raise UnreadableError("a string is not UTF-8") from None
+
+    def number(self) -> int:
+        """The content of an INTEGER."""
+        return int.from_bytes(self.content, "big", signed=True)
+
+
+def read(openssl: OpenSSL, structures: Iterable[bytes]) -> list[Element]:
+    """One outline for each of `structures`, by a single `openssl asn1parse` over all of them (asn1parse(1)).
+
+    Raises UnreadableError where any of them is not exactly one DER structure.
+    """
+    encoded = list(structures)
+    if not encoded:
+        return []
+    data = b"".join(encoded)
+    result = openssl.run(("asn1parse", "-inform", "DER"), directory=Path("/"), data=data)
+    if result.code != 0:
+        raise UnreadableError("openssl asn1parse cannot read it")
+    elements = list(_nested(data, list(_headers(data, result.output))[::-1], len(data)))
+    if [element.encoded for element in elements] != encoded:
+        raise UnreadableError("it is not one structure")
+    return elements
+
+
+@dataclass(slots=True)
+class _Header:
+    offset: int
+    depth: int
+    header: int
+    length: int
+    constructed: bool
+    tag: bytes
+
+
+def _headers(data: bytes, output: bytes) -> Iterator[_Header]:
+    """The lines of asn1parse, each checked against the place where the one before it ends."""
+    position = expected = 0
+    while position < len(output):
+        match = _LINE.match(output, position)
+        if not match:
+            raise UnreadableError("openssl asn1parse printed what it should not")
+        offset, depth, header, length = (int(number) for number in match.groups()[:4])
+        constructed, tag = match.group(5) == b"cons", match.group(6).rstrip()
+        if offset != expected:
+            raise UnreadableError("an element is not where it should be")
+        position = match.end()
+        content = data[offset + header : offset + header + length]
+        if not constructed and tag in _PRINTED_AS_THEY_ARE and output.startswith(b":" + content, position):
+            position += 1 + length
+        end = output.find(b"\n", position)
+        position = len(output) if end < 0 else end + 1
+        expected = offset + header + (0 if constructed else length)
+        yield _Header(offset, depth, header, length, constructed, tag)
+    if expected != len(data):
+        raise UnreadableError("it ends too early")
+
+
+def _nested(data: bytes, headers: list[_Header], end: int) -> Iterator[Element]:
+    """The elements before the offset `end`; takes their headers from the end of the list, where the first one is."""
+    while headers and headers[-1].offset < end:
+        one = headers.pop()
+        begin = one.offset + one.header
+        finish = begin + one.length
+        parts = tuple(_nested(data, headers, finish)) if one.constructed else ()
+        yield Element(one.tag.decode(), data[one.offset : finish], data[begin:finish], parts)

@@ -1,0 +1,265 @@
+"""A piece of work as data: make directories, write or copy a file, run openssl. It is run, or printed as a script.
+
+The printed script is POSIX sh, needs nothing but openssl, and makes the same files. Paths of steps are relative to
+the plan's directory; `run` can put another directory in its place, where the work is done before it counts.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from dbca_openssl import complaints
+from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.openssl import OpenSSL, Result
+from dbca_openssl.passphrase import Passphrase
+
+PRIVATE_FILE, PRIVATE_DIRECTORY = 0o600, 0o700
+
+
+@dataclass(frozen=True)
+class MakeDirectories:
+    """`mkdir -p`, for the owner alone; those that exist keep their modes."""
+
+    paths: tuple[str, ...]
+
+    def run(self, root: Path) -> None:
+        """Do it inside `root`."""
+        for path in self.paths:
+            if not (root / path).is_dir():
+                (root / path).mkdir(parents=True)
+                set_mode(root / path, PRIVATE_DIRECTORY)
+
+    def script(self) -> str:
+        """The lines of shell that do it in the current directory."""
+        return _make_directories(shlex.join(self.paths))
+
+
+@dataclass(frozen=True)
+class WriteFile:
+    """A new text file; never over an existing one."""
+
+    path: str
+    text: str
+    mode: int = PRIVATE_FILE
+
+    def run(self, root: Path) -> None:
+        """Do it inside `root`."""
+        write_new(root / self.path, self.text.encode(), self.mode)
+
+    def script(self) -> str:
+        """The lines of shell that do it in the current directory."""
+        path = shlex.quote(self.path)
+        if not self.text:
+            lines = f": > {path}"
+        elif self.text.count("\n") == 1 and self.text.strip().isalnum():
+            lines = f"echo {self.text.strip()} > {path}"
+        else:
+            lines = f"cat > {path} <<'END_OF_TEXT'\n{self.text}END_OF_TEXT"
+        return lines if self.mode == PRIVATE_FILE else f"{lines}\nchmod {self.mode:o} {path}"
+
+
+@dataclass(frozen=True)
+class CopyFile:
+    """A private copy of a file that lies elsewhere; never over an existing one."""
+
+    source: Path
+    path: str
+
+    def run(self, root: Path) -> None:
+        """Do it inside `root`."""
+        write_new(root / self.path, self.source.read_bytes(), PRIVATE_FILE)
+
+    def script(self) -> str:
+        """The lines of shell that do it in the current directory."""
+        return f"cat < {shlex.quote(str(self.source))} > {shlex.quote(self.path)}"
+
+
+@dataclass(frozen=True)
+class SetMode:
+    """chmod, for a file that openssl made and that is no secret."""
+
+    path: str
+    mode: int
+
+    def run(self, root: Path) -> None:
+        """Do it inside `root`."""
+        set_mode(root / self.path, self.mode)
+
+    def script(self) -> str:
+        """The lines of shell that do it in the current directory."""
+        return f"chmod {self.mode:o} {shlex.quote(self.path)}"
+
+
+@dataclass(frozen=True)
+class Command:
+    """`openssl ARGUMENTS` with exactly `environment`; `creates` are files that must have something in them afterwards.
+
+    `passphrase_option` is `-passin` or `-passout` where the command needs the pass phrase. `fresh` are files that it
+    must not find: openssl would empty them without a question.
+    """
+
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    creates: tuple[str, ...] = ()
+    fresh: tuple[str, ...] = ()
+    passphrase_option: str = ""
+
+    def run(
+        self, openssl: OpenSSL, root: Path, passphrase: Passphrase | None, keep_open: tuple[int, ...] = ()
+    ) -> Result:
+        """Run it in `root`. Raises DatabaseCaError where a file of `fresh` is there, or one of `creates` is not."""
+        for name in self.fresh:
+            require_absent(root / name)
+        secret = (self.passphrase_option, passphrase) if self.passphrase_option and passphrase else None
+        result = openssl.run(
+            self.arguments, directory=root, environment=self.environment, passphrase=secret, keep_open=keep_open
+        )
+        if result.code or not all(_has_content(root / name) for name in self.creates):
+            raise complaints.failure(self.arguments[0], result)
+        return result
+
+    def script(self, passphrase_file: Path | None) -> str:
+        """The lines of shell that do it in the current directory, its environment having been exported before."""
+        arguments = ["openssl", *self.arguments]
+        if self.passphrase_option and passphrase_file:
+            arguments[2:2] = [self.passphrase_option, f"file:{passphrase_file}"]
+        lines = [f"absent {' '.join(map(shlex.quote, self.fresh))}"] if self.fresh else []
+        lines.append(_wrapped(arguments))
+        lines += [f"test -s {shlex.quote(name)}" for name in self.creates]
+        return "\n".join(lines)
+
+
+Step = MakeDirectories | WriteFile | CopyFile | SetMode | Command
+
+
+@dataclass(frozen=True)
+class Section:
+    """Steps under one heading of the guide."""
+
+    heading: str
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that one verb does, in order, inside `directory`.
+
+    The directory must be new, or is made with `directory_mode` where it is missing, or else must be there.
+    """
+
+    title: str
+    directory: Path
+    sections: tuple[Section, ...]
+    new_directory: bool = False
+    directory_mode: int | None = None
+
+    def run(self, openssl: OpenSSL, root: Path, passphrase: Passphrase | None) -> None:
+        """Do all of it inside `root`, which stands for the plan's directory until the work counts.
+
+        Raises DatabaseCaError at the first step that does not give what it should.
+        """
+        for step in self._steps():
+            if isinstance(step, Command):
+                step.run(openssl, root, passphrase)
+            else:
+                step.run(root)
+
+    def _steps(self) -> tuple[Step, ...]:
+        return tuple(step for part in self.sections for step in part.steps)
+
+    def script(self, passphrase: Passphrase | None = None) -> str:
+        """The POSIX shell script that does the same; openssl asks for the pass phrase unless it came from a file."""
+        file = passphrase.file if passphrase else None
+        directory = shlex.quote(str(self.directory))
+        lines = [
+            "#!/bin/sh",
+            f"# {self.title}",
+            "set -eu",
+            "umask 077",
+            "set -C  # '>' never overwrites",
+            "unset CA_HOME CN RANDFILE",
+        ]
+        if self.new_directory or any(isinstance(step, Command) and step.fresh for step in self._steps()):
+            lines.append(_ABSENT)
+        if self.new_directory:
+            lines += [f"absent {directory}", f"mkdir {directory}"]
+        if self.directory_mode:
+            lines.append(_make_directories(directory, self.directory_mode))
+        lines.append(f"cd {directory}")
+        exported: dict[str, str] = {}
+        for part in self.sections:
+            lines += ["", f"# {part.heading}"]
+            for step in part.steps:
+                if isinstance(step, Command):
+                    for name, value in step.environment.items():
+                        if exported.get(name) != value:
+                            lines.append(f"export {name}={shlex.quote(value)}")
+                            exported[name] = value
+                    lines.append(step.script(file))
+                else:
+                    lines.append(step.script())
+        return "\n".join(lines) + "\n"
+
+
+def write_new(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> None:
+    """Write and fsync a file that must not exist, not even as a dangling link. Raises DatabaseCaError where it does."""
+    require_absent(path)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    with open(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    if mode != PRIVATE_FILE:
+        set_mode(path, mode)
+
+
+def require_absent(path: Path) -> None:
+    """Raise DatabaseCaError where there is a file, a directory or a link, whole or dangling, of that name."""
+    if os.path.lexists(path):
+        raise DatabaseCaError(f"{path} exists already, and nothing is overwritten", "move it away first")
+
+
+def set_mode(path: Path, mode: int) -> None:
+    """chmod what we have just made; a FAT stick keeps no modes and refuses, which `keeps_modes` tells."""
+    with suppress(PermissionError):
+        path.chmod(mode)
+
+
+def keeps_modes(private: Path) -> bool:
+    """Whether a directory that was made for its owner alone really is, which no FAT file system can do."""
+    return not private.stat().st_mode & 0o077
+
+
+def _make_directories(paths: str, mode: int = PRIVATE_DIRECTORY) -> str:
+    if mode == PRIVATE_DIRECTORY:  # what the script's umask gives
+        return f"mkdir -p {paths}"
+    return f"[ -d {paths} ] || {{ mkdir -p {paths} && chmod {mode:o} {paths}; }}"
+
+
+def _has_content(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
+
+
+_ABSENT = """absent() {
+    for file; do
+        [ ! -e "$file" ] && [ ! -h "$file" ] || { echo "$file exists already, and nothing is overwritten" >&2; exit 1; }
+    done
+}"""
+
+
+def _wrapped(arguments: list[str]) -> str:
+    """One command, where it is long continued over lines as the guide does: an option and its value to a line."""
+    words = [shlex.quote(argument) for argument in arguments]
+    if len(" ".join(words)) < 80:
+        return " ".join(words)
+    lines, rest = [" ".join(words[:2])], words[2:]
+    while rest:
+        taken = 2 if rest[0].startswith("-") and not "".join(rest[1:2]).startswith("-") else 1
+        lines.append(" ".join(rest[:taken]))
+        rest = rest[taken:]
+    return " \\\n    ".join(lines)

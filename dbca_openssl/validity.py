@@ -1,0 +1,72 @@
+"""Dates: from when until when, in the forms that openssl takes and gives. All are aware and in UTC."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def now() -> datetime:
+    """This second, in UTC; the one place that reads the clock."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def authority_start(at: datetime) -> datetime:
+    """Yesterday 00:00:00Z, the guide's `date +%y%m%d000000Z -u -d -1day`."""
+    return _midnight(at) - timedelta(days=1)
+
+
+def authority_end(at: datetime, years: int) -> datetime:
+    """Today in `years` years and a day, 00:00:00Z: the guide's `-d +5years+1day`, 29 February as GNU date does it."""
+    midnight = _midnight(at)
+    try:
+        day = midnight.replace(year=midnight.year + years)
+    except ValueError:
+        day = midnight.replace(year=midnight.year + years, month=3, day=1)
+    return day + timedelta(days=1)
+
+
+def openssl_time(at: datetime) -> str:
+    """`YYYYMMDDHHMMSSZ`, which every openssl takes and which, unlike the guide's two digits, has a century."""
+    return f"{at:%Y%m%d%H%M%S}Z"
+
+
+def asn1_time(text: str) -> datetime:
+    """A UTCTime (`YYMMDDHHMMSSZ`, 1950 to 2049) or a GeneralizedTime (`YYYYMMDDHHMMSSZ`), as the index has them.
+
+    Raises ValueError for anything else.
+    """
+    digits = text.removesuffix("Z")
+    if text == digits or not (digits.isascii() and digits.isdigit()) or len(digits) not in (12, 14):
+        raise ValueError(f"not a time: {text}")
+    if len(digits) == 12:
+        digits = ("19" if digits >= "50" else "20") + digits
+    month, day, hour, minute, second = (int(digits[i : i + 2]) for i in range(4, 14, 2))
+    return datetime(int(digits[:4]), month, day, hour, minute, second, tzinfo=UTC)
+
+
+def printed_time(text: str) -> datetime:
+    """`Jan 23 03:12:55 2027 GMT`, as `openssl crl -nextupdate` prints it in every locale."""
+    month, day, clock, year, _ = text.split()
+    hour, minute, second = clock.split(":")
+    return datetime(int(year), _MONTHS.index(month) + 1, int(day), int(hour), int(minute), int(second), tzinfo=UTC)
+
+
+def days_left(until: datetime, at: datetime) -> int:
+    """Whole days from `at` to `until`; negative once it is over."""
+    return (until - at).days
+
+
+def shown(at: datetime) -> str:
+    """`2027-11-27 03:12:55Z`, for people."""
+    return f"{at:%Y-%m-%d %H:%M:%S}Z"
+
+
+def iso(at: datetime) -> str:
+    """`2027-11-27T03:12:55Z`, for programs (RFC 3339)."""
+    return f"{at:%Y-%m-%dT%H:%M:%S}Z"
+
+
+def _midnight(at: datetime) -> datetime:
+    return at.replace(hour=0, minute=0, second=0, microsecond=0)

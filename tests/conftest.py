@@ -1,0 +1,82 @@
+"""Fixtures: keys and an authority made once per session, and copied for each test."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import ORGANIZATION, PASSPHRASE, done, openssl
+
+MakeRequest = Callable[..., Path]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _real_openssl() -> None:
+    assert shutil.which("openssl"), "the tests need the real openssl (Debian: apt install openssl)"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DBCA_CA", "DBCA_OPENSSL", "DBCA_PASSPHRASE_FILE", "OPENSSL_CONF", "CA_HOME", "CN"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with `ca.key.pem` (4096 bits, encrypted), `plain-ca.key.pem` (the same), `host.key.pem`, `phrase`."""
+    directory = tmp_path_factory.mktemp("keys")
+    (directory / "phrase").write_text(f"{PASSPHRASE}\n")
+    (directory / "phrase").chmod(0o600)
+    openssl("genrsa", "-out", "plain-ca.key.pem", "4096", directory=directory)
+    openssl(
+        *("pkey", "-in", "plain-ca.key.pem", "-aes256", "-passout", "file:phrase", "-out", "ca.key.pem"),
+        directory=directory,
+    )
+    openssl("genrsa", "-out", "host.key.pem", "2048", directory=directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def pristine(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An authority as `init` leaves it; not to be changed."""
+    directory = tmp_path_factory.mktemp("pristine")
+    done(
+        *("init", "--organization", ORGANIZATION, "--key", keys / "ca.key.pem", "--passphrase-file", keys / "phrase"),
+        directory=directory,
+    )
+    return directory / "database-ca"
+
+
+@pytest.fixture
+def ca(pristine: Path, tmp_path: Path) -> Path:
+    """An authority of one's own, with an encrypted key: `tmp_path/database-ca`."""
+    return Path(shutil.copytree(pristine, tmp_path / "database-ca"))
+
+
+@pytest.fixture
+def environment(keys: Path) -> dict[str, str]:
+    """The environment of a script that has the pass phrase in a file."""
+    return {"DBCA_PASSPHRASE_FILE": str(keys / "phrase")}
+
+
+@pytest.fixture(scope="session")
+def make_request(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeRequest:
+    """A function that makes a request by the guide's host configuration, quickly, with the session's one host key."""
+    directory = tmp_path_factory.mktemp("requests")
+
+    def make(name: str, *alternative_names: str, to: Path | None = None) -> Path:
+        options = [option for text in alternative_names for option in ("--alt-name", text)]
+        text = done("render", "openssl.cnf", "--name", name, *options, directory=directory).output
+        configuration = directory / f"{name}.cnf"
+        configuration.write_text(text)
+        target = (to or directory) / f"{name}.req.pem"
+        openssl(
+            *("req", "-new", "-key", keys / "host.key.pem", "-out", target),
+            directory=directory,
+            environment={"OPENSSL_CONF": str(configuration), "CN": name},
+        )
+        return target
+
+    return make

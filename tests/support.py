@@ -1,0 +1,127 @@
+"""What the tests share: the tool and openssl as real processes, a fixed clock, and what a tree looks like."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PASSPHRASE = "correct horse"
+ORGANIZATION = "example.net"
+GUIDE = Path(__file__).parent / "guide"
+ROOT = Path(__file__).parent.parent
+
+HOSTS = ("aiken.example.net", "margaret.example.net", "gannibal.example.net")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished process: exit code and both outputs as text."""
+
+    code: int
+    output: str
+    messages: str
+
+    @property
+    def document(self) -> Any:
+        """The one JSON document on stdout."""
+        return json.loads(self.output)
+
+
+def run(
+    *arguments: str | Path,
+    directory: Path,
+    environment: Mapping[str, str] | None = None,
+    stdin: str | None = None,
+    pass_fds: Sequence[int] = (),
+) -> Finished:
+    """Run a program without a terminal, in an environment that has only what is given, PATH and a home of its own."""
+    done = subprocess.run(
+        [str(argument) for argument in arguments],
+        cwd=directory,
+        env={"PATH": os.environ["PATH"], "HOME": str(directory)} | dict(environment or {}),
+        input=stdin,
+        stdin=None if stdin is not None else subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        pass_fds=pass_fds,
+    )
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def tool(
+    *arguments: str | Path, directory: Path, environment: Mapping[str, str] | None = None, **more: Any
+) -> Finished:
+    """Run dbca-openssl as a user would."""
+    return run(sys.executable, "-m", "dbca_openssl", *arguments, directory=directory, environment=environment, **more)
+
+
+def done(*arguments: str | Path, directory: Path, **more: Any) -> Finished:
+    """Run dbca-openssl, which must succeed."""
+    finished = tool(*arguments, directory=directory, **more)
+    assert finished.code == 0, finished.messages + finished.output
+    return finished
+
+
+def openssl(*arguments: str | Path, directory: Path, environment: Mapping[str, str] | None = None) -> str:
+    """Run the real openssl, which must exit 0; returns what it printed."""
+    finished = run("openssl", *arguments, directory=directory, environment=environment)
+    assert finished.code == 0, finished.messages
+    return finished.output
+
+
+def shell(script: str, directory: Path, environment: Mapping[str, str] | None = None) -> Finished:
+    """Type a script into sh."""
+    return run("sh", directory=directory, environment=environment, stdin=script)
+
+
+def snapshot(directory: Path, *, without: Sequence[str] = ()) -> dict[str, tuple[str, str]]:
+    """Every path below a directory with its mode and the SHA-256 of its content (of a link: its target)."""
+    found = {}
+    for path in sorted(directory.rglob("*")):
+        name = str(path.relative_to(directory))
+        if name in without or path.name in without:
+            continue
+        if path.is_symlink():
+            content = f"-> {path.readlink()}"
+        elif path.is_file():
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+        else:
+            content = ""
+        found[name] = (oct(stat.S_IMODE(path.lstat().st_mode)), content)
+    return found
+
+
+def contents(directory: Path) -> dict[str, str]:
+    """What is in a tree apart from modes, random bytes and the tool's own lock: for comparing two ways of making it."""
+    found = {name: content for name, (_, content) in snapshot(directory, without=(".lock",)).items()}
+    if "private/.rnd" in found:
+        found["private/.rnd"] = "1,024 random bytes"
+    return found
+
+
+def frozen_openssl(directory: Path, clock: str) -> Path:
+    """An openssl for which it is always `clock` (`YYYY-MM-DD HH:MM:SS`, UTC); the tool gives it no environment."""
+    path = directory / "frozen-openssl"
+    faketime, real = shutil.which("faketime"), shutil.which("openssl")
+    assert faketime, "install faketime (Debian: apt install faketime)"
+    path.write_text(f"#!/bin/sh\nTZ=UTC exec {faketime} -f '{clock}' {real} \"$@\"\n")
+    path.chmod(0o755)
+    return path
+
+
+def frozen_tool(clock: str, *arguments: str | Path, directory: Path, **more: Any) -> Finished:
+    """Run dbca-openssl while it is always `clock`, for it and for its openssl."""
+    program = frozen_openssl(directory, clock)
+    command = (sys.executable, "-m", "dbca_openssl", *arguments, "--openssl", program)
+    environment = {"TZ": "UTC"} | dict(more.pop("environment", {}))
+    return run("faketime", "-f", clock, *command, directory=directory, environment=environment, **more)
