@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import IO
 
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.passphrase import Passphrase
@@ -47,20 +48,27 @@ class OpenSSL:
         passphrase: tuple[str, Passphrase] | None = None,
         data: bytes | None = None,
         keep_open: tuple[int, ...] = (),
+        watch: Callable[[int], None] | None = None,
     ) -> Result:
         """Run `openssl ARGUMENTS` in `directory` with exactly `environment` beside PATH and LD_LIBRARY_PATH.
 
         `passphrase` is an option (`-passin` or `-passout`) and the secret behind it, handed over by a pipe;
-        `data` is its standard input (else empty); `keep_open` are descriptors that it inherits, such as a lock.
+        `data` is its standard input (else empty); `keep_open` are descriptors that it inherits, such as a lock;
+        `watch` is called now and then with the number of requests that `openssl ca` has looked at.
         Raises DatabaseCaError where the binary is missing, LibreSSL or older than 1.1.1.
         """
         self.version  # noqa: B018  # the probe: a clear refusal instead of a strange failure later
-        return self._start(arguments, directory, environment or {}, passphrase, data, keep_open)
+        option, secret = passphrase or ("", None)
+        with secret.descriptor() if secret else nullcontext(-1) as descriptor:
+            command, *rest = arguments
+            given = (option, f"fd:{descriptor}") if secret else ()
+            inherited = keep_open + ((descriptor,) if secret else ())
+            return self._start((command, *given, *rest), directory, environment or {}, data, inherited, watch)
 
     @cached_property
     def version(self) -> str:
         """The version as the binary gives it, such as `3.0.19`; asked once. Raises DatabaseCaError as `run` does."""
-        banner = self._start(("version",), Path("/"), {}, None, None, ()).output.decode("ascii", "replace").strip()
+        banner = self._start(("version",), Path("/"), {}).output.decode("ascii", "replace").strip()
         match = re.match(r"OpenSSL (\d+)\.(\d+)\.(\d+)\S*", banner)
         if not match or tuple(map(int, match.groups())) < OLDEST:
             raise DatabaseCaError(
@@ -74,38 +82,63 @@ class OpenSSL:
         arguments: Sequence[str],
         directory: Path,
         environment: Mapping[str, str],
-        passphrase: tuple[str, Passphrase] | None,
-        data: bytes | None,
-        keep_open: tuple[int, ...],
+        data: bytes | None = None,
+        pass_fds: tuple[int, ...] = (),
+        watch: Callable[[int], None] | None = None,
     ) -> Result:
-        option, secret = passphrase or ("", None)
-        with secret.descriptor() if secret else nullcontext(-1) as descriptor:
-            command, *rest = arguments
-            given = (option, f"fd:{descriptor}") if secret else ()
-            try:
-                done = subprocess.run(
-                    (self.program, command, *given, *rest),
+        try:
+            with nullcontext() if watch is None else _message_file() as messages:
+                process = subprocess.Popen(
+                    (self.program, *arguments),
                     cwd=directory,
                     env={name: os.environ[name] for name in _INHERITED if name in os.environ} | dict(environment),
-                    input=data,
-                    stdin=None if data is not None else subprocess.DEVNULL,
-                    capture_output=True,
-                    pass_fds=keep_open + ((descriptor,) if secret else ()),
+                    stdin=subprocess.DEVNULL if data is None else subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE if messages is None else messages,
+                    pass_fds=pass_fds,
                     umask=0o077,
                     start_new_session=True,  # without a terminal it can't stop at a prompt of its own
                 )
-            except FileNotFoundError:
-                if not directory.is_dir():
-                    raise DatabaseCaError(f"there is no directory {directory}") from None
-                raise self._missing("there is no such program") from None
-            except PermissionError:
-                raise self._missing("it may not be executed") from None
-            except OSError as error:
-                raise self._missing(error.strerror or str(error)) from None
-        return Result(done.returncode, done.stdout, done.stderr.decode("utf-8", "replace"))
+                with process:
+                    try:
+                        if messages is not None and watch is not None:
+                            _follow(process, messages, watch)
+                        output, errors = process.communicate(data)
+                    except BaseException:
+                        process.kill()
+                        raise
+                if messages is not None:
+                    messages.seek(0)
+                    errors = messages.read()
+        except FileNotFoundError:
+            if not directory.is_dir():
+                raise DatabaseCaError(f"there is no directory {directory}") from None
+            raise self._missing("there is no such program") from None
+        except PermissionError:
+            raise self._missing("it may not be executed") from None
+        except OSError as error:
+            raise self._missing(error.strerror or str(error)) from None
+        return Result(process.returncode, output, errors.decode("utf-8", "replace"))
 
     def _missing(self, why: str) -> DatabaseCaError:
         return DatabaseCaError(
             f"cannot run {self.program}: {why}",
             "install openssl (Debian: apt install openssl), or name it: --openssl PATH (or DBCA_OPENSSL)",
         )
+
+
+def _message_file() -> IO[bytes]:
+    """For the messages of long work: a file is cheaper than a pipe, and can be looked into meanwhile."""
+    import tempfile
+
+    return tempfile.TemporaryFile()
+
+
+def _follow(process: subprocess.Popen[bytes], messages: IO[bytes], watch: Callable[[int], None]) -> None:
+    while True:
+        try:
+            process.wait(0.2)
+            return
+        except subprocess.TimeoutExpired:
+            text = os.pread(messages.fileno(), os.fstat(messages.fileno()).st_size, 0)
+            watch(text.count(b"Signature ok"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,14 +110,27 @@ class Command:
     passphrase_option: str = ""
 
     def run(
-        self, openssl: OpenSSL, root: Path, passphrase: Passphrase | None, keep_open: tuple[int, ...] = ()
+        self,
+        openssl: OpenSSL,
+        root: Path,
+        passphrase: Passphrase | None,
+        keep_open: tuple[int, ...] = (),
+        watch: Callable[[int], None] | None = None,
     ) -> Result:
-        """Run it in `root`. Raises DatabaseCaError where a file of `fresh` is there, or one of `creates` is not."""
+        """Run it in `root`; `keep_open` and `watch` are as for `OpenSSL.run`.
+
+        Raises DatabaseCaError where a file of `fresh` is there, or one of `creates` is not.
+        """
         for name in self.fresh:
             require_absent(root / name)
         secret = (self.passphrase_option, passphrase) if self.passphrase_option and passphrase else None
         result = openssl.run(
-            self.arguments, directory=root, environment=self.environment, passphrase=secret, keep_open=keep_open
+            self.arguments,
+            directory=root,
+            environment=self.environment,
+            passphrase=secret,
+            keep_open=keep_open,
+            watch=watch,
         )
         if result.code or not all(_has_content(root / name) for name in self.creates):
             raise complaints.failure(self.arguments[0], result)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from dbca_openssl import complaints
 from dbca_openssl.authority import index
+from dbca_openssl.authority.index import Row
 from dbca_openssl.authority.paths import ATTRIBUTES, CRL_NUMBER, DATABASE, INDEX, SERIAL, Authority
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.openssl import Result
@@ -30,7 +34,8 @@ class Change(Transaction):
         try:
             for folder in ("newcerts", "certs", "certreqs", "crl", "private"):  # private: for RANDFILE
                 self.staged(folder).mkdir(exist_ok=True)
-            self.rows = index.rows(self._base(INDEX))
+            self._index = self._base(INDEX)
+            self.rows = index.rows(self._index)
             self.serial = index.next_serial(self._base(SERIAL))
         except BaseException:
             self.__exit__(None, None, None)
@@ -41,22 +46,42 @@ class Change(Transaction):
         """Heal what a killed plain openssl left."""
         heal(self.directory)
 
-    def run(self, command: Command, passphrase: Passphrase | None) -> Result:
-        """Run a command whose home is the stage. Raises DatabaseCaError where it does not leave what it should."""
-        return command.run(self.authority.openssl, self.directory, passphrase, self.keep_open)
+    def run(self, command: Command, passphrase: Passphrase | None, steps: int = 1) -> Result:
+        """Run a command whose home is the stage; of several `steps` the user is told how many are done.
 
-    def new_rows(self, result: Result) -> list[index.Row]:
-        """The rows that openssl added to the staged index, after everything that was there has been found in it.
+        Raises DatabaseCaError where it does not leave what it should.
+        """
+        watch = partial(self.authority.progress, steps) if steps > 1 else None
+        return command.run(self.authority.openssl, self.directory, passphrase, self.keep_open, watch)
+
+    def appended(self, result: Result) -> list[Row]:
+        """The rows that openssl added to the staged index, once everything that was in it has been found again.
 
         Raises DatabaseCaError where it did anything else to the index.
         """
-        base, after = self._base(INDEX), self.staged(INDEX).read_bytes()
-        if not base.startswith(b"#") and after.startswith(base):
-            return index.rows(after[len(base) :])
-        rows = index.rows(after)
-        if rows[: len(self.rows)] != self.rows:
-            raise complaints.said(result.messages) or index.damaged("openssl changed more of it than it should")
-        return rows[len(self.rows) :]
+        before, after = self._index, self._index_now(result)
+        if not before.startswith(b"#") and after.startswith(before):
+            new = index.rows(after[len(before) :])
+        else:
+            rows = index.rows(after)
+            if rows[: len(self.rows)] != self.rows:
+                raise index.damaged("openssl changed more of it than it should")
+            new = rows[len(self.rows) :]
+        self.rows += new
+        return new
+
+    def require_changed(self, result: Result, states: Mapping[str, str]) -> None:
+        """Raise DatabaseCaError unless exactly the rows of these serials have come to be in these states."""
+        rows = index.rows(self._index_now(result))
+
+        def fits(old: Row, new: Row) -> bool:
+            if old.serial in states:
+                return new.state == states[old.serial] and replace(new, state=old.state, revoked=old.revoked) == old
+            return new == old
+
+        if len(rows) != len(self.rows) or not all(map(fits, self.rows, rows)):
+            raise complaints.said(result.messages) or index.damaged("openssl did not change what it should")
+        self.rows = rows
 
     def require_intact(self, *names: str) -> None:
         """Raise DatabaseCaError where openssl left one of the staged files empty, as it does on a full disk."""
@@ -64,6 +89,13 @@ class Change(Transaction):
             path = self.staged(name)
             if not path.is_file() or path.stat().st_size == 0:
                 raise DatabaseCaError(f"openssl wrote nothing into {name}", "is the disk full?")
+
+    def _index_now(self, result: Result) -> bytes:
+        data = self.staged(INDEX).read_bytes()
+        if len(data) < len(self._index) and (known := complaints.said(result.messages)):
+            raise known
+        self._index = data
+        return data
 
     def _base(self, name: str) -> bytes:
         data = self.base[name]

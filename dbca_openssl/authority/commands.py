@@ -79,6 +79,16 @@ def revocation_list(*, home: str = HERE, days: int | None = None) -> Command:
     return _ca(home, "-gencrl", "-out", crl, *(() if days is None else ("-crldays", str(days))), creates=(crl,))
 
 
+def revoke(certificate: str, *, reason: str | None, home: str = HERE) -> Command:
+    """`openssl ca -revoke`: mark a certificate in the index as revoked (ca(1))."""
+    return _ca(home, "-revoke", certificate, *(() if reason is None else ("-crl_reason", reason)))
+
+
+def mark_expired(*, home: str = HERE) -> Command:
+    """`openssl ca -updatedb`: mark what has ended as expired, so that its name is free again (ca(1))."""
+    return _ca(home, "-updatedb")
+
+
 def _ca(home: str, *arguments: str, creates: tuple[str, ...] = (), fresh: tuple[str, ...] = ()) -> Command:
     configuration = {"OPENSSL_CONF": f"./{CONFIGURATION}"}
     if home == HERE:

@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 
 from dbca_openssl import validity
 from dbca_openssl.authority import index, revocation, signing, structures
+from dbca_openssl.authority.certificates import certificate_path, own_certificate
 from dbca_openssl.authority.index import Row
 from dbca_openssl.authority.paths import CRL, INDEX, Authority, certificate_of, issued
 from dbca_openssl.authority.revocation import RevocationList
 from dbca_openssl.authority.structures import Certificate
-from dbca_openssl.authority.verification import certificate_path
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.names import shown
 from dbca_openssl.outline import UnreadableError
@@ -56,19 +56,17 @@ class Details:
 def certificates(authority: Authority) -> list[Row]:
     """The rows of hosts and clients in the index; the authority's own row is left out."""
     authority.require()
-    own = signing.own_certificate(authority)
+    own = own_certificate(authority)
     return _others(index.rows(authority.read(INDEX)), own)
 
 
 def status(authority: Authority) -> Status:
     """The authority at a glance. Raises DatabaseCaError where there is none, or it cannot be read."""
     authority.require()
-    own = signing.own_certificate(authority)
+    own = own_certificate(authority)
     rows = _others(index.rows(authority.read(INDEX)), own)
     current = revocation.current_list(authority) if authority.path(CRL).exists() else None
-    known = {row.name for row in rows if row.state == index.VALID}
-    requests = sorted(path.name.removesuffix(".req.pem") for path in authority.path("certreqs").glob("*.req.pem"))
-    return Status(own, current, rows, [name for name in requests if name not in known], validity.now())
+    return Status(own, current, rows, signing.waiting(authority), validity.now())
 
 
 def details(authority: Authority, what: str) -> Details:
@@ -83,7 +81,7 @@ def details(authority: Authority, what: str) -> Details:
         names = structures.alternative_names(authority.openssl, [value])[0] if value else ()
     except UnreadableError as error:
         raise DatabaseCaError(f"{authority.path(path)} is no certificate that can be read: {error}") from None
-    own = signing.own_certificate(authority)
+    own = own_certificate(authority)
     serial = index.serial_text(certificate.serial)
     row = next((row for row in rows if row.serial == serial), None) if certificate.issuer == own.subject else None
     return Details(certificate, str(authority.path(path)), row, names, hashlib.sha256(der).hexdigest().upper())

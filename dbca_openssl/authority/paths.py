@@ -44,14 +44,15 @@ def issued(serial: str) -> str:
 class Authority:
     """An authority in `directory`, worked on with `openssl`. All other paths are relative to the directory.
 
-    `tell` says a line to the user while something goes on, and `lock_timeout` is how many seconds to wait
-    for another process (None: as long as it takes).
+    `tell` says a line to the user while something goes on, `progress` is told how many steps there are and how many
+    are done, and `lock_timeout` is how many seconds to wait for another process (None: as long as it takes).
     """
 
     directory: Path
     openssl: OpenSSL = field(default_factory=OpenSSL)
     tell: Callable[[str], None] = lambda line: None
     lock_timeout: float | None = None
+    progress: Callable[[int, int], None] = lambda steps, done: None
 
     def path(self, name: str) -> Path:
         """The path of a file of the authority."""

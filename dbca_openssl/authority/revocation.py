@@ -1,18 +1,34 @@
-"""The revocation list: the guide's "Revocation List (CRL)"."""
+"""Revoking certificates, and the revocation list: the guide's "Revocation List (CRL)"."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from dbca_openssl import complaints, validity
-from dbca_openssl.authority import commands
+from dbca_openssl.authority import commands, index
+from dbca_openssl.authority.certificates import certificate_path, own_certificate, read_certificate
 from dbca_openssl.authority.change import BACKUPS, Change
-from dbca_openssl.authority.paths import CERTIFICATE, CRL, CRL_NUMBER, Authority
+from dbca_openssl.authority.index import Row
+from dbca_openssl.authority.paths import CERTIFICATE, CRL, CRL_NUMBER, DATABASE, INDEX, Authority, issued
 from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.names import shown
 from dbca_openssl.passphrase import Passphrase
-from dbca_openssl.steps import Plan, Section
+from dbca_openssl.steps import Plan, Section, Step
+
+REASONS = (
+    "unspecified",
+    "keyCompromise",
+    "affiliationChanged",
+    "superseded",
+    "cessationOfOperation",
+    "certificateHold",
+)
+"""Why a certificate of a host or client may be revoked, in the words of RFC 5280, 5.3.1, as openssl knows them."""
+
+SUPERSEDED = "superseded"
 
 
 @dataclass(frozen=True)
@@ -24,17 +40,67 @@ class RevocationList:
     end: datetime
 
 
+def propose(authority: Authority, what: str) -> list[Row]:
+    """The rows that revoking `what` concerns: of a name every valid one, of a serial in hex or a file just that one.
+
+    Raises DatabaseCaError where there is none, where it is revoked already or where it is the authority itself.
+    """
+    authority.require()
+    rows = index.rows(authority.read(INDEX))
+    own = own_certificate(authority)
+    if "/" in what or what.endswith((".pem", ".crt")):
+        found = [_row_of_file(authority, what, rows)]
+    elif named := [row for row in rows if row.name == what]:
+        found = [row for row in named if row.state == index.VALID] or named[-1:]
+    else:
+        serial = what.upper().zfill(len(what) + len(what) % 2)
+        found = [row for row in rows if row.serial == serial]
+    if not found:
+        raise DatabaseCaError(
+            f"there is no certificate with the name or serial {shown(what)}", "dbca-openssl list tells which there are"
+        )
+    for row in found:
+        if row.serial == index.serial_text(own.serial):
+            raise DatabaseCaError("the authority does not revoke itself", "its certificate ends by not being trusted")
+        if row.state == index.REVOKED:
+            raise DatabaseCaError(f"{row.name} (serial {row.serial}) is revoked already")
+    return found
+
+
 def plan(authority: Authority, days: int | None) -> Plan:
     """The guide's command for a new list, for a printed script."""
     section = Section("Revocation List (CRL)", (commands.revocation_list(days=days),))
     return Plan("A new revocation list", authority.directory, (section,))
 
 
+def plan_revocation(authority: Authority, rows: Sequence[Row], reason: str | None, with_list: bool) -> Plan:
+    """openssl's commands for revoking `rows`, for a printed script."""
+    steps: list[Step] = [commands.revoke(issued(row.serial), reason=reason) for row in rows]
+    sections = [Section("Revoke", tuple(steps))]
+    if with_list:
+        sections += plan(authority, None).sections
+    return Plan("Revoke certificates", authority.directory, tuple(sections))
+
+
+def revoke(
+    authority: Authority, rows: Sequence[Row], reason: str | None, with_list: bool, passphrase: Passphrase | None
+) -> RevocationList | None:
+    """Revoke the certificates of `rows` and make a new list, in one transaction; returns the list.
+
+    Raises DatabaseCaError, and then nothing has changed.
+    """
+    with Change(authority, CRL_NUMBER, CRL) as change:
+        revoke_in(change, rows, reason, passphrase)
+        made = list_in(change, None, passphrase) if with_list else None
+        change.commit((*DATABASE, *((CRL_NUMBER,) if made else ())), (CRL,) if made else (), BACKUPS)
+    return made
+
+
 def renew_list(authority: Authority, days: int | None, passphrase: Passphrase | None) -> RevocationList:
     """Make a new revocation list, in one transaction. Raises DatabaseCaError, and then the old one is there."""
     authority.require()
     with Change(authority, CRL_NUMBER, CRL) as change:
-        made = _staged_list(change, days, passphrase)
+        made = list_in(change, days, passphrase)
         change.commit((CRL_NUMBER,), (CRL,), BACKUPS)
     return made
 
@@ -44,10 +110,46 @@ def current_list(authority: Authority) -> RevocationList:
     return _read(authority, CRL)
 
 
-def _staged_list(change: Change, days: int | None, passphrase: Passphrase | None) -> RevocationList:
+def revoke_in(change: Change, rows: Sequence[Row], reason: str | None, passphrase: Passphrase | None) -> None:
+    """Revoke within a change that somebody else commits."""
+    _require_ours(change, rows)
+    for row in rows:
+        result = change.run(commands.revoke(issued(row.serial), reason=reason, home=change.stage), passphrase)
+        change.require_changed(result, {row.serial: index.REVOKED})
+
+
+def list_in(change: Change, days: int | None, passphrase: Passphrase | None) -> RevocationList:
+    """Make a new list within a change that somebody else commits."""
     change.run(commands.revocation_list(home=change.stage, days=days), passphrase)
     change.require_intact(CRL_NUMBER, CRL)
     return _read(change.authority, f"{change.stage}/{CRL}")
+
+
+def _require_ours(change: Change, rows: Sequence[Row]) -> None:
+    """`openssl ca -revoke` looks at serial and name only, so a foreign certificate could take ours along."""
+    own = own_certificate(change.authority)
+    for row in rows:
+        path = change.directory / issued(row.serial)
+        certificate = read_certificate(change.authority, issued(row.serial))
+        result = change.authority.openssl.run(
+            ("verify", "-no_check_time", "-CAfile", CERTIFICATE, issued(row.serial)), directory=change.directory
+        )
+        if certificate.serial != int(row.serial, 16) or certificate.issuer != own.subject or result.code != 0:
+            raise DatabaseCaError(f"{path} is not a certificate of this authority with that serial")
+
+
+def _row_of_file(authority: Authority, what: str, rows: Sequence[Row]) -> Row:
+    path = certificate_path(authority, what).absolute()
+    certificate = read_certificate(authority, str(path))
+    serial = index.serial_text(certificate.serial)
+    row = next((row for row in rows if row.serial == serial), None)
+    copy = authority.path(issued(serial))
+    if row is None or not copy.is_file() or read_certificate(authority, issued(serial)).encoded != certificate.encoded:
+        raise DatabaseCaError(
+            f"{what} is not a certificate that this authority has issued",
+            "dbca-openssl list tells which there are",
+        )
+    return row
 
 
 def _read(authority: Authority, name: str) -> RevocationList:

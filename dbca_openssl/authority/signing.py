@@ -10,9 +10,9 @@ from pathlib import Path
 
 from dbca_openssl import complaints, validity
 from dbca_openssl.authority import commands, index, structures, vetting
+from dbca_openssl.authority.certificates import is_path, own_certificate
 from dbca_openssl.authority.change import BACKUPS, Change
 from dbca_openssl.authority.paths import (
-    CERTIFICATE,
     CONFIGURATION,
     DATABASE,
     INDEX,
@@ -85,74 +85,111 @@ def propose(authority: Authority, what: Sequence[str], period: Period) -> list[P
             )
     own = own_certificate(authority)
     _require_free(index.rows(authority.read(INDEX)), requests, own)
-    at = validity.now()
-    end = at + timedelta(days=period.days or default_days(authority))
+    end = end_of(authority, period, own)
+    return [Proposal(request, file, end) for file, request in zip(files, requests, strict=True)]
+
+
+def waiting(authority: Authority) -> list[str]:
+    """The names whose request lies in `certreqs/` while they have no certificate that is valid in the index."""
+    authority.require()
+    taken = {row.name for row in index.rows(authority.read(INDEX)) if row.state == index.VALID}
+    names = (path.name.removesuffix(".req.pem") for path in authority.path("certreqs").glob("*.req.pem"))
+    return sorted(name for name in names if name not in taken)
+
+
+def end_of(authority: Authority, period: Period, own: Certificate) -> datetime:
+    """Until when a certificate issued now is good. Raises DatabaseCaError where it would outlive the authority."""
+    end = validity.now() + timedelta(days=period.days or default_days(authority))
     if end > own.end and not period.cap:
         raise _outlives(end, own.end)
-    return [Proposal(request, file, min(end, own.end)) for file, request in zip(files, requests, strict=True)]
+    return min(end, own.end)
 
 
-def plan(authority: Authority, proposals: Sequence[Proposal], period: Period) -> Plan:
-    """The guide's commands for the same, for a printed script: one `openssl ca` for each request."""
+def plan(authority: Authority, proposals: Sequence[Proposal], period: Period, fresh: bool = True) -> Plan:
+    """The guide's commands for the same, for a printed script: one `openssl ca` for each request.
+
+    Unless `fresh`, a certificate that is there is replaced, as a renewal does.
+    """
     steps: list[Step] = []
     for proposal in proposals:
         if proposal.source:
             steps.append(CopyFile(proposal.source.absolute(), request_of(proposal.name)))
-        steps.append(commands.sign([proposal.name], days=period.days, end=_explicit_end(proposal, period)))
+        end = _explicit_end(proposal, period)
+        steps.append(commands.sign([proposal.name], days=period.days, end=end, fresh=fresh))
     return Plan("Sign certificates", authority.directory, (Section("Sign Certificates", tuple(steps)),))
 
 
 def sign(
-    authority: Authority, proposals: Sequence[Proposal], period: Period, passphrase: Passphrase | None
+    authority: Authority,
+    proposals: Sequence[Proposal],
+    period: Period,
+    passphrase: Passphrase | None,
 ) -> list[Signed]:
     """Sign all proposals in one transaction and one openssl process, all or none.
 
     Raises DatabaseCaError, and then nothing has changed.
     """
-    names = [proposal.name for proposal in proposals]
     own = own_certificate(authority)
-    with Change(authority, *map(certificate_of, names), *map(request_of, names)) as change:
+    with Change(authority, *files_of(proposals)) as change:
         _require_free(change.rows, [proposal.request for proposal in proposals], own)
-        for proposal in proposals:
-            change.write(request_of(proposal.name), proposal.request.pem)
-        command = commands.sign(names, home=change.stage, days=period.days, end=_explicit_end(proposals[0], period))
-        result = change.run(command, passphrase)
-        rows = change.new_rows(result)
-        certificates = _check(change, proposals, rows, own, result)
-        for proposal, row in zip(proposals, rows, strict=True):
-            copy = change.staged(issued(row.serial)).read_bytes()
-            if len(names) > 1:
-                change.write(certificate_of(proposal.name), copy)
-            elif change.staged(certificate_of(proposal.name)).read_bytes() != copy:
-                raise DatabaseCaError("openssl wrote two different certificates", "is the disk full?")
-            _require_copy_in_newcerts(change, proposal.name)
-        stored = [request_of(proposal.name) for proposal in proposals if _is_new(change, proposal)]
-        for name in stored:
-            if (old := change.base[name]) is not None:
-                change.write(f"{name}.old", old)
-        change.commit(
-            (*(issued(row.serial) for row in rows), *DATABASE),
-            (*stored, *map(certificate_of, names)),
-            (*BACKUPS, *(f"{name}.old" for name in stored)),
-        )
+        signed = sign_in(change, proposals, period, passphrase)
+        commit(change, signed)
+    return signed
+
+
+def files_of(proposals: Sequence[Proposal]) -> list[str]:
+    """The files that signing may replace besides the database's: requests and certificates by name."""
+    return [file(proposal.name) for file in (request_of, certificate_of) for proposal in proposals]
+
+
+def sign_in(
+    change: Change,
+    proposals: Sequence[Proposal],
+    period: Period,
+    passphrase: Passphrase | None,
+) -> list[Signed]:
+    """Sign within a change that somebody else commits. Raises DatabaseCaError."""
+    own = own_certificate(change.authority)
+    names = [proposal.name for proposal in proposals]
+    for proposal in proposals:
+        old = change.base[request_of(proposal.name)]
+        if old is not None and old != proposal.request.pem:
+            change.write(f"{request_of(proposal.name)}.old", old)
+        change.write(request_of(proposal.name), proposal.request.pem)
+        _require_copy_in_newcerts(change, proposal.name)
+    fresh = change.base[certificate_of(names[0])] is None
+    if not fresh:
+        change.staged(certificate_of(names[0])).unlink()
+    command = commands.sign(names, home=change.stage, days=period.days, end=_explicit_end(proposals[0], period))
+    result = change.run(command, passphrase, steps=len(names))
+    rows = change.appended(result)
+    certificates = _check(change, proposals, rows, own, result)
+    for proposal, row in zip(proposals, rows, strict=True):
+        copy = change.staged(issued(row.serial)).read_bytes()
+        if len(names) > 1:
+            change.write(certificate_of(proposal.name), copy)
+        elif change.staged(certificate_of(proposal.name)).read_bytes() != copy:
+            raise DatabaseCaError("openssl wrote two different certificates", "is the disk full?")
     return [
         Signed(proposal.name, certificate_of(proposal.name), row.serial, certificate.end)
         for proposal, row, certificate in zip(proposals, rows, certificates, strict=True)
     ]
 
 
-def own_certificate(authority: Authority) -> Certificate:
-    """The authority's own certificate. Raises DatabaseCaError where it cannot be read."""
-    return read_certificate(authority, CERTIFICATE)
-
-
-def read_certificate(authority: Authority, name: str) -> Certificate:
-    """The certificate in a file of the authority. Raises DatabaseCaError where it cannot be read."""
-    try:
-        der = structures.certificate_der(authority.read(name))
-        return structures.certificates(authority.openssl, [der])[0]
-    except UnreadableError as error:
-        raise DatabaseCaError(f"{authority.path(name)} is no certificate that can be read: {error}") from None
+def commit(
+    change: Change, signed: Sequence[Signed], deciding: Sequence[str] = (), following: Sequence[str] = ()
+) -> None:
+    """Make signatures count, and with them what else the change has staged."""
+    requests = [
+        request_of(one.name)
+        for one in signed
+        if change.base[request_of(one.name)] != change.staged(request_of(one.name)).read_bytes()
+    ]
+    change.commit(
+        (*(issued(one.serial) for one in signed), *DATABASE, *deciding),
+        (*requests, *(one.path for one in signed), *following),
+        (*BACKUPS, *(f"{name}.old" for name in requests)),
+    )
 
 
 def default_days(authority: Authority) -> int:
@@ -162,9 +199,7 @@ def default_days(authority: Authority) -> int:
 
 
 def _is_name(authority: Authority, text: str) -> bool:
-    if "/" in text or text.endswith((".pem", ".csr", ".req")):
-        return False
-    return authority.path(request_of(text)).exists() or not Path(text).exists()
+    return not is_path(text) and (authority.path(request_of(text)).exists() or not Path(text).exists())
 
 
 def _require_free(rows: Sequence[index.Row], requests: Sequence[Vetted], own: Certificate) -> None:
@@ -185,10 +220,6 @@ def _require_free(rows: Sequence[index.Row], requests: Sequence[Vetted], own: Ce
 
 def _explicit_end(proposal: Proposal, period: Period) -> datetime | None:
     return proposal.end if period.cap else None
-
-
-def _is_new(change: Change, proposal: Proposal) -> bool:
-    return change.base[request_of(proposal.name)] != proposal.request.pem
 
 
 def _require_copy_in_newcerts(change: Change, name: str) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dbca_openssl.authority.paths import CERTIFICATE, CRL, Authority, certificate_of
+from dbca_openssl.authority.certificates import certificate_path
+from dbca_openssl.authority.paths import CERTIFICATE, CRL, Authority
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.names import shown
 
 _HINTS = {
     "certificate revoked": "make a new key on its host and sign its request, or see dbca-openssl list",
@@ -42,13 +42,3 @@ def verify(authority: Authority, what: str, host: str | None = None) -> Path:
     why = reasons[0].strip() if reasons else "openssl cannot read it"
     hint = next((hint for reason, hint in _HINTS.items() if reason.lower() in why.lower()), None)
     raise DatabaseCaError(f"{path} is not accepted: {why}", *([hint] if hint else []), detail=said)
-
-
-def certificate_path(authority: Authority, what: str) -> Path:
-    """The certificate file that `what` means: a path, or the name of a host or client. Raises DatabaseCaError."""
-    path = Path(what)
-    if not ("/" in what or what.endswith((".pem", ".crt"))):
-        path = authority.path(certificate_of(what))
-    if not path.is_file():
-        raise DatabaseCaError(f"there is no certificate {shown(str(path))}", "dbca-openssl list tells which there are")
-    return path

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dbca_openssl import __version__
-from dbca_openssl.cli import certificates, create, host, output, texts
+from dbca_openssl.cli import create, host, look, output, revoke, sign, texts
 from dbca_openssl.cli.options import Ca, Json, OpenSSLProgram, Verbose
 
 app = typer.Typer(
@@ -42,17 +42,19 @@ def bare(
     if version:
         output.result({"version": __version__}, [f"dbca-openssl {__version__}"])
     elif context.invoked_subcommand is None:
-        certificates.glance(ca, openssl)
+        look.glance(ca, openssl)
 
 
 for verb in (
     create.init,
     host.request,
-    certificates.sign,
-    certificates.crl,
-    certificates.verify,
-    certificates.list_,
-    certificates.show,
+    sign.sign,
+    sign.renew,
+    revoke.revoke,
+    revoke.crl,
+    look.list_,
+    look.show,
+    look.verify,
     texts.render,
     texts.guide,
 ):

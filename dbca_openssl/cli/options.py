@@ -53,6 +53,18 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Print = Annotated[bool, typer.Option("--print", help="Print a POSIX shell script that does the same, and do nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for errors too.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="With an error, show what openssl itself said.")]
+NoCrl = Annotated[bool, typer.Option("--no-crl", help="Leave the revocation list as it is for now.")]
+Days = Annotated[
+    int | None,
+    typer.Option(
+        "--days", min=1, max=36500, help="How long it is good for [default: the configuration's default_days]."
+    ),
+]
+Cap = Annotated[bool, typer.Option("--cap", help="Shorten what would outlive the authority's certificate.")]
+AllowAltNames = Annotated[
+    list[str] | None,
+    typer.Option("--allow-alt-name", metavar="NAME", help="An alternative name that requests may ask for."),
+]
 Profile = Annotated[
     Literal["guide", "modern"],
     typer.Option("--profile", help="Exactly the guide's way, or what newer TLS libraries ask for."),
@@ -68,7 +80,7 @@ AltNames = Annotated[
 def authority(ca: Path | None, openssl: str = "openssl", lock_timeout: float | None = None) -> Authority:
     """The authority in `ca`, or where it is looked for by default; its paths are absolute."""
     directory = ca or (Path() if Path(CONFIGURATION).is_file() else Path("database-ca"))
-    return Authority(directory.absolute(), OpenSSL(openssl), output.tell, lock_timeout)
+    return Authority(directory.absolute(), OpenSSL(openssl), output.tell, lock_timeout, output.progress)
 
 
 def passphrase(file: Path | None, descriptor: int | None, *, new: bool = False) -> Passphrase:
@@ -87,6 +99,11 @@ def passphrase(file: Path | None, descriptor: int | None, *, new: bool = False) 
     if new and secret != _ask("The same once more: "):
         raise DatabaseCaError("the two pass phrases are not the same")
     return secret
+
+
+def secret_of(authority: Authority, file: Path | None, descriptor: int | None) -> Passphrase | None:
+    """The pass phrase of an authority's key, or None where the key has none."""
+    return passphrase(file, descriptor) if authority.key_is_encrypted() else None
 
 
 def given_passphrase(file: Path | None) -> Passphrase | None:

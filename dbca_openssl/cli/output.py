@@ -41,6 +41,16 @@ def show(lines: Iterable[str]) -> None:
         print(line, file=sys.stderr)
 
 
+def progress(steps: int, done: int) -> None:
+    """How far long work is, as a bar on a terminal; nothing anywhere else."""
+    if as_json or not sys.stderr.isatty():
+        return
+    width = 40
+    filled = width * done // steps
+    end = "\r\033[K" if done >= steps else ""
+    print(f"\r{'#' * filled}{'.' * (width - filled)} {done}/{steps}{end}", end="", file=sys.stderr, flush=True)
+
+
 def error(problem: DatabaseCaError) -> None:
     """What was refused or failed."""
     if as_json:

@@ -1,139 +1,17 @@
-"""The verbs that work on an authority that is there: sign, crl, verify, list, show, and the bare command."""
+"""The verbs that only look: verify, list, show, and the bare command."""
 
 from __future__ import annotations
 
-import shlex
-import sys
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
 from dbca_openssl import validity
-from dbca_openssl.authority import index, inventory, revocation, signing, verification
+from dbca_openssl.authority import index, inventory, verification
 from dbca_openssl.authority.inventory import Status
-from dbca_openssl.authority.paths import CERTIFICATE, CRL, Authority, request_of
-from dbca_openssl.authority.signing import Period, Proposal
 from dbca_openssl.cli import options, output
-from dbca_openssl.cli.options import (
-    Ca,
-    Json,
-    LockTimeout,
-    OpenSSLProgram,
-    PassphraseDescriptor,
-    PassphraseFile,
-    Print,
-    Verbose,
-    Yes,
-)
+from dbca_openssl.cli.options import Ca, Json, OpenSSLProgram, Verbose
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.names import alternative_name
-from dbca_openssl.passphrase import Passphrase
-from dbca_openssl.render import SSL_DIR
-
-
-def sign(
-    what: Annotated[list[str], typer.Argument(metavar="NAME|FILE...", help="A name in certreqs/, or a request file.")],
-    ca: Ca = None,
-    days: Annotated[
-        int | None, typer.Option("--days", min=1, max=36500, help="[default: default_days of the configuration]")
-    ] = None,
-    cap: Annotated[bool, typer.Option("--cap", help="Shorten what would outlive the authority's certificate.")] = False,
-    allow_alt_name: Annotated[
-        list[str] | None,
-        typer.Option("--allow-alt-name", metavar="NAME", help="An alternative name that requests may ask for."),
-    ] = None,
-    yes: Yes = False,
-    passphrase_file: PassphraseFile = None,
-    passphrase_fd: PassphraseDescriptor = None,
-    lock_timeout: LockTimeout = None,
-    print_: Print = False,
-    openssl: OpenSSLProgram = "openssl",
-    json: Json = False,
-    verbose: Verbose = False,
-) -> None:
-    """Sign requests, after each was vetted, shown and confirmed. All of them are signed, or none.
-
-    \b
-      scp aiken.example.net:/etc/mysql/ssl/aiken.example.net.req.pem certreqs/
-      dbca-openssl sign aiken.example.net
-      dbca-openssl sign ~/Downloads/margaret.example.net.req.pem
-      dbca-openssl sign --allow-alt-name db.example.net --yes gannibal.example.net
-
-    The guide: "Sign Certificates".
-    """
-    authority = options.authority(ca, openssl, lock_timeout)
-    period = Period(days, cap)
-    proposals = signing.propose(authority, list(dict.fromkeys(what)), period)
-    if not print_:
-        output.show(line for proposal in proposals for line in _proposed(proposal))
-    _consent(proposals, allow_alt_name or [], ask=not yes and not print_)
-    if print_:
-        output.script(signing.plan(authority, proposals, period).script(options.given_passphrase(passphrase_file)))
-        return
-    options.confirm("Sign it?" if len(proposals) == 1 else f"Sign these {len(proposals)}?", yes)
-    signed = signing.sign(authority, proposals, period, _secret(authority, passphrase_file, passphrase_fd))
-    output.result(
-        {
-            "signed": [
-                {
-                    "name": one.name,
-                    "serial": one.serial,
-                    "certificate": one.path,
-                    "not_after": validity.iso(one.end),
-                }
-                for one in signed
-            ]
-        },
-        [
-            *(f"{one.path}  serial {one.serial}, until {validity.shown(one.end)}" for one in signed),
-            "next, deliver it with the authority's certificate and revocation list:",
-            f"  cd {shlex.quote(str(authority.directory))}",
-            *(f"  scp {CERTIFICATE} {CRL} {one.path} {one.name}:{SSL_DIR}/" for one in signed[:3]),
-        ],
-    )
-
-
-def crl(
-    ca: Ca = None,
-    days: Annotated[
-        int | None, typer.Option("--days", min=1, max=3650, help="[default: default_crl_days of the configuration]")
-    ] = None,
-    passphrase_file: PassphraseFile = None,
-    passphrase_fd: PassphraseDescriptor = None,
-    lock_timeout: LockTimeout = None,
-    print_: Print = False,
-    openssl: OpenSSLProgram = "openssl",
-    json: Json = False,
-    verbose: Verbose = False,
-) -> None:
-    """Make a new revocation list. Servers refuse every client once the one they have is over.
-
-    \b
-      dbca-openssl crl
-      dbca-openssl crl --days 90 --passphrase-file ~/.dbca-passphrase
-
-    The guide: "Revocation List (CRL)".
-    """
-    authority = options.authority(ca, openssl, lock_timeout)
-    authority.require()
-    if print_:
-        output.script(revocation.plan(authority, days).script(options.given_passphrase(passphrase_file)))
-        return
-    made = revocation.renew_list(authority, days, _secret(authority, passphrase_file, passphrase_fd))
-    output.result(
-        {
-            "crl": CRL,
-            "number": made.number,
-            "last_update": validity.iso(made.start),
-            "next_update": validity.iso(made.end),
-        },
-        [
-            f"{CRL}  number {made.number}, until {validity.shown(made.end)}",
-            "next, copy it to every host, and have the servers read it (FLUSH SSL, or ALTER INSTANCE RELOAD TLS):",
-            f"  scp {shlex.quote(str(authority.path(CRL)))} HOST:{SSL_DIR}/",
-        ],
-    )
 
 
 def verify(
@@ -300,41 +178,6 @@ def _next(status: Status) -> list[str]:
         lines.append("dbca-openssl crl")
     lines += [f"dbca-openssl sign {name}" for name in status.waiting[:5]]
     return lines or ["dbca-openssl list" if status.rows else "dbca-openssl request NAME  # on each host"]
-
-
-def _secret(authority: Authority, file: Any, descriptor: int | None) -> Passphrase | None:
-    return options.passphrase(file, descriptor) if authority.key_is_encrypted() else None
-
-
-def _proposed(proposal: Proposal) -> list[str]:
-    request = proposal.request
-    names = ", ".join(f"{kind}:{name}" for kind, name in request.alternative_names)
-    return [
-        f"request {proposal.source or request_of(proposal.name)}",
-        *output.fields(
-            (
-                ("subject", f"CN={proposal.name}"),
-                ("names", names or "none beside it"),
-                ("key", request.key),
-                ("until", validity.shown(proposal.end)),
-            )
-        ),
-    ]
-
-
-def _consent(proposals: Sequence[Proposal], allowed: Sequence[str], ask: bool) -> None:
-    """Every alternative name needs the signer's consent, by option or at the prompt; the requester must not choose."""
-    known = {alternative_name(text)[1] for text in allowed}
-    for proposal in proposals:
-        for name in proposal.request.names_beyond_its_own:
-            if name in known:
-                continue
-            if not ask or not sys.stderr.isatty():
-                raise DatabaseCaError(
-                    f"the request of {proposal.name} asks for the name {name} too, which nobody has allowed",
-                    f"if it may have it: --allow-alt-name {name}",
-                )
-            options.confirm(f"May {proposal.name} be {name} too?", yes=False)
 
 
 def _row_document(row: index.Row, at: Any) -> dict[str, Any]:

@@ -1,0 +1,49 @@
+"""The certificate files of the authority: its own, those of hosts and clients, and which file a word means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dbca_openssl.authority import structures
+from dbca_openssl.authority.paths import CERTIFICATE, Authority, certificate_of
+from dbca_openssl.authority.structures import Certificate
+from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.names import shown
+from dbca_openssl.outline import UnreadableError
+
+
+def own_certificate(authority: Authority) -> Certificate:
+    """The authority's own certificate. Raises DatabaseCaError where it cannot be read."""
+    return read_certificate(authority, CERTIFICATE)
+
+
+def read_certificate(authority: Authority, name: str) -> Certificate:
+    """The certificate in a file, given relative to the authority or absolute. Raises DatabaseCaError."""
+    return read_certificates(authority, [name])[0]
+
+
+def read_certificates(authority: Authority, names: Sequence[str]) -> list[Certificate]:
+    """The certificates in several files, by one openssl. Raises DatabaseCaError for the first that can't be read."""
+    try:
+        return structures.certificates(
+            authority.openssl, [structures.certificate_der(authority.read(name)) for name in names]
+        )
+    except UnreadableError as error:
+        if len(names) > 1:
+            for name in names:
+                read_certificates(authority, [name])
+        raise DatabaseCaError(f"{authority.path(names[0])} is no certificate that can be read: {error}") from None
+
+
+def certificate_path(authority: Authority, what: str) -> Path:
+    """The certificate file that `what` means: a path, or the name of a host or client. Raises DatabaseCaError."""
+    path = Path(what) if is_path(what) else authority.path(certificate_of(what))
+    if not path.is_file():
+        raise DatabaseCaError(f"there is no certificate {shown(str(path))}", "dbca-openssl list tells which there are")
+    return path
+
+
+def is_path(what: str) -> bool:
+    """Whether a word of the user is a file, not a name or a serial."""
+    return "/" in what or what.endswith((".pem", ".crt", ".csr", ".req"))

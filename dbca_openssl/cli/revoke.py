@@ -1,0 +1,132 @@
+"""The verbs that end a certificate: revoke, crl."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Annotated, Literal
+
+import typer
+
+from dbca_openssl import validity
+from dbca_openssl.authority import revocation
+from dbca_openssl.authority.paths import CRL, Authority, issued
+from dbca_openssl.authority.revocation import RevocationList
+from dbca_openssl.cli import options, output
+from dbca_openssl.cli.options import (
+    Ca,
+    Json,
+    LockTimeout,
+    NoCrl,
+    OpenSSLProgram,
+    PassphraseDescriptor,
+    PassphraseFile,
+    Print,
+    Verbose,
+    Yes,
+)
+from dbca_openssl.render import SSL_DIR
+
+Reason = Literal[
+    "unspecified", "keyCompromise", "affiliationChanged", "superseded", "cessationOfOperation", "certificateHold"
+]
+
+
+def revoke(
+    what: Annotated[str, typer.Argument(metavar="NAME|SERIAL|FILE", help="Of a name every valid certificate.")],
+    ca: Ca = None,
+    reason: Annotated[Reason | None, typer.Option("--reason", help="Why, in the words of RFC 5280.")] = None,
+    no_crl: NoCrl = False,
+    yes: Yes = False,
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseDescriptor = None,
+    lock_timeout: LockTimeout = None,
+    print_: Print = False,
+    openssl: OpenSSLProgram = "openssl",
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Revoke certificates and make a new revocation list, in one go. Of a name, every valid certificate is revoked.
+
+    \b
+      dbca-openssl revoke aiken.example.net --reason keyCompromise
+      dbca-openssl revoke 0A --reason cessationOfOperation --yes
+      dbca-openssl revoke certs/margaret.example.net.cert.pem --no-crl
+
+    It counts for a server once the new list is there and read: see the commands that are printed.
+    """
+    authority = options.authority(ca, openssl, lock_timeout)
+    rows = revocation.propose(authority, what)
+    if print_:
+        plan = revocation.plan_revocation(authority, rows, reason, not no_crl)
+        output.script(plan.script(options.given_passphrase(passphrase_file)))
+        return
+    output.show(f"revoke {row.name}, serial {row.serial}, until {validity.shown(row.end)}" for row in rows)
+    options.confirm("Revoke it, for good?" if len(rows) == 1 else f"Revoke these {len(rows)}, for good?", yes)
+    secret = options.secret_of(authority, passphrase_file, passphrase_fd)
+    made = revocation.revoke(authority, rows, reason, not no_crl, secret)
+    output.result(
+        {
+            "revoked": [{"name": row.name, "serial": row.serial, "reason": reason} for row in rows],
+            "crl": list_document(made),
+        },
+        [
+            *(f"{issued(row.serial)}  {row.name} is revoked" for row in rows),
+            *(
+                list_lines(authority, made)
+                if made
+                else ["next, when the new certificate is in place:", "  dbca-openssl crl"]
+            ),
+        ],
+    )
+
+
+def crl(
+    ca: Ca = None,
+    days: Annotated[
+        int | None, typer.Option("--days", min=1, max=3650, help="[default: default_crl_days of the configuration]")
+    ] = None,
+    passphrase_file: PassphraseFile = None,
+    passphrase_fd: PassphraseDescriptor = None,
+    lock_timeout: LockTimeout = None,
+    print_: Print = False,
+    openssl: OpenSSLProgram = "openssl",
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Make a new revocation list. Servers refuse every client once the one they have is over.
+
+    \b
+      dbca-openssl crl
+      dbca-openssl crl --days 90 --passphrase-file ~/.dbca-passphrase
+
+    The guide: "Revocation List (CRL)".
+    """
+    authority = options.authority(ca, openssl, lock_timeout)
+    authority.require()
+    if print_:
+        output.script(revocation.plan(authority, days).script(options.given_passphrase(passphrase_file)))
+        return
+    secret = options.secret_of(authority, passphrase_file, passphrase_fd)
+    made = revocation.renew_list(authority, days, secret)
+    output.result({"crl": list_document(made)}, list_lines(authority, made))
+
+
+def list_document(made: RevocationList | None) -> dict[str, object] | None:
+    """A new list for --json; None where none was made."""
+    if made is None:
+        return None
+    return {
+        "path": CRL,
+        "number": made.number,
+        "last_update": validity.iso(made.start),
+        "next_update": validity.iso(made.end),
+    }
+
+
+def list_lines(authority: Authority, made: RevocationList) -> list[str]:
+    """What to say of a new list."""
+    return [
+        f"{CRL}  number {made.number}, until {validity.shown(made.end)}",
+        "next, copy it to every host, and have the servers read it (FLUSH SSL, or ALTER INSTANCE RELOAD TLS):",
+        f"  scp {shlex.quote(str(authority.path(CRL)))} HOST:{SSL_DIR}/",
+    ]
