@@ -94,20 +94,26 @@ def host_configuration(
     return _render("openssl.cnf.j2", bits=bits, own_name=own_name, alternative_names=alternative_names)
 
 
+def report(**values: object) -> str:
+    """The page of `report`, with every value escaped for HTML."""
+    return _render("report.html.j2", **values)
+
+
 def _render(template: str, **values: object) -> str:
     return _environment().get_template(template).render(values)
 
 
 @cache
 def _environment() -> Environment:
-    import jinja2  # heavy, and only the commands that write a file need it
+    # heavy, and only the commands that write a file need it
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        undefined=jinja2.StrictUndefined,
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,
-        autoescape=False,  # noqa: S701  # configuration files, not HTML; `quoted` is the filter that they need
+        autoescape=select_autoescape(["html.j2"], default=False),  # configuration files have `quoted` instead
     )
     environment.filters["quoted"] = quoted
     return environment

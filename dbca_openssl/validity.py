@@ -46,6 +46,11 @@ def asn1_time(text: str) -> datetime:
     return datetime(int(digits[:4]), month, day, hour, minute, second, tzinfo=UTC)
 
 
+def index_time(at: datetime) -> str:
+    """As the index has it: two digits of the year until 2049, as X.509 wants it, four from then on."""
+    return openssl_time(at) if at.year >= 2050 else openssl_time(at)[2:]
+
+
 def printed_time(text: str) -> datetime:
     """`Jan 23 03:12:55 2027 GMT`, as `openssl crl -nextupdate` prints it in every locale."""
     month, day, clock, year, _ = text.split()

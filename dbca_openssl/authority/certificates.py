@@ -25,6 +25,8 @@ def read_certificate(authority: Authority, name: str) -> Certificate:
 
 def read_certificates(authority: Authority, names: Sequence[str]) -> list[Certificate]:
     """The certificates in several files, by one openssl. Raises DatabaseCaError for the first that can't be read."""
+    if not names:
+        return []
     try:
         return structures.certificates(
             authority.openssl, [structures.certificate_der(authority.read(name)) for name in names]

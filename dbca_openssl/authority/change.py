@@ -83,6 +83,18 @@ class Change(Transaction):
             raise complaints.said(result.messages) or index.damaged("openssl did not change what it should")
         self.rows = rows
 
+    def set_rows(self, rows: list[Row]) -> None:
+        """Write other states into the staged index, for what openssl has no command for."""
+        lines = self._index.decode("utf-8", "surrogateescape").split("\n")
+        states = {row.serial: row.state for row in rows}
+        for number, line in enumerate(lines):
+            fields = line.split("\t")
+            if len(fields) == 6:
+                lines[number] = "\t".join((states[fields[3]], *fields[1:]))
+        self._index = "\n".join(lines).encode("utf-8", "surrogateescape")
+        self.write(INDEX, self._index)
+        self.rows = rows
+
     def require_intact(self, *names: str) -> None:
         """Raise DatabaseCaError where openssl left one of the staged files empty, as it does on a full disk."""
         for name in names:

@@ -38,14 +38,15 @@ def request_with_key() -> Command:
     )
 
 
-def self_sign(start: datetime, end: datetime) -> Command:
+def self_sign(start: datetime, end: datetime, *, home: str = HERE) -> Command:
     """ "Self-Sign the Certificate", under the policy that keeps the organisation (errata 7 and 9; ca(1))."""
+    certificate = CERTIFICATE if home == HERE else f"{home}/{CERTIFICATE}"
     return _ca(
-        HERE,
-        *("-selfsign", "-in", REQUEST, "-out", CERTIFICATE, "-extensions", "ca_ext", "-policy", "ca_policy"),
+        home,
+        *("-selfsign", "-in", REQUEST, "-out", certificate, "-extensions", "ca_ext", "-policy", "ca_policy"),
         *("-startdate", openssl_time(start), "-enddate", openssl_time(end)),
-        creates=(CERTIFICATE,),
-        fresh=(CERTIFICATE,),
+        creates=(certificate,),
+        fresh=(certificate,),
     )
 
 

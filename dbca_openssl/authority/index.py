@@ -6,11 +6,13 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from dbca_openssl.authority.paths import INDEX, SERIAL
+from dbca_openssl.authority.paths import SERIAL
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.validity import asn1_time
 
 VALID, REVOKED, EXPIRED = "V", "R", "E"
+
+REPAIR_HINT = "dbca-openssl check says what is wrong, dbca-openssl repair mends it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def damaged(why: str) -> DatabaseCaError:
     """The refusal to work on an index that is not as openssl writes it."""
     return DatabaseCaError(
         f"the index of the authority is damaged: {why}",
-        f"{INDEX}.old is its state before the last change",
+        REPAIR_HINT,
     )
 
 
@@ -86,12 +88,15 @@ def serial_text(serial: int) -> str:
     return digits if len(digits) % 2 == 0 else f"0{digits}"
 
 
-def next_serial(data: bytes) -> int:
-    """The serial that the next certificate gets. Raises DatabaseCaError for a serial file that openssl refuses."""
+def next_serial(data: bytes, name: str = SERIAL) -> int:
+    """The serial of the next certificate, or the number of the next list, as the file `name` has it.
+
+    Raises DatabaseCaError for content that openssl refuses.
+    """
     text = data.decode("ascii", "replace").strip()
     if not re.fullmatch("(?:[0-9A-Fa-f]{2})+", text):
         raise DatabaseCaError(
-            f"the serial file of the authority is damaged: {text[:40]!r}",
-            f"it holds one number in hex, an even number of digits; {SERIAL}.old is its state before the last change",
+            f"{name} is damaged: {text[:40]!r} is no number in hex",
+            REPAIR_HINT,
         )
     return int(text, 16)

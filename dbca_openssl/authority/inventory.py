@@ -57,14 +57,14 @@ def certificates(authority: Authority) -> list[Row]:
     """The rows of hosts and clients in the index; the authority's own row is left out."""
     authority.require()
     own = own_certificate(authority)
-    return _others(index.rows(authority.read(INDEX)), own)
+    return of_hosts(index.rows(authority.read(INDEX)), own)
 
 
 def status(authority: Authority) -> Status:
     """The authority at a glance. Raises DatabaseCaError where there is none, or it cannot be read."""
     authority.require()
     own = own_certificate(authority)
-    rows = _others(index.rows(authority.read(INDEX)), own)
+    rows = of_hosts(index.rows(authority.read(INDEX)), own)
     current = revocation.current_list(authority) if authority.path(CRL).exists() else None
     return Status(own, current, rows, signing.waiting(authority), validity.now())
 
@@ -96,6 +96,8 @@ def _path(authority: Authority, what: str, rows: list[Row]) -> str:
     return str(certificate_path(authority, what).absolute())
 
 
-def _others(rows: list[Row], own: Certificate) -> list[Row]:
+def of_hosts(rows: list[Row], own: Certificate) -> list[Row]:
+    """Without the rows of the authority itself, of which a renewed one has several."""
     serial = index.serial_text(own.serial)
-    return [row for row in rows if row.serial != serial]
+    subject = next((row.subject for row in rows if row.serial == serial), None)
+    return [row for row in rows if row.subject != subject]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from dbca_openssl import validity
-from dbca_openssl.authority import commands, index, revocation, signing, structures, vetting
+from dbca_openssl.authority import commands, index, inventory, revocation, signing, structures, vetting
 from dbca_openssl.authority.certificates import own_certificate, read_certificates
 from dbca_openssl.authority.change import Change
 from dbca_openssl.authority.index import Row
@@ -37,13 +37,8 @@ def expiring(authority: Authority, days: int) -> list[str]:
     """The names whose last certificate is not revoked and ends within `days` days, or has ended."""
     authority.require()
     limit = validity.now() + timedelta(days=days)
-    own = own_certificate(authority)
-    last = {row.name: row for row in index.rows(authority.read(INDEX))}
-    return [
-        name
-        for name, row in last.items()
-        if row.state != index.REVOKED and row.end <= limit and row.serial != index.serial_text(own.serial)
-    ]
+    last = {row.name: row for row in inventory.certificates(authority)}
+    return [name for name, row in last.items() if row.state != index.REVOKED and row.end <= limit]
 
 
 def propose(authority: Authority, names: Sequence[str], period: Period) -> list[Renewal]:
@@ -66,6 +61,7 @@ def propose(authority: Authority, names: Sequence[str], period: Period) -> list[
     for name, request in zip(generations, requests, strict=True):
         if request.name != name:
             raise DatabaseCaError(f"{request_of(name)} asks for the name {request.name}, not {name}")
+    signing.require_uncompromised(authority, rows, requests)
     before = read_certificates(authority, [issued(found[-1].serial) for found in generations.values()])
     values = [certificate.extension(structures.ALTERNATIVE_NAME) for certificate in before]
     names_of = iter(structures.alternative_names(authority.openssl, [value for value in values if value]))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dbca_openssl import complaints, validity
 from dbca_openssl.authority import commands, index, structures, vetting
-from dbca_openssl.authority.certificates import is_path, own_certificate
+from dbca_openssl.authority.certificates import is_path, own_certificate, read_certificates
 from dbca_openssl.authority.change import BACKUPS, Change
 from dbca_openssl.authority.paths import (
     CONFIGURATION,
@@ -29,6 +29,9 @@ from dbca_openssl.outline import UnreadableError
 from dbca_openssl.passphrase import Passphrase
 from dbca_openssl.render import DAYS
 from dbca_openssl.steps import CopyFile, Plan, Section, Step
+
+KEY_COMPROMISE = "keyCompromise"
+"""The reason of RFC 5280 that says that somebody else has the key."""
 
 CERTIFICATE_AUTHORITY_FALSE = {b"\x30\x00", b"\x30\x03\x01\x01\x00"}
 
@@ -84,17 +87,22 @@ def propose(authority: Authority, what: Sequence[str], period: Period) -> list[P
                 f"sign the file itself if that is what you want: dbca-openssl sign {request_of(text)}",
             )
     own = own_certificate(authority)
-    _require_free(index.rows(authority.read(INDEX)), requests, own)
+    rows = index.rows(authority.read(INDEX))
+    _require_free(rows, requests, own)
+    require_uncompromised(authority, rows, requests)
     end = end_of(authority, period, own)
     return [Proposal(request, file, end) for file, request in zip(files, requests, strict=True)]
 
 
 def waiting(authority: Authority) -> list[str]:
-    """The names whose request lies in `certreqs/` while they have no certificate that is valid in the index."""
+    """The names whose request lies in `certreqs/` and who never had a certificate.
+
+    What was revoked or has ended is not signed again by the way: that takes its name, or a renewal.
+    """
     authority.require()
-    taken = {row.name for row in index.rows(authority.read(INDEX)) if row.state == index.VALID}
+    known = {row.name for row in index.rows(authority.read(INDEX))}
     names = (path.name.removesuffix(".req.pem") for path in authority.path("certreqs").glob("*.req.pem"))
-    return sorted(name for name in names if name not in taken)
+    return sorted(name for name in names if name not in known)
 
 
 def end_of(authority: Authority, period: Period, own: Certificate) -> datetime:
@@ -200,6 +208,22 @@ def default_days(authority: Authority) -> int:
 
 def _is_name(authority: Authority, text: str) -> bool:
     return not is_path(text) and (authority.path(request_of(text)).exists() or not Path(text).exists())
+
+
+def require_uncompromised(authority: Authority, rows: Sequence[index.Row], requests: Sequence[Vetted]) -> None:
+    """Raise DatabaseCaError where a request has a key whose certificate was revoked because the key was compromised."""
+    compromised = [
+        issued(row.serial)
+        for row in rows
+        if row.reason == KEY_COMPROMISE and authority.path(issued(row.serial)).is_file()
+    ]
+    keys = {certificate.public_key for certificate in read_certificates(authority, compromised)}
+    for request in requests:
+        if request.public_key in keys:
+            raise DatabaseCaError(
+                f"the request of {request.name} has a key that was revoked as compromised",
+                "make a new key on the host: move the old one away, then dbca-openssl request NAME",
+            )
 
 
 def _require_free(rows: Sequence[index.Row], requests: Sequence[Vetted], own: Certificate) -> None:

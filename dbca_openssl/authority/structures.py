@@ -101,6 +101,27 @@ def certificate_der(data: bytes) -> bytes:
     return blocks[0]
 
 
+def crl_der(data: bytes) -> bytes:
+    """The DER bytes of the one revocation list in a file. Raises UnreadableError where there is none, or more."""
+    blocks = [der for label, der in pem_blocks(data) if label == "X509 CRL"]
+    if len(blocks) != 1:
+        raise UnreadableError("it does not hold exactly one revocation list")
+    return blocks[0]
+
+
+def revoked_serials(openssl: OpenSSL, encoded: bytes) -> list[int]:
+    """The serials in a revocation list (RFC 5280, 5.1.2.6). Raises UnreadableError."""
+    (element,) = outline.read(openssl, [encoded])
+    information = element.parts[0]
+    times = [number for number, part in enumerate(information.parts) if part.tag in ("UTCTIME", "GENERALIZEDTIME")]
+    if not times:
+        raise UnreadableError("it has no dates")
+    following = information.parts[times[-1] + 1 : times[-1] + 2]
+    if not following or following[0].tag != "SEQUENCE":  # none is revoked, and its extensions follow at once
+        return []
+    return [entry.parts[0].number() for entry in following[0].parts]
+
+
 def requests(openssl: OpenSSL, encoded: Sequence[bytes]) -> list[Request]:
     """The requests in `encoded` (DER each), by one openssl for all. Raises UnreadableError."""
     return [_request(element) for element in outline.read(openssl, encoded)]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dbca_openssl import __version__
-from dbca_openssl.cli import create, host, look, output, revoke, sign, texts
+from dbca_openssl.cli import care, create, host, look, output, revoke, sign, texts
 from dbca_openssl.cli.options import Ca, Json, OpenSSLProgram, Verbose
 
 app = typer.Typer(
@@ -55,6 +55,10 @@ for verb in (
     look.list_,
     look.show,
     look.verify,
+    care.check,
+    care.repair,
+    care.report,
+    care.rollover,
     texts.render,
     texts.guide,
 ):

@@ -10,9 +10,9 @@ import typer
 
 from dbca_openssl import names, validity
 from dbca_openssl import render as templates
-from dbca_openssl.authority import creation, revocation
+from dbca_openssl.authority import creation, index, revocation, succession
 from dbca_openssl.authority.creation import NewAuthority
-from dbca_openssl.authority.paths import CERTIFICATE, CRL, KEY
+from dbca_openssl.authority.paths import CERTIFICATE, CRL, KEY, Authority
 from dbca_openssl.cli import options, output
 from dbca_openssl.cli.options import Json, OpenSSLProgram, PassphraseDescriptor, PassphraseFile, Print, Profile, Verbose
 from dbca_openssl.render import AuthoritySettings
@@ -36,7 +36,9 @@ Url = Annotated[
 
 
 def init(
-    organization: Organization,
+    organization: Annotated[
+        str | None, typer.Option("--organization", "-o", metavar="NAME", help="Who runs the authority.")
+    ] = None,
     ca: options.Ca = None,
     common_name: CommonName = None,
     key: Annotated[
@@ -51,6 +53,9 @@ def init(
     crl_days: CrlDays = templates.CRL_DAYS,
     bits: Bits = templates.AUTHORITY_BITS,
     profile: Profile = "guide",
+    renew: Annotated[
+        bool, typer.Option("--renew", help="Make the certificate of the authority that is there again, with its key.")
+    ] = False,
     no_passphrase: Annotated[
         bool, typer.Option("--no-passphrase", help="Do not encrypt the key: for throw-away authorities in CI.")
     ] = False,
@@ -68,9 +73,17 @@ def init(
       dbca-openssl init --organization example.net
       dbca-openssl init --organization Lab --no-passphrase --ca ./ca
       dbca-openssl init --organization example.net --print > create.sh
+      dbca-openssl init --renew --years 5
 
     The guide: "Create a Certificate Authority".
     """
+    if renew:
+        if organization is not None or key is not None or print_:
+            raise typer.BadParameter("it keeps the name and the key, and has no script", param_hint="--renew")
+        renew_certificate(options.authority(ca, openssl), years, passphrase_file, passphrase_fd)
+        return
+    if organization is None:
+        raise typer.BadParameter("who runs the authority?", param_hint="--organization NAME")
     authority = options.authority(ca if ca else Path("database-ca"), openssl)
     settings = configured(organization, common_name, ssl_dir, url, days, crl_days, bits)
     start, end = creation.period(validity.now(), years)
@@ -107,6 +120,29 @@ def init(
             "  dbca-openssl request NAME",
             "and here, once its NAME.req.pem is in certreqs/:",
             f"  dbca-openssl sign NAME --ca {shlex.quote(str(authority.directory))}",
+        ],
+    )
+
+
+def renew_certificate(
+    authority: Authority, years: int, passphrase_file: Path | None, passphrase_fd: int | None
+) -> None:
+    """`init --renew`."""
+    authority.require()
+    start, end = creation.period(validity.now(), years)
+    secret = options.secret_of(authority, passphrase_file, passphrase_fd)
+    new = succession.renew_own_certificate(authority, start, end, secret)
+    output.result(
+        {
+            "certificate": CERTIFICATE,
+            "serial": index.serial_text(new.serial),
+            "not_before": validity.iso(new.start),
+            "not_after": validity.iso(new.end),
+        },
+        [
+            f"{CERTIFICATE}  until {validity.shown(new.end)}; what was signed before stays good",
+            "next, copy it to every host, and have the servers read it (FLUSH SSL, or ALTER INSTANCE RELOAD TLS):",
+            f"  scp {shlex.quote(str(authority.path(CERTIFICATE)))} HOST:{templates.SSL_DIR}/",
         ],
     )
 

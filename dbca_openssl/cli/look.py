@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -36,20 +38,32 @@ def verify(
 
 def list_(
     ca: Ca = None,
+    valid: Annotated[bool, typer.Option("--valid", help="Those that are valid.")] = False,
+    expired: Annotated[bool, typer.Option("--expired", help="Those that have ended.")] = False,
+    revoked: Annotated[bool, typer.Option("--revoked", help="Those that are revoked.")] = False,
+    expiring: Annotated[
+        int | None,
+        typer.Option("--expiring", metavar="DAYS", min=0, help="Those that end within DAYS days."),
+    ] = None,
     openssl: OpenSSLProgram = "openssl",
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """List the certificates of hosts and clients: name, serial, until when, days left.
+    """List the certificates of hosts and clients: name, serial, until when, days left. Filters add up.
 
     \b
       dbca-openssl list
+      dbca-openssl list --expiring 30
+      dbca-openssl list --expired --revoked
       dbca-openssl list --json | jq '.certificates[] | select(.days_left < 30).name'
     """
     rows = inventory.certificates(options.authority(ca, openssl))
     at = validity.now()
+    wanted = {word for word, on in (("valid", valid), ("expired", expired), ("revoked", revoked)) if on}
+    if wanted or expiring is not None:
+        rows = [row for row in rows if row.status(at) in wanted or _is_expiring(row, expiring, at)]
     if not rows and not output.as_json:
-        output.tell("no certificate has been signed yet")
+        output.tell("no such certificate" if wanted or expiring is not None else "no certificate has been signed yet")
         return
     output.result(
         {"certificates": [_row_document(row, at) for row in rows]},
@@ -117,7 +131,7 @@ def show(
     )
 
 
-def glance(ca: Any, openssl: str) -> None:
+def glance(ca: Path | None, openssl: str) -> None:
     """The bare command: the authority at a glance, and what to do next."""
     authority = options.authority(ca, openssl)
     try:
@@ -180,7 +194,11 @@ def _next(status: Status) -> list[str]:
     return lines or ["dbca-openssl list" if status.rows else "dbca-openssl request NAME  # on each host"]
 
 
-def _row_document(row: index.Row, at: Any) -> dict[str, Any]:
+def _is_expiring(row: index.Row, days: int | None, at: datetime) -> bool:
+    return days is not None and row.status(at) == "valid" and validity.days_left(row.end, at) <= days
+
+
+def _row_document(row: index.Row, at: datetime) -> dict[str, Any]:
     return {
         "name": row.name,
         "serial": row.serial,

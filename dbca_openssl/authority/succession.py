@@ -1,0 +1,97 @@
+"""What follows an authority: its own certificate again with the same key, or a second authority that takes over.
+
+A certificate with the same key and name takes the place of the old one, and everything that was signed stays good. A
+new key is another authority: for a while the hosts trust both, and get both revocation lists, since a server that
+checks lists refuses everybody whose authority has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from dbca_openssl import validity
+from dbca_openssl.authority import commands, index, inventory
+from dbca_openssl.authority.certificates import own_certificate, read_certificate
+from dbca_openssl.authority.change import BACKUPS, Change
+from dbca_openssl.authority.index import Row
+from dbca_openssl.authority.paths import CERTIFICATE, CRL, DATABASE, REQUEST, Authority, issued
+from dbca_openssl.authority.structures import Certificate
+from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.passphrase import Passphrase
+
+
+@dataclass(frozen=True)
+class Rollover:
+    """How far the hosts have moved from one authority to the other: names still with the old one, and already moved."""
+
+    waiting: tuple[str, ...]
+    moved: tuple[str, ...]
+
+    @property
+    def stage(self) -> int:
+        """1: nobody has moved, deliver both authorities; 2: some have; 3: all have, drop the old one."""
+        if not self.waiting:
+            return 3
+        return 2 if self.moved else 1
+
+
+def renew_own_certificate(
+    authority: Authority, start: datetime, end: datetime, passphrase: Passphrase | None
+) -> Certificate:
+    """Sign the authority's request again, with its key and name, and put the new certificate in the old one's place.
+
+    The old row is marked as expired in the index: two valid rows of one name would make every openssl refuse to go
+    on, and a revoked root would be refused by servers that check lists. Its copy stays in `newcerts/`.
+    Raises DatabaseCaError, and then nothing has changed.
+    """
+    authority.require()
+    authority.read(REQUEST)
+    old = own_certificate(authority)
+    with Change(authority, CERTIFICATE) as change:
+        change.staged(CERTIFICATE).unlink()
+        change.set_rows([_retired(row, old) for row in change.rows])
+        result = change.run(commands.self_sign(start, end, home=change.stage), passphrase)
+        rows = change.appended(result)
+        change.require_intact(*DATABASE, CERTIFICATE)
+        new = read_certificate(authority, f"{change.stage}/{CERTIFICATE}")
+        copies = [issued(row.serial) for row in rows]
+        same = (new.subject, new.issuer, new.public_key) == (old.subject, old.subject, old.public_key)
+        if len(copies) != 1 or not same or (new.start, new.end) != (start, end):
+            raise DatabaseCaError("openssl made another certificate than the old one with new dates; it is thrown away")
+        change.commit((*copies, *DATABASE), (CERTIFICATE,), BACKUPS)
+    return new
+
+
+def rollover(old: Authority, new: Authority) -> Rollover:
+    """How far the hosts have moved from `old` to `new`. Raises DatabaseCaError where the two cannot follow another."""
+    first, second = own_certificate(old), own_certificate(new)
+    if first.public_key == second.public_key:
+        raise DatabaseCaError("the two authorities have the same key", "init --renew is enough where the key stays")
+    if first.subject == second.subject:
+        raise DatabaseCaError(
+            "the two authorities have the same name, and servers would mix up their lists",
+            "make the new one with another --common-name",
+        )
+    at = validity.now()
+    moved = {row.name for row in inventory.certificates(new) if row.status(at) == "valid"}
+    names = dict.fromkeys(row.name for row in inventory.certificates(old) if row.status(at) == "valid")
+    return Rollover(tuple(name for name in names if name not in moved), tuple(name for name in names if name in moved))
+
+
+def bundle(authorities: Sequence[Authority]) -> dict[str, bytes]:
+    """The two files that hosts get while they trust several authorities: certificates and lists, one after another.
+
+    They have the usual names, so that no setting of a server changes.
+    """
+    files = {}
+    for name in (CERTIFICATE, CRL):
+        parts = [authority.read(name) for authority in authorities]
+        files[name.rpartition("/")[2]] = b"".join(part if part.endswith(b"\n") else part + b"\n" for part in parts)
+    return files
+
+
+def _retired(row: Row, old: Certificate) -> Row:
+    mine = row.serial == index.serial_text(old.serial) and row.state == index.VALID
+    return replace(row, state=index.EXPIRED) if mine else row
