@@ -11,12 +11,12 @@ import sh
 import typer
 from support import PASSPHRASE, ROOT, run
 
-from dbca_openssl.cli.app import app
+from dbca_openssl.cli.app import build
 from dbca_openssl.errata import ERRATA
 
 README = (ROOT / "README.md").read_text()
 PROGRAM = Path(sys.executable).parent / "dbca-openssl"
-HELP = typer.main.get_command(app)
+HELP = typer.main.get_command(build())
 
 SHIM = """#!/bin/sh
 # the host's part happens in a directory of the test

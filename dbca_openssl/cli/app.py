@@ -1,24 +1,54 @@
-"""The command line as a whole: its verbs, and the bare command."""
+"""The command line as a whole: its verbs, and the bare command.
+
+Only the module of the verb that is called is imported: starting up is most of what a short command costs.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from dbca_openssl import __version__
-from dbca_openssl.cli import care, create, host, look, output, revoke, sign, texts
+from dbca_openssl.cli import output
 from dbca_openssl.cli.options import Ca, Json, OpenSSLProgram, Verbose
 
-app = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
-)
+VERBS = {
+    "init": "create",
+    "request": "host",
+    "sign": "sign",
+    "renew": "sign",
+    "revoke": "revoke",
+    "crl": "revoke",
+    "list": "look",
+    "show": "look",
+    "verify": "look",
+    "check": "care",
+    "repair": "care",
+    "report": "care",
+    "rollover": "care",
+    "render": "texts",
+    "guide": "texts",
+}
+"""The verbs, in the order of the help, and the module of each."""
 
 
-@app.callback(invoke_without_command=True)
+def build(verb: str | None = None) -> typer.Typer:
+    """The command line, with one verb or with all of them."""
+    app = typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
+    )
+    app.callback(invoke_without_command=True)(bare)
+    for name in [verb] if verb else VERBS:
+        module = import_module(f"dbca_openssl.cli.{VERBS[name]}")
+        app.command(name=name)(getattr(module, "list_" if name == "list" else name))
+    return app
+
+
 def bare(
     context: typer.Context,
     ca: Ca = None,
@@ -42,24 +72,6 @@ def bare(
     if version:
         output.result({"version": __version__}, [f"dbca-openssl {__version__}"])
     elif context.invoked_subcommand is None:
+        from dbca_openssl.cli import look
+
         look.glance(ca, openssl)
-
-
-for verb in (
-    create.init,
-    host.request,
-    sign.sign,
-    sign.renew,
-    revoke.revoke,
-    revoke.crl,
-    look.list_,
-    look.show,
-    look.verify,
-    care.check,
-    care.repair,
-    care.report,
-    care.rollover,
-    texts.render,
-    texts.guide,
-):
-    app.command(name=verb.__name__.rstrip("_"))(verb)

@@ -17,8 +17,12 @@ from dbca_openssl.steps import write_new
 
 WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 
-WarnDays = Annotated[int, typer.Option("--warn-days", min=0, help="Fewer days left than this are a warning.")]
-CriticalDays = Annotated[int, typer.Option("--critical-days", min=0, help="Fewer days left than this are critical.")]
+WarnDays = Annotated[
+    int, typer.Option("--warn-days", metavar="N", min=0, help="Fewer days left than this are a warning.")
+]
+CriticalDays = Annotated[
+    int, typer.Option("--critical-days", metavar="N", min=0, help="Fewer days left than this are critical.")
+]
 Deep = Annotated[bool, typer.Option("--deep", help="Read every certificate file, not just the newest thousand.")]
 
 
@@ -34,7 +38,9 @@ def check(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Look for everything that is wrong or will be soon, for cron, CI and monitoring. No pass phrase is needed.
+    """Find what is wrong or will be soon, for cron and monitoring.
+
+    No pass phrase is needed.
 
     \b
       dbca-openssl check
@@ -69,7 +75,9 @@ def repair(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Mend what check finds and what can be mended without the key and without a guess. Each step is shown first.
+    """Mend what can be mended without the key and without a guess.
+
+    Each step is shown first.
 
     \b
       dbca-openssl repair
@@ -100,7 +108,9 @@ def report(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Write one static page: when what ends, the revocation list, revocations by reason, and what check finds.
+    """Write one static page about all of it.
+
+    When what ends, the revocation list, revocations by reason, and what check finds.
 
     \b
       dbca-openssl report -o database-ca.html
@@ -120,7 +130,9 @@ def rollover(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Move the hosts from an old authority to a new one: how far they are, and what to do next.
+    """Move the hosts from an old authority to a new one.
+
+    How far they are, and what to do next.
 
     \b
       dbca-openssl init --organization example.net --common-name 'example.net Database CA 2' --ca new-ca

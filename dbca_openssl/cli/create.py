@@ -21,9 +21,15 @@ Organization = Annotated[str, typer.Option("--organization", "-o", metavar="NAME
 CommonName = Annotated[
     str | None, typer.Option("--common-name", metavar="NAME", help="Its own name [default: made of the organisation].")
 ]
-Days = Annotated[int, typer.Option("--days", min=1, max=36500, help="How long certificates of hosts are good for.")]
-CrlDays = Annotated[int, typer.Option("--crl-days", min=1, max=3650, help="How long a revocation list is good for.")]
-Bits = Annotated[int, typer.Option("--bits", min=2048, max=16384, help="The size of the authority's RSA key.")]
+Days = Annotated[
+    int, typer.Option("--days", metavar="N", min=1, max=36500, help="How long certificates of hosts are good for.")
+]
+CrlDays = Annotated[
+    int, typer.Option("--crl-days", metavar="N", min=1, max=3650, help="How long a revocation list is good for.")
+]
+Bits = Annotated[
+    int, typer.Option("--bits", metavar="N", min=2048, max=16384, help="The size of the authority's RSA key.")
+]
 SslDir = Annotated[str, typer.Option("--ssl-dir", metavar="DIR", help="Where the files are on the hosts.")]
 Url = Annotated[
     str | None,
@@ -47,7 +53,7 @@ def init(
     ssl_dir: SslDir = templates.SSL_DIR,
     url: Url = None,
     years: Annotated[
-        int, typer.Option("--years", min=1, max=100, help="How long the authority is good for.")
+        int, typer.Option("--years", metavar="N", min=1, max=100, help="How long the authority is good for.")
     ] = creation.YEARS,
     days: Days = templates.DAYS,
     crl_days: CrlDays = templates.CRL_DAYS,
@@ -66,7 +72,9 @@ def init(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Make a certificate authority: directories, configuration, key, certificate, first revocation list.
+    """Make a certificate authority, or its own certificate again.
+
+    Directories, configuration, key, certificate and first revocation list, as the guide makes them.
 
     \b
       cd /media/$USER/safe_storage

@@ -16,7 +16,7 @@ from dbca_openssl.host import request as requests
 from dbca_openssl.host.request import NewRequest
 from dbca_openssl.openssl import OpenSSL
 
-HostBits = Annotated[int, typer.Option("--bits", min=2048, max=8192, help="The size of the RSA key.")]
+HostBits = Annotated[int, typer.Option("--bits", metavar="N", min=2048, max=8192, help="The size of the RSA key.")]
 
 
 def request(
@@ -33,7 +33,7 @@ def request(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """On a host or client: make its key and its certificate signing request.
+    """On a host or client: make a key and its signing request.
 
     \b
       sudo dbca-openssl request $(hostname --fqdn)

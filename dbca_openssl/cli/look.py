@@ -26,7 +26,9 @@ def verify(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Check a certificate as a server or client would: by openssl, strictly, against the revocation list.
+    """Ask openssl whether a server or client would accept it.
+
+    It is checked strictly and against the revocation list.
 
     \b
       dbca-openssl verify aiken.example.net --host aiken.example.net
@@ -49,7 +51,9 @@ def list_(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """List the certificates of hosts and clients: name, serial, until when, days left. Filters add up.
+    """List the certificates of hosts and clients.
+
+    Several filters add up.
 
     \b
       dbca-openssl list
@@ -90,7 +94,7 @@ def show(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show one certificate: subject, names, validity, state, fingerprint.
+    """Show one certificate in full.
 
     \b
       dbca-openssl show aiken.example.net

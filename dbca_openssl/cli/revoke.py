@@ -45,7 +45,9 @@ def revoke(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Revoke certificates and make a new revocation list, in one go. Of a name, every valid certificate is revoked.
+    """Revoke certificates, and make a new revocation list.
+
+    Of a name every valid certificate is revoked. Certificates and list change together, or not at all.
 
     \b
       dbca-openssl revoke aiken.example.net --reason keyCompromise
@@ -83,7 +85,8 @@ def revoke(
 def crl(
     ca: Ca = None,
     days: Annotated[
-        int | None, typer.Option("--days", min=1, max=3650, help="[default: default_crl_days of the configuration]")
+        int | None,
+        typer.Option("--days", metavar="N", min=1, max=3650, help="[default: default_crl_days of the configuration]"),
     ] = None,
     passphrase_file: PassphraseFile = None,
     passphrase_fd: PassphraseDescriptor = None,
@@ -93,7 +96,9 @@ def crl(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Make a new revocation list. Servers refuse every client once the one they have is over.
+    """Make a new revocation list.
+
+    Servers refuse every client once the one they have has ended.
 
     \b
       dbca-openssl crl

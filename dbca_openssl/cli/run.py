@@ -11,8 +11,9 @@ import sys
 import typer
 
 from dbca_openssl.cli import output
-from dbca_openssl.cli.app import app
+from dbca_openssl.cli.app import VERBS, build
 from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.names import shown
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -24,8 +25,12 @@ def run(arguments: list[str]) -> int:
     """Run the command with `arguments` and return its exit code; no exception leaves it."""
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     output.as_json, output.verbose = "--json" in options, "--verbose" in options
+    verb = arguments[0] if arguments and arguments[0] in VERBS else None
+    if arguments and verb is None and not arguments[0].startswith("-"):
+        output.error(_unknown(arguments[0]))
+        return USAGE
     try:
-        code = app(args=arguments, prog_name="dbca-openssl", standalone_mode=False)
+        code = build(verb)(args=arguments, prog_name="dbca-openssl", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else DONE
     except DatabaseCaError as error:
@@ -52,3 +57,11 @@ def run(arguments: list[str]) -> int:
             )
         )
     return FAILED
+
+
+def _unknown(word: str) -> DatabaseCaError:
+    from difflib import get_close_matches
+
+    similar = get_close_matches(word, VERBS, n=1)
+    hints = [f"did you mean: dbca-openssl {similar[0]}"] if similar else []
+    return DatabaseCaError(f"there is no verb {shown(word)}", *hints, "dbca-openssl --help lists them")

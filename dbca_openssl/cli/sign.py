@@ -54,7 +54,7 @@ def sign(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Sign requests, after each was vetted, shown and confirmed. All of them are signed, or none.
+    """Vet, show and sign requests: all of them, or none.
 
     \b
       scp aiken.example.net:/etc/mysql/ssl/aiken.example.net.req.pem certreqs/
@@ -113,7 +113,7 @@ def renew(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Sign stored requests again, with the keys they have, and revoke the certificates before them as superseded.
+    """Sign stored requests again, superseding what was before.
 
     \b
       dbca-openssl renew aiken.example.net

@@ -23,14 +23,18 @@ def render(
     url: create.Url = None,
     days: create.Days = templates.DAYS,
     crl_days: create.CrlDays = templates.CRL_DAYS,
-    bits: Annotated[int | None, typer.Option("--bits", min=2048, max=16384, help="[default: 4096 and 3072]")] = None,
+    bits: Annotated[
+        int | None, typer.Option("--bits", metavar="N", min=2048, max=16384, help="[default: 4096 and 3072]")
+    ] = None,
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="Whose openssl.cnf it is.")] = "localhost",
     alt_name: AltNames = None,
     profile: Profile = "guide",
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Print a configuration file as init or request would write it; without options, with the guide's values.
+    """Print a configuration file as init or request writes it.
+
+    Without options, with the guide's values.
 
     \b
       dbca-openssl render database-ca.cnf | diff - database-ca/database-ca.cnf
@@ -51,7 +55,7 @@ def render(
 
 
 def guide(json: Json = False, verbose: Verbose = False) -> None:
-    """Print where the guide does not run as it stands, what happens then, and what is done instead.
+    """Print where the guide does not run, and what is done.
 
     \b
       dbca-openssl guide
