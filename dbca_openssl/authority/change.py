@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 from dbca_openssl import complaints
 from dbca_openssl.authority import index
-from dbca_openssl.authority.paths import ATTRIBUTES, CRL_NUMBER, DATABASE, INDEX, SERIAL, Authority
+from dbca_openssl.authority.paths import ATTRIBUTES, CRL_NUMBER, DATABASE, INDEX, SERIAL, Authority, issued
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.openssl import Result
 from dbca_openssl.passphrase import Passphrase
 from dbca_openssl.steps import Command
-from dbca_openssl.transaction import Transaction
+from dbca_openssl.transaction import Tell, Transaction
 
 
 class Change(Transaction):
@@ -39,7 +40,7 @@ class Change(Transaction):
 
     def prepare(self) -> None:
         """Heal what a killed plain openssl left."""
-        heal(self.directory)
+        heal(self.directory, self.authority.tell)
 
     def run(self, command: Command, passphrase: Passphrase | None) -> Result:
         """Run a command whose home is the stage. Raises DatabaseCaError where it does not leave what it should."""
@@ -58,12 +59,38 @@ class Change(Transaction):
             raise complaints.said(result.messages) or index.damaged("openssl changed more of it than it should")
         return rows[len(self.rows) :]
 
+    def next_serials(self, count: int) -> list[str]:
+        """The serials that openssl will give, in hex. Raises DatabaseCaError where one of them has been given already.
+
+        A plain openssl writes the certificate first, then the serial file and the index: killed between, it leaves a
+        certificate that may be delivered, with a serial that the next one would get again.
+        """
+        serials = [index.serial_text(self.serial + number) for number in range(count)]
+        known = {row.serial for row in self.rows}
+        for serial in serials:
+            if serial in known:
+                raise index.damaged(f"{SERIAL} has {serials[0]} as the next serial, which is in the index already")
+            if os.path.lexists(self.directory / issued(serial)):
+                raise self._unknown_certificate(serial)
+        return serials
+
     def require_intact(self, *names: str) -> None:
         """Raise DatabaseCaError where openssl left one of the staged files empty, as it does on a full disk."""
         for name in names:
             path = self.staged(name)
             if not path.is_file() or path.stat().st_size == 0:
-                raise DatabaseCaError(f"openssl wrote nothing into {name}", "is the disk full?")
+                raise complaints.nothing_written(name, self.directory)
+
+    def _unknown_certificate(self, serial: str) -> DatabaseCaError:
+        hints = ["an openssl was killed while it signed; look whether its certificate was delivered"]
+        new = _bytes(self.directory / f"{INDEX}.new")
+        if new.startswith(self._base(INDEX)) and f"\t{serial}\tunknown\t".encode() in new:
+            files = " ".join((SERIAL, INDEX, ATTRIBUTES))
+            hints.append(f'to keep it, in {self.directory}: for file in {files}; do mv "$file.new" "$file"; done')
+        hints.append(f"to drop it: move {issued(serial)} away")
+        return DatabaseCaError(
+            f"{self.directory / issued(serial)} is there, but serial {serial} is not in the index", *hints
+        )
 
     def _base(self, name: str) -> bytes:
         data = self.base[name]
@@ -78,13 +105,34 @@ BACKUPS = tuple(f"{name}.old" for name in (*DATABASE, CRL_NUMBER))
 """The copies of the state before, which openssl makes at each change."""
 
 
-def heal(directory: Path) -> None:
+PATIENCE = 1.0
+"""Seconds: how long a file may be away before the openssl that moved it is taken for dead; it takes microseconds."""
+
+
+def heal(directory: Path, tell: Tell) -> None:
     """Put back the data files that a plain openssl was killed between moving away and replacing.
 
-    It renames X to X.old and then X.new to X; the second rename is made up for, or else the first taken back.
+    It renames X to X.old and then X.new to X; the second rename is made up for, or else the first taken back. An
+    openssl that is alive between the two is given time to end: it takes no lock, and would fail at its second rename.
     """
-    for name in (SERIAL, INDEX, ATTRIBUTES, CRL_NUMBER):
-        path = directory / name
-        for candidate in (directory / f"{name}.new", directory / f"{name}.old"):
-            if not os.path.lexists(path) and candidate.is_file():
-                candidate.rename(path)
+    deadline = time.monotonic() + PATIENCE
+    while (lost := _moved_away(directory)) and time.monotonic() < deadline:
+        time.sleep(PATIENCE / 20)
+    for path, candidate in lost:
+        tell(f"{path.name} was moved away by an openssl that was cut short, and is put back from {candidate.name}")
+        candidate.rename(path)
+
+
+def _bytes(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else b""
+
+
+def _moved_away(directory: Path) -> list[tuple[Path, Path]]:
+    """The data files that are missing, each with the file that takes its place."""
+    missing = [directory / name for name in (SERIAL, INDEX, ATTRIBUTES, CRL_NUMBER)]
+    return [
+        (path, candidates[0])
+        for path in missing
+        if not os.path.lexists(path)
+        and (candidates := [one for end in ("new", "old") if (one := Path(f"{path}.{end}")).is_file()])
+    ]

@@ -113,18 +113,21 @@ def sign(
     own = own_certificate(authority)
     with Change(authority, *map(certificate_of, names), *map(request_of, names)) as change:
         _require_free(change.rows, [proposal.request for proposal in proposals], own)
+        serials = change.next_serials(len(proposals))
         for proposal in proposals:
             change.write(request_of(proposal.name), proposal.request.pem)
+            # a certificate of an earlier generation may be there; openssl writes over its copy in the stage
+            change.staged(certificate_of(proposal.name)).unlink(missing_ok=True)
         command = commands.sign(names, home=change.stage, days=period.days, end=_explicit_end(proposals[0], period))
         result = change.run(command, passphrase)
         rows = change.new_rows(result)
-        certificates = _check(change, proposals, rows, own, result)
+        certificates = _check(change, proposals, serials, rows, own, result)
         for proposal, row in zip(proposals, rows, strict=True):
             copy = change.staged(issued(row.serial)).read_bytes()
             if len(names) > 1:
                 change.write(certificate_of(proposal.name), copy)
             elif change.staged(certificate_of(proposal.name)).read_bytes() != copy:
-                raise DatabaseCaError("openssl wrote two different certificates", "is the disk full?")
+                raise complaints.nothing_written(certificate_of(proposal.name), change.directory)
             _require_copy_in_newcerts(change, proposal.name)
         stored = [request_of(proposal.name) for proposal in proposals if _is_new(change, proposal)]
         for name in stored:
@@ -203,7 +206,12 @@ def _require_copy_in_newcerts(change: Change, name: str) -> None:
 
 
 def _check(
-    change: Change, proposals: Sequence[Proposal], rows: list[index.Row], own: Certificate, result: Result
+    change: Change,
+    proposals: Sequence[Proposal],
+    serials: list[str],
+    rows: list[index.Row],
+    own: Certificate,
+    result: Result,
 ) -> list[Certificate]:
     """The issued certificates, each compared with its request before anything counts."""
     change.require_intact(*DATABASE)
@@ -214,16 +222,13 @@ def _check(
                 complaints.said(result.messages)
                 or DatabaseCaError(f"openssl did not sign the request of {proposal.name}")
             )
-    serials = [index.serial_text(change.serial + number) for number in range(len(proposals))]
     if [row.serial for row in rows] != serials:
         raise index.damaged("the serials of the new certificates are not the next ones")
     try:
         encoded = [structures.certificate_der(change.staged(issued(serial)).read_bytes()) for serial in serials]
         certificates = structures.certificates(change.authority.openssl, encoded)
-    except (OSError, UnreadableError) as error:
-        raise DatabaseCaError(
-            f"openssl wrote a certificate that cannot be read: {error}", "is the disk full?"
-        ) from None
+    except (FileNotFoundError, UnreadableError):
+        raise complaints.nothing_written("the certificate", change.directory) from None
     for proposal, row, certificate in zip(proposals, rows, certificates, strict=True):
         request = proposal.request
         wrong = (
