@@ -13,7 +13,7 @@ from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.openssl import Result
 from dbca_openssl.passphrase import Passphrase
 from dbca_openssl.steps import Command
-from dbca_openssl.transaction import Tell, Transaction
+from dbca_openssl.transaction import COMMIT, Lock, Tell, Transaction, recover
 
 
 class Change(Transaction):
@@ -103,6 +103,22 @@ class Change(Transaction):
 
 BACKUPS = tuple(f"{name}.old" for name in (*DATABASE, CRL_NUMBER))
 """The copies of the state before, which openssl makes at each change."""
+
+
+def settle(authority: Authority) -> None:
+    """Finish, or take back, what a killed process left, where there is anything; for before the authority is read.
+
+    A verb that refuses by what it reads would otherwise never come to the transaction that does it.
+    Raises DatabaseCaError as a transaction does.
+    """
+    directory = authority.directory
+    if os.path.lexists(directory / COMMIT) or _moved_away(directory):
+        lock = Lock(directory, authority.tell, authority.lock_timeout)
+        try:
+            recover(directory, authority.tell)
+            heal(directory, authority.tell)
+        finally:
+            lock.release()
 
 
 PATIENCE = 1.0

@@ -11,6 +11,7 @@ import typer
 
 from dbca_openssl import validity
 from dbca_openssl.authority import index, inventory, revocation, signing, verification
+from dbca_openssl.authority.change import settle
 from dbca_openssl.authority.inventory import Status
 from dbca_openssl.authority.paths import CERTIFICATE, CRL, Authority, request_of
 from dbca_openssl.authority.signing import Period, Proposal
@@ -64,6 +65,8 @@ def sign(
     """
     authority = options.authority(ca, openssl, lock_timeout)
     period = Period(days, cap)
+    if not print_:
+        settle(authority)
     proposals = signing.propose(authority, list(dict.fromkeys(what)), period)
     if not print_:
         output.show(line for proposal in proposals for line in _proposed(proposal))

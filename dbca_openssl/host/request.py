@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from dbca_openssl.steps import (
     set_mode,
     tell_lost_modes,
 )
-from dbca_openssl.transaction import LOCK, Lock, Tell, Transaction, fsync
+from dbca_openssl.transaction import COMMIT, LOCK, Lock, Tell, Transaction, fsync
 
 CONFIGURATION = "openssl.cnf"
 PUBLIC_DIRECTORY, PUBLIC_FILE = 0o755, 0o644
@@ -80,10 +81,12 @@ def make(new: NewRequest, openssl: OpenSSL, tell: Tell, lock_timeout: float | No
 
     Raises DatabaseCaError where the key or the request is there already, and then nothing has changed.
     """
-    configuration, existing = _configuration(new)
+    if not os.path.lexists(new.directory / COMMIT):  # which the transaction finishes first, and then it is there
+        _configuration(new)
     made = _make_directories(new.directory)
     try:
         with Transaction(new.directory, tell=tell, timeout=lock_timeout) as change:
+            configuration, existing = _configuration(new)
             _plan(new, configuration, write=True).run(openssl, change.staged(""), None, change.keep_open)
             tell_lost_modes(change.staged("private"), new.directory, tell)
             change.commit((*(() if existing else (configuration,)), new.key, new.request))
