@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 
-from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.errors import FULL, DatabaseCaError
 from dbca_openssl.openssl import Result
+
+_NEARLY_NOTHING = 65536
+"""Bytes: less free space than this is why openssl did not write a file."""
 
 _REPAIR = "the file beside it that ends in .old is its state before the last change"
 
 _MEANINGS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    (r"No space left on device|Disk quota exceeded", "the disk is full", ("make room, then run it again",)),
+    (r"No space left on device|Disk quota exceeded", FULL, ("make room, then run it again",)),
     (r"Read-only file system", "the file system is read-only", ("remount it for writing: mount -o remount,rw ...",)),
     (
         r"CA certificate and CA private key do not match",
@@ -70,6 +75,17 @@ def failure(doing: str, result: Result) -> DatabaseCaError:
     return said(result.messages) or DatabaseCaError(
         f"openssl {doing} failed (exit {result.code})", "--verbose shows what it said", detail=result.messages
     )
+
+
+def nothing_written(name: str, directory: Path) -> DatabaseCaError:
+    """The error for an openssl that left the file `name` in `directory` empty or cut off, which it does on a full disk.
+
+    It often exits 0 then and says nothing, so the file system is asked.
+    """
+    space = os.statvfs(directory)
+    if space.f_bavail * space.f_frsize < _NEARLY_NOTHING:
+        return DatabaseCaError(FULL, "make room, then run it again")
+    return DatabaseCaError(f"openssl did not write all of {name}", "is the disk, or a quota on it, full?")
 
 
 def said(messages: str) -> DatabaseCaError | None:

@@ -1,5 +1,9 @@
 """The one error that the user is meant to read: what is wrong, and what mends it."""
 
+from __future__ import annotations
+
+import errno
+
 
 class DatabaseCaError(Exception):
     """Something was refused or failed, and nothing was changed.
@@ -13,3 +17,13 @@ class DatabaseCaError(Exception):
         self.message = message
         self.hints = hints
         self.detail = detail
+
+
+FULL = "the disk is full"
+
+
+def reason(error: OSError) -> str:
+    """What the system says, in the same words as everywhere else where the disk is full."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return FULL
+    return error.strerror or str(error)

@@ -6,10 +6,10 @@ the plan's directory; `run` can put another directory in its place, where the wo
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -171,14 +171,15 @@ class Plan:
     new_directory: bool = False
     directory_mode: int | None = None
 
-    def run(self, openssl: OpenSSL, root: Path, passphrase: Passphrase | None) -> None:
+    def run(self, openssl: OpenSSL, root: Path, passphrase: Passphrase | None, keep_open: tuple[int, ...] = ()) -> None:
         """Do all of it inside `root`, which stands for the plan's directory until the work counts.
 
+        openssl inherits the descriptors `keep_open`, such as a lock.
         Raises DatabaseCaError at the first step that does not give what it should.
         """
         for step in self._steps():
             if isinstance(step, Command):
-                step.run(openssl, root, passphrase)
+                step.run(openssl, root, passphrase, keep_open)
             else:
                 step.run(root)
 
@@ -238,14 +239,18 @@ def require_absent(path: Path) -> None:
 
 
 def set_mode(path: Path, mode: int) -> None:
-    """chmod what we have just made; a FAT stick keeps no modes and refuses, which `keeps_modes` tells."""
-    with suppress(PermissionError):
+    """chmod what we have just made; a FAT stick keeps no modes and refuses, which `tell_lost_modes` says."""
+    try:
         path.chmod(mode)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
 
 
-def keeps_modes(private: Path) -> bool:
-    """Whether a directory that was made for its owner alone really is, which no FAT file system can do."""
-    return not private.stat().st_mode & 0o077
+def tell_lost_modes(private: Path, directory: Path, tell: Callable[[str], None]) -> None:
+    """Say so where `private`, made for its owner alone inside `directory`, is not: no FAT file system can do that."""
+    if private.stat().st_mode & 0o077:
+        tell(f"the file system of {directory} keeps no modes: who mounts it can read the key, so encrypt the device")
 
 
 def _make_directories(paths: str, mode: int = PRIVATE_DIRECTORY) -> str:

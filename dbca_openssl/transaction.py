@@ -2,24 +2,31 @@
 
 Work is done in a staging directory. One rename, of `.stage.XXXX` to `.commit`, decides: before it the change never
 happened, after it the next process finishes what is missing, by renames alone. No links are used, so that a FAT stick
-will do. A plain openssl takes no lock: what it changed meanwhile is seen by comparing the files before the commit.
+will do. A plain openssl takes no lock: what it changed meanwhile is seen by comparing the files before the commit and
+again before each rename. What it read before and writes after our commit no lock of ours can prevent.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
 import shutil
+import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.errors import DatabaseCaError, reason
 
 STAGE, COMMIT, MANIFEST, LOCK = ".stage.", ".commit", "manifest", ".lock"
+
+NEW, DECIDING, BACKUP, FOLLOWING = "new", "deciding", "backup", "following"
+"""The kinds of files in a commit: the change has happened when those that are new or deciding are in their places."""
 
 Tell = Callable[[str], None]
 """Says a line to the user at once, such as that a lock is waited for."""
@@ -28,21 +35,27 @@ Tell = Callable[[str], None]
 class Lock:
     """An flock(2) on `DIRECTORY/.lock`: gone when the last process that holds it ends, however that ends."""
 
-    def __init__(self, directory: Path, tell: Tell, timeout: float | None = None) -> None:
+    def __init__(self, directory: Path, tell: Tell, timeout: float | None = None, *, itself: bool = False) -> None:
         """Wait for the lock, `timeout` seconds at the most (None: as long as it takes).
 
+        `itself` locks the directory instead of a file in it, for a directory that is not ours to write into.
         Raises DatabaseCaError where it isn't had in time or the directory can't be written.
         """
-        path = directory / LOCK
-        try:
-            self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        except OSError as error:
-            raise DatabaseCaError(f"cannot write in {directory}: {error.strerror}") from None
-        try:
-            self._wait(directory, tell, timeout)
-        except BaseException:
+        self._path = directory if itself else directory / LOCK
+        how = os.O_RDONLY | os.O_DIRECTORY if itself else os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+        while True:
+            try:
+                self.descriptor = os.open(self._path, how | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                raise DatabaseCaError(f"cannot write in {directory}: {reason(error)}") from None
+            try:
+                self._wait(directory, tell, timeout)
+                if self._is_there():
+                    return
+            except BaseException:
+                os.close(self.descriptor)
+                raise
             os.close(self.descriptor)
-            raise
 
     def _wait(self, directory: Path, tell: Tell, timeout: float | None) -> None:
         if self._taken(fcntl.LOCK_EX | fcntl.LOCK_NB):
@@ -58,8 +71,8 @@ class Lock:
             if self._taken(fcntl.LOCK_EX | fcntl.LOCK_NB):
                 return
         raise DatabaseCaError(
-            f"another process has been changing {directory} for {timeout:g} seconds",
-            f"fuser {directory / LOCK} tells which; a longer --lock-timeout waits for it",
+            f"another process is changing {directory}" + (f", for {timeout:g} seconds by now" if timeout else ""),
+            f"fuser {self._path} tells which; a longer --lock-timeout waits for it",
         )
 
     def _taken(self, how: int) -> bool:
@@ -68,6 +81,13 @@ class Lock:
         except BlockingIOError:
             return False
         return True
+
+    def _is_there(self) -> bool:
+        """Whether what was locked still has its name: who waited may have got a file that was removed meanwhile."""
+        try:
+            return os.path.samestat(os.fstat(self.descriptor), self._path.stat())
+        except FileNotFoundError:
+            return False
 
     def release(self) -> None:
         """Give it up; a child that inherited the descriptor still holds it."""
@@ -136,52 +156,68 @@ class Transaction:
     def commit(self, deciding: Iterable[str], following: Iterable[str] = (), backups: Iterable[str] = ()) -> None:
         """Make staged files count: first those that decide, such as the index, then what follows from them.
 
-        `backups` overwrite what was there. Every other name must be declared as replaced, or be new or of the same
-        content. What was staged besides is dropped.
-        Raises DatabaseCaError where another program changed the directory meanwhile, and then nothing is changed.
+        The last of `deciding` is the one that makes the others known: the index. `backups` overwrite what was there.
+        Every other name must be declared as replaced, or be new or of the same content. What was staged besides is
+        dropped.
+        Raises DatabaseCaError where another program changed the directory meanwhile, and then nothing is changed; or
+        where a file could not be moved to its place after all, and then it says that the change is made.
         """
         entries = [
-            *(self._entry("deciding", name) for name in deciding),
-            *(self._entry("backup", name) for name in backups if self.staged(name).exists()),
-            *(self._entry("following", name) for name in following),
+            *(self._entry(DECIDING if name in self.base else NEW, name) for name in deciding),
+            *(self._entry(BACKUP, name) for name in backups if self.staged(name).exists()),
+            *(self._entry(FOLLOWING, name) for name in following),
         ]
+        self._require_installable(entries)
         manifest = self.staged(MANIFEST)
-        with manifest.open("w") as file:
+        with manifest.open("w", encoding="utf-8") as file:
             file.writelines(f"{' '.join(entry)}\n" for entry in entries)
             file.flush()
             os.fsync(file.fileno())
         for folder in {self.staged(name).parent for name in (MANIFEST, *(entry.name for entry in entries))}:
             fsync(folder)
         self._require_unchanged(entries)
-        self.staged("").rename(self.directory / COMMIT)
-        self.stage = ""
-        fsync(self.directory)
-        try:
-            recover(self.directory, self._tell)
-        except OSError as error:
-            raise DatabaseCaError(
-                f"the change is made, but not all of it is in its place: {error.strerror}",
-                "the next command that changes the authority goes on with it",
-            ) from None
+        with _uninterrupted():
+            self.staged("").rename(self.directory / COMMIT)
+            self.stage = ""
+            try:
+                fsync(self.directory)
+                finished = _finish(self.directory)
+            except OSError as error:
+                raise DatabaseCaError(
+                    f"the change is made, but not all of it is in its place: {reason(error)}",
+                    f"the next command that changes {self.directory} goes on with it",
+                ) from None
+        if not finished:
+            raise _changed_meanwhile(self.directory)
 
     def _entry(self, kind: str, name: str) -> _Entry:
         fsync(self.staged(name))
-        return _Entry(kind, _digest(self.base.get(name)), _digest(_bytes(self.staged(name))), name)
+        return _Entry(kind, _state(self.directory / name), _state(self.staged(name)), name)
+
+    def _require_installable(self, entries: Iterable[_Entry]) -> None:
+        """Refuse before the commit what would stop the renames after it."""
+        device = self.directory.stat().st_dev
+        for folder in {(self.directory / entry.name).parent for entry in entries}:
+            if not folder.is_dir():
+                raise DatabaseCaError(f"there is no directory {folder}", f"mkdir -m 700 {folder}")
+            if folder.stat().st_dev != device:
+                raise DatabaseCaError(f"{folder} is on another file system", f"it must be on that of {self.directory}")
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise DatabaseCaError(f"cannot write in {folder}: {os.strerror(errno.EACCES)}")
 
     def _require_unchanged(self, entries: Iterable[_Entry]) -> None:
         for name, data in self.base.items():
             if _bytes(self.directory / name) != data:
-                raise DatabaseCaError(
-                    f"another program changed {self.directory / name} meanwhile",
-                    "a plain openssl takes no lock; run the command again",
-                )
+                raise _changed_meanwhile(self.directory / name)
         for entry in entries:
-            if entry.kind != "backup" and entry.name not in self.base and not entry.fits(self.directory):
+            if entry.kind != BACKUP and entry.name not in self.base and entry.before not in (ABSENT, entry.after):
                 raise DatabaseCaError(f"{self.directory / entry.name} exists already, and nothing is overwritten")
+            if not entry.fits(self.directory):
+                raise _changed_meanwhile(self.directory / entry.name)
 
 
 class _Entry(NamedTuple):
-    """A line of the manifest: what a file was before and will be after (SHA-256, `-` where there is none)."""
+    """A line of the manifest: what a file was before and will be after, as `_state` tells it."""
 
     kind: str
     before: str
@@ -190,36 +226,83 @@ class _Entry(NamedTuple):
 
     def fits(self, directory: Path) -> bool:
         """Whether the file in `directory` is still what it was, or already what it will be."""
-        return self.kind == "backup" or _digest(_bytes(directory / self.name)) in (self.before, self.after)
+        return _state(directory / self.name) in (self.before, self.after)
 
 
 def recover(directory: Path, tell: Tell) -> None:
     """Finish the commit that a killed process left, or take it back where a plain openssl went on without it.
 
     Only for the holder of the lock. Stages that were never committed are removed.
+    Raises DatabaseCaError where the commit can't be finished yet.
     """
     for path in directory.glob(f"{STAGE}*"):
         shutil.rmtree(path, ignore_errors=True)
+    try:
+        finished = _finish(directory)
+    except OSError as error:
+        raise DatabaseCaError(
+            f"an earlier change is made, but not all of it is in its place: {reason(error)}",
+            f"{directory / COMMIT} has the rest",
+        ) from None
+    if not finished:
+        tell("a change that was cut short is taken back: a plain openssl changed the directory after it")
+
+
+def _finish(directory: Path) -> bool:
+    """Install what is in `.commit` and remove it. False where it was taken back instead."""
     commit = directory / COMMIT
     if not (commit / MANIFEST).is_file():
         shutil.rmtree(commit, ignore_errors=True)  # all was installed, and its removal was cut short
-        return
-    entries = [_Entry(*line.split(" ", 3)) for line in (commit / MANIFEST).read_text().splitlines()]
-    pending = [entry for entry in entries if (commit / entry.name).exists()]
-    if all(entry.fits(directory) for entry in pending if entry.kind == "deciding"):
-        for entry in pending:
-            if entry.fits(directory):
-                (commit / entry.name).rename(directory / entry.name)
-    else:
+        return True
+    lines = (commit / MANIFEST).read_text(encoding="utf-8").split("\n")[:-1]
+    entries = [_Entry(*line.split(" ", 3)) for line in lines]
+    finished = _install(directory, entries)
+    if not finished:
         for entry in entries:
-            if entry not in pending and entry.before == "-" and entry.fits(directory):
-                (directory / entry.name).unlink(missing_ok=True)
-        tell("a change that was cut short is taken back: a plain openssl changed the directory after it")
+            installed = not (commit / entry.name).exists() and _state(directory / entry.name) == entry.after
+            if entry.kind == NEW and entry.before == ABSENT and installed:
+                (directory / entry.name).unlink()
     for folder in {(directory / entry.name).parent for entry in entries}:
         fsync(folder)
     (commit / MANIFEST).unlink()
     shutil.rmtree(commit)
     fsync(directory)
+    return finished
+
+
+def _install(directory: Path, entries: Sequence[_Entry]) -> bool:
+    """Move the files to their places. False as soon as one that decides does not find there what it is to replace."""
+    deciding = [entry for entry in entries if entry.kind in (NEW, DECIDING)]
+    left = [entry for entry in deciding if (directory / COMMIT / entry.name).exists()]
+    if left and not all(entry.fits(directory) for entry in deciding):
+        return False
+    for entry in left:
+        # all of them once more before the last: an openssl beside us may have written over a certificate of ours
+        if not all(other.fits(directory) for other in (deciding if entry is left[-1] else (entry,))):
+            return False
+        (directory / COMMIT / entry.name).rename(directory / entry.name)
+    for entry in entries:
+        if entry not in deciding and (directory / COMMIT / entry.name).exists() and entry.fits(directory):
+            (directory / COMMIT / entry.name).rename(directory / entry.name)
+    return True
+
+
+def _changed_meanwhile(path: Path) -> DatabaseCaError:
+    return DatabaseCaError(
+        f"another program changed {path} meanwhile", "a plain openssl takes no lock; run the command again"
+    )
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A Ctrl-C comes too late once a change counts: it is dropped, so that the result is told after all."""
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        if signal.SIGINT in signal.sigpending() and signal.SIGINT not in blocked:
+            signal.sigwait({signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _bytes(path: Path) -> bytes | None:
@@ -229,8 +312,15 @@ def _bytes(path: Path) -> bytes | None:
         return None
 
 
-def _digest(data: bytes | None) -> str:
-    return "-" if data is None else hashlib.sha256(data).hexdigest()
+ABSENT, DANGLING = "-", "?"
+
+
+def _state(path: Path) -> str:
+    """What is there: the SHA-256 of a file, `-` for nothing, `?` for a link that leads nowhere."""
+    data = _bytes(path)
+    if data is not None:
+        return hashlib.sha256(data).hexdigest()
+    return DANGLING if path.is_symlink() else ABSENT
 
 
 def fsync(path: Path) -> None:
@@ -238,5 +328,8 @@ def fsync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL or not path.is_dir():  # some network file systems can't do it for directories
+            raise
     finally:
         os.close(descriptor)

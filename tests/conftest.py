@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from killing import LATER, NAMES, OLD, PLAIN, World
 from support import ORGANIZATION, PASSPHRASE, done, openssl
 
 MakeRequest = Callable[..., Path]
@@ -80,3 +81,27 @@ def make_request(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeRe
         return target
 
     return make
+
+
+@pytest.fixture(scope="session")
+def world(pristine: Path, keys: Path, make_request: MakeRequest, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """What is killed in: an authority with one certificate and five requests; not to be changed."""
+    world = World(tmp_path_factory.mktemp("world"))
+    shutil.copytree(keys, world.root / "keys")
+    shutil.copytree(pristine, world.ca)
+    for name in (*NAMES, OLD, PLAIN, LATER):
+        make_request(name, to=world.ca / "certreqs")
+    signed = world.tool("sign", OLD, "--yes", "--ca", world.ca)
+    assert signed.code == 0, signed.messages
+    return world
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The figure of tests/crash: at how many points a kill was tried, and after how many something was wrong."""
+    totals = {"points": 0, "bad": 0}
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, value in getattr(report, "user_properties", ()):
+                totals[name] = totals.get(name, 0) + value
+    if totals["points"]:
+        terminalreporter.write_line(f"kill -9: {totals['points']} points tried, bad: {totals['bad']}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -11,12 +12,12 @@ from pathlib import Path
 from dbca_openssl import complaints
 from dbca_openssl.authority import index
 from dbca_openssl.authority.index import Row
-from dbca_openssl.authority.paths import ATTRIBUTES, CRL_NUMBER, DATABASE, INDEX, SERIAL, Authority
+from dbca_openssl.authority.paths import ATTRIBUTES, CRL_NUMBER, DATABASE, INDEX, SERIAL, Authority, issued
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.openssl import Result
 from dbca_openssl.passphrase import Passphrase
 from dbca_openssl.steps import Command
-from dbca_openssl.transaction import Transaction
+from dbca_openssl.transaction import COMMIT, Lock, Tell, Transaction, recover
 
 
 class Change(Transaction):
@@ -44,7 +45,7 @@ class Change(Transaction):
 
     def prepare(self) -> None:
         """Heal what a killed plain openssl left."""
-        heal(self.directory)
+        heal(self.directory, self.authority.tell)
 
     def run(self, command: Command, passphrase: Passphrase | None, steps: int = 1) -> Result:
         """Run a command whose home is the stage; of several `steps` the user is told how many are done.
@@ -95,12 +96,30 @@ class Change(Transaction):
         self.write(INDEX, self._index)
         self.rows = rows
 
+    def next_serials(self, count: int) -> list[str]:
+        """The serials that openssl will give, in hex. Raises DatabaseCaError where one of them has been given already.
+
+        A plain openssl writes the certificate first, then the serial file and the index: killed between, it leaves a
+        certificate that may be delivered, with a serial that the next one would get again.
+        """
+        serials = [index.serial_text(self.serial + number) for number in range(count)]
+        known = {row.serial for row in self.rows}
+        for serial in serials:
+            if serial in known:
+                raise index.damaged(f"{SERIAL} has {serials[0]} as the next serial, which is in the index already")
+            if os.path.lexists(self.directory / issued(serial)):
+                raise DatabaseCaError(
+                    f"{self.directory / issued(serial)} is there, but serial {serial} is not in the index",
+                    "an openssl was killed while it signed; dbca-openssl repair enters the certificate into the index",
+                )
+        return serials
+
     def require_intact(self, *names: str) -> None:
         """Raise DatabaseCaError where openssl left one of the staged files empty, as it does on a full disk."""
         for name in names:
             path = self.staged(name)
             if not path.is_file() or path.stat().st_size == 0:
-                raise DatabaseCaError(f"openssl wrote nothing into {name}", "is the disk full?")
+                raise complaints.nothing_written(name, self.directory)
 
     def _index_now(self, result: Result) -> bytes:
         data = self.staged(INDEX).read_bytes()
@@ -112,9 +131,7 @@ class Change(Transaction):
     def _base(self, name: str) -> bytes:
         data = self.base[name]
         if data is None:
-            raise DatabaseCaError(
-                f"{self.directory / name} is missing", f"{name}.old is its state before the last change, if it is there"
-            )
+            raise DatabaseCaError(f"{self.directory / name} is missing", index.REPAIR_HINT)
         return data
 
 
@@ -122,13 +139,46 @@ BACKUPS = tuple(f"{name}.old" for name in (*DATABASE, CRL_NUMBER))
 """The copies of the state before, which openssl makes at each change."""
 
 
-def heal(directory: Path) -> None:
+def settle(authority: Authority) -> None:
+    """Finish, or take back, what a killed process left, where there is anything; for before the authority is read.
+
+    A verb that refuses by what it reads would otherwise never come to the transaction that does it.
+    Raises DatabaseCaError as a transaction does.
+    """
+    directory = authority.directory
+    if os.path.lexists(directory / COMMIT) or _moved_away(directory):
+        lock = Lock(directory, authority.tell, authority.lock_timeout)
+        try:
+            recover(directory, authority.tell)
+            heal(directory, authority.tell)
+        finally:
+            lock.release()
+
+
+PATIENCE = 1.0
+"""Seconds: how long a file may be away before the openssl that moved it is taken for dead; it takes microseconds."""
+
+
+def heal(directory: Path, tell: Tell) -> None:
     """Put back the data files that a plain openssl was killed between moving away and replacing.
 
-    It renames X to X.old and then X.new to X; the second rename is made up for, or else the first taken back.
+    It renames X to X.old and then X.new to X; the second rename is made up for, or else the first taken back. An
+    openssl that is alive between the two is given time to end: it takes no lock, and would fail at its second rename.
     """
-    for name in (SERIAL, INDEX, ATTRIBUTES, CRL_NUMBER):
-        path = directory / name
-        for candidate in (directory / f"{name}.new", directory / f"{name}.old"):
-            if not os.path.lexists(path) and candidate.is_file():
-                candidate.rename(path)
+    deadline = time.monotonic() + PATIENCE
+    while (lost := _moved_away(directory)) and time.monotonic() < deadline:
+        time.sleep(PATIENCE / 20)
+    for path, candidate in lost:
+        tell(f"{path.name} was moved away by an openssl that was cut short, and is put back from {candidate.name}")
+        candidate.rename(path)
+
+
+def _moved_away(directory: Path) -> list[tuple[Path, Path]]:
+    """The data files that are missing, each with the file that takes its place."""
+    missing = [directory / name for name in (SERIAL, INDEX, ATTRIBUTES, CRL_NUMBER)]
+    return [
+        (path, candidates[0])
+        for path in missing
+        if not os.path.lexists(path)
+        and (candidates := [one for end in ("new", "old") if (one := Path(f"{path}.{end}")).is_file()])
+    ]

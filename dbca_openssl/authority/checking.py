@@ -33,7 +33,6 @@ from dbca_openssl.authority.structures import Certificate
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.names import is_entity_name, shown
 from dbca_openssl.outline import UnreadableError
-from dbca_openssl.steps import keeps_modes
 from dbca_openssl.transaction import COMMIT, STAGE
 
 FINE, WARNING, CRITICAL, UNKNOWN = 0, 1, 2, 3
@@ -142,7 +141,7 @@ def _files(authority: Authority) -> Iterator[Finding]:
             "once no name is valid twice, write unique_subject = yes into it",
         )
     private, key = authority.path("private"), authority.path(KEY)
-    if private.is_dir() and not keeps_modes(private):
+    if private.is_dir() and private.stat().st_mode & 0o077:
         yield Finding(WARNING, "mode", "others may look into private/", f"{REPAIR}, or encrypt the device (FAT)")
     if key.is_file() and key.stat().st_mode & 0o077:
         yield Finding(CRITICAL, "mode", f"others may read {KEY}", f"{REPAIR}, or encrypt the device (FAT)")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from dbca_openssl import validity
+from dbca_openssl import complaints, validity
 from dbca_openssl.authority import commands
 from dbca_openssl.authority.paths import (
     CONFIGURATION,
@@ -21,11 +22,11 @@ from dbca_openssl.authority.paths import (
     Authority,
     is_encrypted,
 )
-from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.errors import DatabaseCaError, reason
 from dbca_openssl.passphrase import Passphrase
 from dbca_openssl.render import AuthoritySettings, authority_configuration
-from dbca_openssl.steps import CopyFile, MakeDirectories, Plan, Section, WriteFile, keeps_modes, require_absent
-from dbca_openssl.transaction import fsync
+from dbca_openssl.steps import CopyFile, MakeDirectories, Plan, Section, WriteFile, require_absent, tell_lost_modes
+from dbca_openssl.transaction import Lock, fsync
 
 FIRST_SERIALS = {"guide": "00", "modern": "01"}
 """The serial of the authority's own certificate, by profile; some libraries refuse the guide's (erratum 13)."""
@@ -105,28 +106,36 @@ def create(authority: Authority, new: NewAuthority, passphrase: Passphrase | Non
     require_possible(authority, new)
     target = authority.directory
     work = target.parent / f".{target.name}.{os.urandom(4).hex()}"
+    lock = Lock(target.parent, authority.tell, authority.lock_timeout, itself=True)
     try:
+        _remove_abandoned(target)
         work.mkdir(mode=0o700)
-        plan(authority, new).run(authority.openssl, work, passphrase)
+        plan(authority, new).run(authority.openssl, work, passphrase, (lock.descriptor,))
         _require_complete(work)
-        if not keeps_modes(work / "private"):
-            authority.tell(
-                f"the file system of {target} keeps no modes: who mounts it can read the key, so encrypt the device"
-            )
+        tell_lost_modes(work / "private", target, authority.tell)
         for path in (work, *work.rglob("*")):
             fsync(path)
         _move(work, target)
     except OSError as error:
-        raise DatabaseCaError(f"cannot make {target}: {error.strerror}") from None
+        raise DatabaseCaError(f"cannot make {target}: {reason(error)}") from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        lock.release()
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove what a killed `init` left: nobody else is at it, or the lock would be held, by its openssl too."""
+    pattern = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}")
+    for path in target.parent.iterdir():
+        if pattern.fullmatch(path.name):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _require_complete(work: Path) -> None:
     """A full disk makes openssl leave empty files behind with exit 0; these are never empty in a new authority."""
     for name in (INDEX, SERIAL, CRL_NUMBER, CRL, KEY):
         if (work / name).stat().st_size == 0:
-            raise DatabaseCaError(f"openssl wrote nothing into {name}", "is the disk full?")
+            raise complaints.nothing_written(name, work)
 
 
 def _move(work: Path, target: Path) -> None:

@@ -95,7 +95,7 @@ def _leftovers(authority: Authority) -> Iterator[Repair]:
                 yield Repair(f"remove {new.name}, which never came into force", new.unlink)
         elif new.is_file() or old.is_file():
             source = new if new.is_file() else old
-            yield Repair(f"put {source.name} back in the place of {name}", partial(heal, directory))
+            yield Repair(f"put {source.name} back in the place of {name}", partial(heal, directory, authority.tell))
     empty, before = directory / INDEX, directory / f"{INDEX}.old"
     if empty.is_file() and empty.stat().st_size == 0 and before.is_file() and before.stat().st_size:
         yield Repair(

@@ -159,25 +159,25 @@ def sign_in(
     """Sign within a change that somebody else commits. Raises DatabaseCaError."""
     own = own_certificate(change.authority)
     names = [proposal.name for proposal in proposals]
+    serials = change.next_serials(len(proposals))
     for proposal in proposals:
         old = change.base[request_of(proposal.name)]
         if old is not None and old != proposal.request.pem:
             change.write(f"{request_of(proposal.name)}.old", old)
         change.write(request_of(proposal.name), proposal.request.pem)
         _require_copy_in_newcerts(change, proposal.name)
-    fresh = change.base[certificate_of(names[0])] is None
-    if not fresh:
-        change.staged(certificate_of(names[0])).unlink()
+        # a certificate of an earlier generation may be there; openssl writes over its copy in the stage
+        change.staged(certificate_of(proposal.name)).unlink(missing_ok=True)
     command = commands.sign(names, home=change.stage, days=period.days, end=_explicit_end(proposals[0], period))
     result = change.run(command, passphrase, steps=len(names))
     rows = change.appended(result)
-    certificates = _check(change, proposals, rows, own, result)
+    certificates = _check(change, proposals, serials, rows, own, result)
     for proposal, row in zip(proposals, rows, strict=True):
         copy = change.staged(issued(row.serial)).read_bytes()
         if len(names) > 1:
             change.write(certificate_of(proposal.name), copy)
         elif change.staged(certificate_of(proposal.name)).read_bytes() != copy:
-            raise DatabaseCaError("openssl wrote two different certificates", "is the disk full?")
+            raise complaints.nothing_written(certificate_of(proposal.name), change.directory)
     return [
         Signed(proposal.name, certificate_of(proposal.name), row.serial, certificate.end)
         for proposal, row, certificate in zip(proposals, rows, certificates, strict=True)
@@ -258,7 +258,12 @@ def _require_copy_in_newcerts(change: Change, name: str) -> None:
 
 
 def _check(
-    change: Change, proposals: Sequence[Proposal], rows: list[index.Row], own: Certificate, result: Result
+    change: Change,
+    proposals: Sequence[Proposal],
+    serials: list[str],
+    rows: list[index.Row],
+    own: Certificate,
+    result: Result,
 ) -> list[Certificate]:
     """The issued certificates, each compared with its request before anything counts."""
     change.require_intact(*DATABASE)
@@ -269,16 +274,13 @@ def _check(
                 complaints.said(result.messages)
                 or DatabaseCaError(f"openssl did not sign the request of {proposal.name}")
             )
-    serials = [index.serial_text(change.serial + number) for number in range(len(proposals))]
     if [row.serial for row in rows] != serials:
         raise index.damaged("the serials of the new certificates are not the next ones")
     try:
         encoded = [structures.certificate_der(change.staged(issued(serial)).read_bytes()) for serial in serials]
         certificates = structures.certificates(change.authority.openssl, encoded)
-    except (OSError, UnreadableError) as error:
-        raise DatabaseCaError(
-            f"openssl wrote a certificate that cannot be read: {error}", "is the disk full?"
-        ) from None
+    except (FileNotFoundError, UnreadableError):
+        raise complaints.nothing_written("the certificate", change.directory) from None
     for proposal, row, certificate in zip(proposals, rows, certificates, strict=True):
         request = proposal.request
         wrong = (

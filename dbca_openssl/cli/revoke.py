@@ -9,6 +9,7 @@ import typer
 
 from dbca_openssl import validity
 from dbca_openssl.authority import revocation
+from dbca_openssl.authority.change import settle
 from dbca_openssl.authority.paths import CRL, Authority, issued
 from dbca_openssl.authority.revocation import RevocationList
 from dbca_openssl.cli import options, output
@@ -57,6 +58,8 @@ def revoke(
     It counts for a server once the new list is there and read: see the commands that are printed.
     """
     authority = options.authority(ca, openssl, lock_timeout)
+    if not print_:
+        settle(authority)
     rows = revocation.propose(authority, what)
     if print_:
         plan = revocation.plan_revocation(authority, rows, reason, not no_crl)

@@ -12,7 +12,7 @@ import typer
 
 from dbca_openssl.cli import output
 from dbca_openssl.cli.app import VERBS, build
-from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.errors import FULL, DatabaseCaError, reason
 from dbca_openssl.names import shown
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -46,7 +46,7 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
     except OSError as error:
-        output.error(DatabaseCaError(f"{error.filename or 'a file'}: {error.strerror or error}"))
+        output.error(_failure(error))
     except Exception as error:
         if os.environ.get("DBCA_TRACEBACK"):
             raise
@@ -65,3 +65,10 @@ def _unknown(word: str) -> DatabaseCaError:
     similar = get_close_matches(word, VERBS, n=1)
     hints = [f"did you mean: dbca-openssl {similar[0]}"] if similar else []
     return DatabaseCaError(f"there is no verb {shown(word)}", *hints, "dbca-openssl --help lists them")
+
+
+def _failure(error: OSError) -> DatabaseCaError:
+    why = reason(error)
+    if why == FULL:
+        return DatabaseCaError(why, "make room, then run it again")
+    return DatabaseCaError(f"{error.filename or 'a file'}: {why}")

@@ -10,6 +10,7 @@ import typer
 
 from dbca_openssl import validity
 from dbca_openssl.authority import renewal, signing
+from dbca_openssl.authority.change import settle
 from dbca_openssl.authority.paths import CERTIFICATE, CRL, Authority, request_of
 from dbca_openssl.authority.signing import Period, Proposal, Signed
 from dbca_openssl.cli import options, output
@@ -69,6 +70,8 @@ def sign(
         raise typer.BadParameter("name requests, or say --all for every one that waits", param_hint="NAME|FILE...")
     authority = options.authority(ca, openssl, lock_timeout)
     period = Period(days, cap)
+    if not print_:
+        settle(authority)
     wanted = signing.waiting(authority) if every else list(dict.fromkeys(what or []))
     if not wanted:
         output.result({"signed": []}, ["no request in certreqs/ is waiting"])
@@ -126,6 +129,8 @@ def renew(
         raise typer.BadParameter("name hosts or clients, or say --expiring DAYS", param_hint="NAME...")
     authority = options.authority(ca, openssl, lock_timeout)
     period = Period(days, cap)
+    if not print_:
+        settle(authority)
     wanted = list(dict.fromkeys(names)) if names else renewal.expiring(authority, expiring or 0)
     if not wanted:
         output.result({"renewed": [], "crl": None}, [f"no certificate ends within {expiring} days"])

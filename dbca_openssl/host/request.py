@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,9 @@ from dbca_openssl.steps import (
     WriteFile,
     require_absent,
     set_mode,
+    tell_lost_modes,
 )
-from dbca_openssl.transaction import LOCK, Tell, Transaction
+from dbca_openssl.transaction import COMMIT, LOCK, Lock, Tell, Transaction, fsync
 
 CONFIGURATION = "openssl.cnf"
 PUBLIC_DIRECTORY, PUBLIC_FILE = 0o755, 0o644
@@ -79,17 +81,17 @@ def make(new: NewRequest, openssl: OpenSSL, tell: Tell, lock_timeout: float | No
 
     Raises DatabaseCaError where the key or the request is there already, and then nothing has changed.
     """
-    configuration, existing = _configuration(new)
+    if not os.path.lexists(new.directory / COMMIT):  # which the transaction finishes first, and then it is there
+        _configuration(new)
     made = _make_directories(new.directory)
     try:
         with Transaction(new.directory, tell=tell, timeout=lock_timeout) as change:
-            _plan(new, configuration, write=True).run(openssl, change.staged(""), None)
+            configuration, existing = _configuration(new)
+            _plan(new, configuration, write=True).run(openssl, change.staged(""), None, change.keep_open)
+            tell_lost_modes(change.staged("private"), new.directory, tell)
             change.commit((*(() if existing else (configuration,)), new.key, new.request))
     except BaseException:
-        for directory in reversed(made):
-            with suppress(OSError):
-                (directory / LOCK).unlink(missing_ok=True)
-                directory.rmdir()
+        _remove_again(made, new.directory)
         raise
 
 
@@ -134,12 +136,27 @@ def _make_directories(directory: Path) -> list[Path]:
     missing = [path for path in (*reversed(directory.parents), directory) if not path.exists()]
     private = directory / "private"
     for path in missing:
-        path.mkdir()
+        path.mkdir(mode=PUBLIC_DIRECTORY)
         set_mode(path, PUBLIC_DIRECTORY)
+        fsync(path.parent)
     if not private.is_dir():
         private.mkdir(mode=PRIVATE_DIRECTORY)
+        fsync(directory)
         missing.append(private)
     return missing
+
+
+def _remove_again(made: list[Path], directory: Path) -> None:
+    """Remove directories that were made in vain, the lock with them, unless another process is at work there."""
+    with suppress(DatabaseCaError, OSError):
+        lock = Lock(directory, lambda line: None, 0)
+        try:
+            for path in reversed(made):
+                if path == directory and set(path.iterdir()) == {path / LOCK}:
+                    (path / LOCK).unlink()
+                path.rmdir()
+        finally:
+            lock.release()
 
 
 def _as_alternative_name(name: str) -> tuple[str, str] | None:
