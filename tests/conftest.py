@@ -89,8 +89,11 @@ def world(pristine: Path, keys: Path, make_request: MakeRequest, tmp_path_factor
     world = World(tmp_path_factory.mktemp("world"))
     shutil.copytree(keys, world.root / "keys")
     shutil.copytree(pristine, world.ca)
-    for name in (*NAMES, OLD, PLAIN, LATER):
+    (world.root / "requests").mkdir()
+    for name in (*NAMES, OLD):
         make_request(name, to=world.ca / "certreqs")
+    for name in (PLAIN, LATER):
+        make_request(name, to=world.root / "requests")
     signed = world.tool("sign", OLD, "--yes", "--ca", world.ca)
     assert signed.code == 0, signed.messages
     return world
