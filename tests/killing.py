@@ -80,7 +80,7 @@ class World:
 
 _MANY = """
 import json, os, sys, tempfile
-from dbca_openssl.cli import certificates, run
+from dbca_openssl.cli import look, revoke, run, sign  # before the fork
 
 def one(arguments):
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as messages:
