@@ -94,11 +94,14 @@ def propose(authority: Authority, what: Sequence[str], period: Period) -> list[P
 
 def plan(authority: Authority, proposals: Sequence[Proposal], period: Period) -> Plan:
     """The guide's commands for the same, for a printed script: one `openssl ca` for each request."""
+    rows = index.rows(authority.read(INDEX))
     steps: list[Step] = []
     for proposal in proposals:
         if proposal.source:
             steps.append(CopyFile(proposal.source.absolute(), request_of(proposal.name)))
-        steps.append(commands.sign([proposal.name], days=period.days, end=_explicit_end(proposal, period)))
+        fresh = not _is_kept(authority.directory, rows, proposal.name)
+        end = _explicit_end(proposal, period)
+        steps.append(commands.sign([proposal.name], days=period.days, end=end, fresh=fresh))
     return Plan("Sign certificates", authority.directory, (Section("Sign Certificates", tuple(steps)),))
 
 
@@ -115,7 +118,13 @@ def sign(
         _require_free(change.rows, [proposal.request for proposal in proposals], own)
         for proposal in proposals:
             change.write(request_of(proposal.name), proposal.request.pem)
-        command = commands.sign(names, home=change.stage, days=period.days, end=_explicit_end(proposals[0], period))
+        command = commands.sign(
+            names,
+            home=change.stage,
+            days=period.days,
+            end=_explicit_end(proposals[0], period),
+            fresh=False,  # the certificate of an older generation is staged too, and is looked at below
+        )
         result = change.run(command, passphrase)
         rows = change.new_rows(result)
         certificates = _check(change, proposals, rows, own, result)
@@ -193,13 +202,18 @@ def _is_new(change: Change, proposal: Proposal) -> bool:
 
 def _require_copy_in_newcerts(change: Change, name: str) -> None:
     """Refuse to replace `certs/NAME.cert.pem` where it is anything but an older generation that is kept anyway."""
-    there = change.base[certificate_of(name)]
-    generations = [change.directory / issued(row.serial) for row in change.rows if row.name == name]
-    if there is not None and not any(path.is_file() and path.read_bytes() == there for path in generations):
+    if change.base[certificate_of(name)] is not None and not _is_kept(change.directory, change.rows, name):
         raise DatabaseCaError(
             f"{certificate_of(name)} is not a copy of a certificate in newcerts/, and nothing is overwritten",
             "move it away first",
         )
+
+
+def _is_kept(directory: Path, rows: Sequence[index.Row], name: str) -> bool:
+    """Whether there is a `certs/NAME.cert.pem`, and it is a copy of one in `newcerts/`, so that it may be replaced."""
+    path = directory / certificate_of(name)
+    generations = [directory / issued(row.serial) for row in rows if row.name == name]
+    return path.is_file() and any(kept.is_file() and kept.read_bytes() == path.read_bytes() for kept in generations)
 
 
 def _check(
