@@ -28,7 +28,7 @@ from dbca_openssl.openssl import Result
 from dbca_openssl.outline import UnreadableError
 from dbca_openssl.passphrase import Passphrase
 from dbca_openssl.render import DAYS
-from dbca_openssl.steps import CopyFile, Plan, Section, Step
+from dbca_openssl.steps import CopyFile, MoveAside, Plan, Section, Step
 
 CERTIFICATE_AUTHORITY_FALSE = {b"\x30\x00", b"\x30\x03\x01\x01\x00"}
 
@@ -97,8 +97,12 @@ def plan(authority: Authority, proposals: Sequence[Proposal], period: Period) ->
     rows = index.rows(authority.read(INDEX))
     steps: list[Step] = []
     for proposal in proposals:
-        if proposal.source:
-            steps.append(CopyFile(proposal.source.absolute(), request_of(proposal.name)))
+        stored = request_of(proposal.name)
+        there = authority.read(stored) if authority.path(stored).exists() else None
+        if proposal.source and there != proposal.request.pem:
+            if there is not None:
+                steps.append(MoveAside(stored))
+            steps.append(CopyFile(proposal.source.absolute(), stored))
         fresh = not _is_kept(authority.directory, rows, proposal.name)
         end = _explicit_end(proposal, period)
         steps.append(commands.sign([proposal.name], days=period.days, end=end, fresh=fresh))
