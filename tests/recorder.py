@@ -10,10 +10,12 @@ from pathlib import Path
 
 _PROGRAM = """#!{python} -SE
 import json, os, sys
-call = {{"arguments": sys.argv[1:], "directory": os.getcwd(), "environment": dict(os.environ)}}
+with open("/proc/self/environ") as given:  # before Python adds LC_CTYPE to it
+    environment = dict(entry.split("=", 1) for entry in given.read().split("\\0") if entry)
+call = {{"arguments": sys.argv[1:], "directory": os.getcwd(), "environment": environment}}
 with open({log!r}, "a") as log:
     log.write(json.dumps(call) + "\\n")
-os.execv({real!r}, ["openssl", *sys.argv[1:]])
+os.execve({real!r}, ["openssl", *sys.argv[1:]], environment)
 """
 
 
