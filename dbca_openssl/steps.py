@@ -80,6 +80,22 @@ class CopyFile:
 
 
 @dataclass(frozen=True)
+class MoveAside:
+    """Rename a file to its name with `.old`, in the place of an older one."""
+
+    path: str
+
+    def run(self, root: Path) -> None:
+        """Do it inside `root`."""
+        (root / self.path).replace(root / f"{self.path}.old")
+
+    def script(self) -> str:
+        """The lines of shell that do it in the current directory."""
+        path = shlex.quote(self.path)
+        return f"mv -f {path} {path}.old"
+
+
+@dataclass(frozen=True)
 class SetMode:
     """chmod, for a file that openssl made and that is no secret."""
 
@@ -147,7 +163,7 @@ class Command:
         return "\n".join(lines)
 
 
-Step = MakeDirectories | WriteFile | CopyFile | SetMode | Command
+Step = MakeDirectories | WriteFile | CopyFile | MoveAside | SetMode | Command
 
 
 @dataclass(frozen=True)
@@ -256,7 +272,8 @@ def tell_lost_modes(private: Path, directory: Path, tell: Callable[[str], None])
 def _make_directories(paths: str, mode: int = PRIVATE_DIRECTORY) -> str:
     if mode == PRIVATE_DIRECTORY:  # what the script's umask gives
         return f"mkdir -p {paths}"
-    return f"[ -d {paths} ] || {{ mkdir -p {paths} && chmod {mode:o} {paths}; }}"
+    # by umask, so that the directories above it that are missing too get the same mode
+    return f"[ -d {paths} ] || (umask {0o777 & ~mode:03o} && mkdir -p {paths})"
 
 
 def _has_content(path: Path) -> bool:

@@ -10,6 +10,9 @@ import pytest
 from killing import LATER, NAMES, OLD, PLAIN, World
 from support import ORGANIZATION, PASSPHRASE, done, openssl
 
+from dbca_openssl.host.request import NewRequest
+from dbca_openssl.names import alternative_name
+
 MakeRequest = Callable[..., Path]
 
 
@@ -68,10 +71,9 @@ def make_request(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeRe
     directory = tmp_path_factory.mktemp("requests")
 
     def make(name: str, *alternative_names: str, to: Path | None = None) -> Path:
-        options = [option for text in alternative_names for option in ("--alt-name", text)]
-        text = done("render", "openssl.cnf", "--name", name, *options, directory=directory).output
+        others = tuple(map(alternative_name, alternative_names))
         configuration = directory / f"{name}.cnf"
-        configuration.write_text(text)
+        configuration.write_text(NewRequest(name, alternative_names=others).configuration())
         target = (to or directory) / f"{name}.req.pem"
         openssl(
             *("req", "-new", "-key", keys / "host.key.pem", "-out", target),

@@ -88,7 +88,7 @@ def plan(authority: Authority, renewals: Sequence[Renewal], period: Period, with
     if revoked:
         steps = tuple(commands.revoke(issued(row.serial), reason=SUPERSEDED) for row in revoked)
         sections.append(Section("Revoke what is superseded", steps))
-    signing_plan = signing.plan(authority, [renewal.proposal for renewal in renewals], period, fresh=False)
+    signing_plan = signing.plan(authority, [renewal.proposal for renewal in renewals], period)
     sections += signing_plan.sections
     if with_list:
         sections += revocation.plan(authority, None).sections

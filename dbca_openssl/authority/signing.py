@@ -28,7 +28,7 @@ from dbca_openssl.openssl import Result
 from dbca_openssl.outline import UnreadableError
 from dbca_openssl.passphrase import Passphrase
 from dbca_openssl.render import DAYS
-from dbca_openssl.steps import CopyFile, Plan, Section, Step
+from dbca_openssl.steps import CopyFile, MoveAside, Plan, Section, Step
 
 KEY_COMPROMISE = "keyCompromise"
 """The reason of RFC 5280 that says that somebody else has the key."""
@@ -113,15 +113,18 @@ def end_of(authority: Authority, period: Period, own: Certificate) -> datetime:
     return min(end, own.end)
 
 
-def plan(authority: Authority, proposals: Sequence[Proposal], period: Period, fresh: bool = True) -> Plan:
-    """The guide's commands for the same, for a printed script: one `openssl ca` for each request.
-
-    Unless `fresh`, a certificate that is there is replaced, as a renewal does.
-    """
+def plan(authority: Authority, proposals: Sequence[Proposal], period: Period) -> Plan:
+    """The guide's commands for the same, for a printed script: one `openssl ca` for each request."""
+    rows = index.rows(authority.read(INDEX))
     steps: list[Step] = []
     for proposal in proposals:
-        if proposal.source:
-            steps.append(CopyFile(proposal.source.absolute(), request_of(proposal.name)))
+        stored = request_of(proposal.name)
+        there = authority.read(stored) if authority.path(stored).exists() else None
+        if proposal.source and there != proposal.request.pem:
+            if there is not None:
+                steps.append(MoveAside(stored))
+            steps.append(CopyFile(proposal.source.absolute(), stored))
+        fresh = not _is_kept(authority.directory, rows, proposal.name)
         end = _explicit_end(proposal, period)
         steps.append(commands.sign([proposal.name], days=period.days, end=end, fresh=fresh))
     return Plan("Sign certificates", authority.directory, (Section("Sign Certificates", tuple(steps)),))
@@ -248,13 +251,21 @@ def _explicit_end(proposal: Proposal, period: Period) -> datetime | None:
 
 def _require_copy_in_newcerts(change: Change, name: str) -> None:
     """Refuse to replace `certs/NAME.cert.pem` where it is anything but an older generation that is kept anyway."""
-    there = change.base[certificate_of(name)]
-    generations = [change.directory / issued(row.serial) for row in change.rows if row.name == name]
-    if there is not None and not any(path.is_file() and path.read_bytes() == there for path in generations):
+    if change.base[certificate_of(name)] is not None and not _is_kept(change.directory, change.rows, name):
         raise DatabaseCaError(
             f"{certificate_of(name)} is not a copy of a certificate in newcerts/, and nothing is overwritten",
             "move it away first",
         )
+
+
+def _is_kept(directory: Path, rows: Sequence[index.Row], name: str) -> bool:
+    """Whether there is a `certs/NAME.cert.pem`, and it is a copy of one in `newcerts/`, so that it may be replaced."""
+    path = directory / certificate_of(name)
+    if not path.is_file():
+        return False
+    there = path.read_bytes()
+    generations = (directory / issued(row.serial) for row in rows if row.name == name)
+    return any(kept.is_file() and kept.read_bytes() == there for kept in generations)
 
 
 def _check(
