@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support import ORGANIZATION, PASSPHRASE, done, openssl
+from workshop import Workshop
 
 MakeRequest = Callable[..., Path]
 
@@ -80,3 +81,9 @@ def make_request(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeRe
         return target
 
     return make
+
+
+@pytest.fixture(scope="session")
+def workshop(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """Keys of every kind, and a place to make strange requests."""
+    return Workshop(tmp_path_factory.mktemp("workshop"), keys / "host.key.pem")

@@ -113,8 +113,8 @@ def sign(
     own = own_certificate(authority)
     with Change(authority, *map(certificate_of, names), *map(request_of, names)) as change:
         _require_free(change.rows, [proposal.request for proposal in proposals], own)
-        for proposal in proposals:
-            change.write(request_of(proposal.name), proposal.request.pem)
+        for proposal in proposals:  # nothing but what was vetted, whatever another reader finds in the file
+            change.write(request_of(proposal.name), structures.pem(vetting.PEM_LABEL, proposal.request.encoded))
         command = commands.sign(names, home=change.stage, days=period.days, end=_explicit_end(proposals[0], period))
         result = change.run(command, passphrase)
         rows = change.new_rows(result)
@@ -126,14 +126,15 @@ def sign(
             elif change.staged(certificate_of(proposal.name)).read_bytes() != copy:
                 raise DatabaseCaError("openssl wrote two different certificates", "is the disk full?")
             _require_copy_in_newcerts(change, proposal.name)
-        stored = [request_of(proposal.name) for proposal in proposals if _is_new(change, proposal)]
-        for name in stored:
+        new = {request_of(proposal.name): proposal.request.pem for proposal in proposals if _is_new(change, proposal)}
+        for name, pem in new.items():
+            change.write(name, pem)
             if (old := change.base[name]) is not None:
                 change.write(f"{name}.old", old)
         change.commit(
             (*(issued(row.serial) for row in rows), *DATABASE),
-            (*stored, *map(certificate_of, names)),
-            (*BACKUPS, *(f"{name}.old" for name in stored)),
+            (*new, *map(certificate_of, names)),
+            (*BACKUPS, *(f"{name}.old" for name in new)),
         )
     return [
         Signed(proposal.name, certificate_of(proposal.name), row.serial, certificate.end)
@@ -171,7 +172,7 @@ def _require_free(rows: Sequence[index.Row], requests: Sequence[Vetted], own: Ce
     taken = {row.name: row for row in rows if row.state == index.VALID}
     seen: set[str] = set()
     for request in requests:
-        if request.name == own.common_name:
+        if request.name.lower() == own.common_name.lower():  # as the names of issuers are compared (RFC 5280, 7.1)
             raise DatabaseCaError(f"{request.name} is the name of the authority itself")
         if request.name in seen:
             raise DatabaseCaError(f"{request.name} is asked for twice")
@@ -207,13 +208,10 @@ def _check(
 ) -> list[Certificate]:
     """The issued certificates, each compared with its request before anything counts."""
     change.require_intact(*DATABASE)
-    by_name = {row.name for row in rows}
-    for proposal in proposals:
-        if proposal.name not in by_name:
-            raise (
-                complaints.said(result.messages)
-                or DatabaseCaError(f"openssl did not sign the request of {proposal.name}")
-            )
+    signed = {row.name for row in rows}
+    if missing := [proposal.name for proposal in proposals if proposal.name not in signed]:
+        known = complaints.said(result.messages) or DatabaseCaError("openssl did not sign the request")
+        raise DatabaseCaError(f"{known.message}: {', '.join(missing)}", *known.hints, detail=result.messages)
     serials = [index.serial_text(change.serial + number) for number in range(len(proposals))]
     if [row.serial for row in rows] != serials:
         raise index.damaged("the serials of the new certificates are not the next ones")
@@ -233,6 +231,7 @@ def _check(
             or certificate.public_key != request.public_key
             or certificate.extension(structures.ALTERNATIVE_NAME) != request.alternative_names_value
             or certificate.extension(structures.BASIC_CONSTRAINTS) not in CERTIFICATE_AUTHORITY_FALSE
+            or _may_sign_certificates(certificate)
         )
         if wrong:
             raise DatabaseCaError(
@@ -242,6 +241,12 @@ def _check(
         if certificate.end > own.end:
             raise _outlives(certificate.end, own.end)
     return certificates
+
+
+def _may_sign_certificates(certificate: Certificate) -> bool:
+    """Whether its keyUsage has keyCertSign or cRLSign, the sixth and seventh bit (RFC 5280, 4.2.1.3)."""
+    value = certificate.extension(structures.KEY_USAGE) or b""
+    return len(value) > 3 and bool(value[3] & 0x06)
 
 
 def _outlives(end: datetime, limit: datetime) -> DatabaseCaError:
