@@ -317,6 +317,7 @@ ALTERNATIVE_NAMES = (
     _alternative("a DNS name with a dot behind it", _NO_HOST, dns(f"{AIKEN}.")),
     _alternative("two stars", _NO_HOST, dns("*.*.example.net")),
     _alternative("a star alone", _NO_HOST, dns("*")),
+    _alternative("a DNS name of 254 characters", _NO_HOST, dns("a." * 125 + "abcd")),
     _alternative("an address as a DNS name", _NO_HOST, dns("192.0.2.7")),
     _alternative("a DNS name beyond ASCII", _NO_HOST, dns("aikén.example.net")),
     _alternative("a DNS name that is not UTF-8", UNREADABLE, der.der(0x82, b"\xe9")),
