@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -329,7 +328,7 @@ def _consent(proposals: Sequence[Proposal], allowed: Sequence[str], ask: bool) -
         for name in proposal.request.names_beyond_its_own:
             if name in known:
                 continue
-            if not ask or not sys.stderr.isatty():
+            if not ask or not options.terminal_is_there():
                 raise DatabaseCaError(
                     f"the request of {proposal.name} asks for the name {name} too, which nobody has allowed",
                     f"if it may have it: --allow-alt-name {name}",
