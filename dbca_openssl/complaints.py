@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from dbca_openssl.errors import FULL, DatabaseCaError
@@ -12,67 +13,100 @@ from dbca_openssl.openssl import Result
 _NEARLY_NOTHING = 65536
 """Bytes: less free space than this is why openssl did not write a file."""
 
-_REPAIR = "the file beside it that ends in .old is its state before the last change"
+REPAIR = "dbca-openssl check says what is wrong, dbca-openssl repair mends it"
+_NEW_REQUEST = "make a new request on the host: dbca-openssl request NAME"
+_READING = r"Could not (?:read|find|find or decode|open file or uri for loading)"
+"""How 3.0, 3.5, 4.0 and all of them begin."""
 
 _MEANINGS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (r"No space left on device|Disk quota exceeded", FULL, ("make room, then run it again",)),
     (r"Read-only file system", "the file system is read-only", ("remount it for writing: mount -o remount,rw ...",)),
+    (r"Permission denied", "the permission is denied", ("look at owner and mode of the files",)),
     (
-        r"CA certificate and CA private key do not match",
+        r"^CA certificate and CA private key do not match",
         "the key does not belong to the certificate of the authority",
         ("database-ca.cert.pem and private/database-ca.key.pem must be of one pair",),
     ),
     (
-        r"bad decrypt|bad password read|bad pass phrase|maybe wrong password|password routines|"
-        r"UI_process|problems getting password|processing error|empty password",
-        "the pass phrase is wrong",
-        (),
+        r":UI_process:processing error:|:problems getting password:|:bad password read:",
+        "the key needs a pass phrase, and openssl got none",
+        ("--passphrase-file FILE, --passphrase-fd N or DBCA_PASSPHRASE_FILE gives it",),
     ),
+    (r":bad decrypt:|:maybe wrong password", "the pass phrase is wrong", ()),
     (
-        r"There is already a certificate for",
+        r"^ERROR:There is already a certificate for",
         "there is a valid certificate of that name already",
-        ("renew or revoke it",),
+        ("dbca-openssl renew NAME replaces it",),
     ),
     (
-        r"Signature did not match the certificate request|[Ss]ignature verification problems",
+        r"^ERROR:Serial number \S+ has already been issued",
+        "the serial file of the authority is damaged: its number is taken",
+        (REPAIR,),
+    ),
+    (
+        r"^Signature did not match the certificate request|^Signature verification problems",
         "the signature of the request does not match its key",
-        ("make a new request on the host: dbca-openssl request NAME",),
+        (_NEW_REQUEST,),
     ),
     (
-        r"could not load/parse file|Error creating name index|wrong number of fields|TXT_DB",
+        r"\(could not load/parse file\)$|^[Ee]rror creating (?:name|serial number) index:|^wrong number of fields|"
+        r"^entry \d+: |^in entry \d+|^TXT_DB error number",
         "the index of the authority is damaged",
-        (_REPAIR,),
+        (REPAIR,),
     ),
-    (r"while loading serial number|error while loading CRL number", "the serial file is damaged", (_REPAIR,)),
+    (r"^error while loading serial number", "the serial file of the authority is damaged", (REPAIR,)),
     (
-        r"[Cc]ould not (?:find|read|find or decode).*(?:private )?key|unable to load (?:CA )?[Pp]rivate [Kk]ey",
+        r"^error while loading CRL number",
+        "the file with the number of the revocation list is damaged",
+        (REPAIR,),
+    ),
+    (
+        rf"^{_READING} (?:CA )?private key from|^unable to load (?:CA private key|Private Key)$",
         "the private key cannot be read: a wrong pass phrase, or no key",
         (),
     ),
     (
-        r"unable to load (?:X509 request|certificate)|Error reading certificate request|"
-        r"Could not (?:find|read).*(?:certificate|request)",
-        "a certificate or request cannot be read",
+        r"^(?:error: )?[Uu]nable to load certificate request|^Error reading certificate request",
+        "that is no certificate request",
+        (_NEW_REQUEST,),
+    ),
+    (
+        rf"^{_READING} (?:CA )?certificate from|^[Uu]nable to load (?:CA )?certificate$",
+        "a certificate cannot be read",
         (),
     ),
     (
-        r"field needed to be supplied and was missing|field does not exist",
-        "the policy of the authority asks for more",
-        (),
+        rf"^{_READING} CRL from|^[Uu]nable to load CRL$",
+        "the revocation list cannot be read",
+        ("dbca-openssl crl makes a new one",),
     ),
-    (r"[Pp]ermission denied", "the permission is denied", ("look at owner and mode of the files",)),
     (
-        r"variable has no value|unable to find '|error on line|[Ee]rror [Ll]oading (?:extension|request extension)|"
-        r"[Ee]rror checking .*extension|no value|missing equal sign|config",
+        r"^The \S+ field (?:needed to be supplied and was missing|does not exist in the CA certificate|is different)",
+        "the policy of the authority asks for more than the request has",
+        ("look at [ cert_policy ] in database-ca.cnf",),
+    ),
+    (
+        r"^\w+: Error on line \d+ of config file|^variable lookup failed for|^unable to find '\w+' (?:for|in config)|"
+        r"^Error (?:Loading|checking) .*extension|^\S+:invalid type in 'policy' configuration|"
+        r"^cannot lookup how many days|^Error: No objects specified in config file|^Can't open \"?\S+\.cnf\b",
         "openssl cannot use the configuration file",
         ("compare it with the text of: dbca-openssl render",),
     ),
 )
 
 
-def failure(doing: str, result: Result) -> DatabaseCaError:
-    """The error for an openssl that did not do its work; `doing` is its subcommand, such as `ca`."""
-    return said(result.messages) or DatabaseCaError(
+def failure(doing: str, result: Result, empty: Sequence[str] = ()) -> DatabaseCaError:
+    """The error for an openssl that did not do its work; `doing` is its subcommand, such as `ca`.
+
+    `empty` are files that it made with nothing in them, which on a full disk it does without a word.
+    """
+    if problem := said(result.messages):
+        return problem
+    if empty:
+        return DatabaseCaError(
+            f"openssl wrote nothing into {Path(empty[0]).name}", "is the disk full?", detail=result.messages
+        )
+    return DatabaseCaError(
         f"openssl {doing} failed (exit {result.code})", "--verbose shows what it said", detail=result.messages
     )
 
@@ -90,9 +124,9 @@ def nothing_written(name: str, directory: Path) -> DatabaseCaError:
 
 def said(messages: str) -> DatabaseCaError | None:
     """The plain meaning of what openssl wrote to stderr, or None where nothing known is in it."""
-    # without the notice about RANDFILE, which comes with every success too, in one line or in two
-    relevant = re.sub(r"^.*(?:RAND_load_file|Can't load .*RNG).*$", "", messages, flags=re.MULTILINE)
+    # without the notices about RANDFILE, which come with every success too
+    relevant = re.sub(r"^.*(?:RAND_(?:load|write)_file|Can't load .* into RNG).*$", "", messages, flags=re.MULTILINE)
     for pattern, meaning, hints in _MEANINGS:
-        if re.search(pattern, relevant):
+        if re.search(pattern, relevant, re.MULTILINE):
             return DatabaseCaError(meaning, *hints, detail=messages)
     return None

@@ -13,6 +13,9 @@ from dbca_openssl.errors import DatabaseCaError
 LONGEST = 64
 """Characters in a common name or an organisation (X.520, ub-common-name and ub-organization-name)."""
 
+LONGEST_HOST = 253
+"""Characters in a host name as the DNS can hold it (RFC 1035, 2.3.4)."""
+
 RESERVED = "database-ca"
 """The stem of the authority's own files, also on the hosts."""
 
@@ -35,14 +38,7 @@ def host_name(text: str) -> str:
 
     Raises DatabaseCaError where `text` is no host name of at most 64 characters.
     """
-    name = text if text.isascii() else _punycode(text)
-    name = name.lower()
-    if not _HOST.fullmatch(name) or _ADDRESS_LIKE.fullmatch(name):
-        raise DatabaseCaError(
-            f"not a host name: {shown(text)}",
-            "letters, digits and '-' between dots, for example aiken.example.net",
-        )
-    return _of_allowed_length(name, text)
+    return _of_allowed_length(_host_of_any_length(text), text)
 
 
 def entity_name(text: str) -> str:
@@ -71,7 +67,8 @@ def is_entity_name(text: str) -> bool:
 def alternative_name(text: str) -> tuple[str, str]:
     """What `--alt-name` means: `("IP", address)` or `("DNS", host name)`, in their canonical forms.
 
-    A leading `DNS:` or `IP:` is taken off; a DNS name may start with `*.`.
+    A leading `DNS:` or `IP:` is taken off; a DNS name may start with `*.`, and may be longer than a common name.
+    Raises DatabaseCaError where `text` is neither.
     """
     import ipaddress
 
@@ -86,7 +83,10 @@ def alternative_name(text: str) -> tuple[str, str]:
             if kind == "IP":
                 raise DatabaseCaError(f"not an IP address: {shown(rest)}") from None
     wildcard, host = ("*.", rest[2:]) if rest.startswith("*.") else ("", rest)
-    return "DNS", wildcard + host_name(host)
+    name = wildcard + _host_of_any_length(host)
+    if len(name) > LONGEST_HOST:
+        raise DatabaseCaError(f"{shown(text)} has {len(name)} characters; a host name has {LONGEST_HOST} at the most")
+    return "DNS", name
 
 
 def organization_name(text: str) -> str:
@@ -120,6 +120,16 @@ def shown(text: str) -> str:
     """`text` for a message: one line, nothing that a terminal would obey, and never endless."""
     plain = "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)
     return repr(plain if len(plain) <= 80 else plain[:77] + "...").replace("\\\\", "\\")
+
+
+def _host_of_any_length(text: str) -> str:
+    name = (text if text.isascii() else _punycode(text)).lower()
+    if not _HOST.fullmatch(name) or _ADDRESS_LIKE.fullmatch(name):
+        raise DatabaseCaError(
+            f"not a host name: {shown(text)}",
+            "letters, digits and '-' between dots, for example aiken.example.net",
+        )
+    return name
 
 
 def _punycode(text: str) -> str:

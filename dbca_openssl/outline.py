@@ -21,6 +21,11 @@ _PRINTED_AS_THEY_ARE = {
 }  # fmt: skip
 
 
+_CONSTRUCTED, _CLASS, _NUMBER = 0x20, 0xC0, 0x1F
+_SEQUENCE, _SET = 0x10, 0x11
+"""Parts of the first byte of an element (X.690, 8.1.2)."""
+
+
 class UnreadableError(ValueError):
     """The bytes are not one well-formed DER structure."""
 
@@ -34,6 +39,11 @@ class Element:
     content: bytes
     parts: tuple[Element, ...]
 
+    @property
+    def constructed(self) -> bool:
+        """Whether it consists of elements, and is not a plain value."""
+        return bool(self.encoded[0] & _CONSTRUCTED)
+
     def text(self) -> str:
         """The content of a string, decoded as UTF-8; raises UnreadableError where it is none."""
         try:
@@ -42,7 +52,9 @@ class Element:
             raise UnreadableError("a string is not UTF-8") from None
 
     def number(self) -> int:
-        """The content of an INTEGER."""
+        """The content of an INTEGER; raises UnreadableError where it is none."""
+        if self.tag != "INTEGER":
+            raise UnreadableError("there is no number where one should be")
         return int.from_bytes(self.content, "big", signed=True)
 
 
@@ -85,6 +97,8 @@ def _headers(data: bytes, output: bytes) -> Iterator[_Header]:
         constructed, tag = match.group(5) == b"cons", match.group(6).rstrip()
         if offset != expected:
             raise UnreadableError("an element is not where it should be")
+        if not _is_distinguished(data[offset], header, length):
+            raise UnreadableError("it is not in DER form")
         position = match.end()
         content = data[offset + header : offset + header + length]
         if not constructed and tag in _PRINTED_AS_THEY_ARE and output.startswith(b":" + content, position):
@@ -95,6 +109,16 @@ def _headers(data: bytes, output: bytes) -> Iterator[_Header]:
         yield _Header(offset, depth, header, length, constructed, tag)
     if expected != len(data):
         raise UnreadableError("it ends too early")
+
+
+def _is_distinguished(first: int, header: int, length: int) -> bool:
+    """Whether an element is as DER has it: its length in the shortest form, and no string put together from pieces.
+
+    Where two encodings mean the same, two programs may see two different requests (X.690, 10.1 and 10.2).
+    """
+    if header != (2 if length < 128 else 2 + (length.bit_length() + 7) // 8) or first & _NUMBER == _NUMBER:
+        return False
+    return bool(first & _CLASS) or bool(first & _CONSTRUCTED) == (first & _NUMBER in (_SEQUENCE, _SET))
 
 
 def _nested(data: bytes, headers: list[_Header], end: int) -> Iterator[Element]:

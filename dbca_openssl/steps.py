@@ -149,7 +149,8 @@ class Command:
             watch=watch,
         )
         if result.code or not all(_has_content(root / name) for name in self.creates):
-            raise complaints.failure(self.arguments[0], result)
+            empty = [name for name in self.creates if (root / name).is_file() and not _has_content(root / name)]
+            raise complaints.failure(self.arguments[0], result, empty)
         return result
 
     def script(self, passphrase_file: Path | None) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from killing import LATER, NAMES, OLD, PLAIN, World
 from support import ORGANIZATION, PASSPHRASE, done, openssl
+from workshop import Workshop
 
 from dbca_openssl.host.request import NewRequest
 from dbca_openssl.names import alternative_name
@@ -83,6 +84,12 @@ def make_request(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeRe
         return target
 
     return make
+
+
+@pytest.fixture(scope="session")
+def workshop(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """Keys of every kind, and a place to make strange requests."""
+    return Workshop(tmp_path_factory.mktemp("workshop"), keys / "host.key.pem")
 
 
 @pytest.fixture(scope="session")

@@ -106,7 +106,7 @@ class Change(Transaction):
         known = {row.serial for row in self.rows}
         for serial in serials:
             if serial in known:
-                raise index.damaged(f"{SERIAL} has {serials[0]} as the next serial, which is in the index already")
+                raise DatabaseCaError(f"{SERIAL} is damaged: {serial} is taken", complaints.REPAIR)
             if os.path.lexists(self.directory / issued(serial)):
                 raise DatabaseCaError(
                     f"{self.directory / issued(serial)} is there, but serial {serial} is not in the index",
@@ -131,7 +131,7 @@ class Change(Transaction):
     def _base(self, name: str) -> bytes:
         data = self.base[name]
         if data is None:
-            raise DatabaseCaError(f"{self.directory / name} is missing", index.REPAIR_HINT)
+            raise DatabaseCaError(f"{self.directory / name} is missing", complaints.REPAIR)
         return data
 
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dbca_openssl.authority.paths import SERIAL
+from dbca_openssl.complaints import REPAIR
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.validity import asn1_time
 
 VALID, REVOKED, EXPIRED = "V", "R", "E"
-
-REPAIR_HINT = "dbca-openssl check says what is wrong, dbca-openssl repair mends it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def damaged(why: str) -> DatabaseCaError:
     """The refusal to work on an index that is not as openssl writes it."""
     return DatabaseCaError(
         f"the index of the authority is damaged: {why}",
-        REPAIR_HINT,
+        REPAIR,
     )
 
 
@@ -97,6 +96,6 @@ def next_serial(data: bytes, name: str = SERIAL) -> int:
     if not re.fullmatch("(?:[0-9A-Fa-f]{2})+", text):
         raise DatabaseCaError(
             f"{name} is damaged: {text[:40]!r} is no number in hex",
-            REPAIR_HINT,
+            REPAIR,
         )
     return int(text, 16)

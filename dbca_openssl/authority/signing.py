@@ -164,10 +164,8 @@ def sign_in(
     names = [proposal.name for proposal in proposals]
     serials = change.next_serials(len(proposals))
     for proposal in proposals:
-        old = change.base[request_of(proposal.name)]
-        if old is not None and old != proposal.request.pem:
-            change.write(f"{request_of(proposal.name)}.old", old)
-        change.write(request_of(proposal.name), proposal.request.pem)
+        # nothing but what was vetted, whatever another reader finds in the file
+        change.write(request_of(proposal.name), structures.pem(vetting.PEM_LABEL, proposal.request.encoded))
         _require_copy_in_newcerts(change, proposal.name)
         # a certificate of an earlier generation may be there; openssl writes over its copy in the stage
         change.staged(certificate_of(proposal.name)).unlink(missing_ok=True)
@@ -181,6 +179,11 @@ def sign_in(
             change.write(certificate_of(proposal.name), copy)
         elif change.staged(certificate_of(proposal.name)).read_bytes() != copy:
             raise complaints.nothing_written(certificate_of(proposal.name), change.directory)
+    for proposal in proposals:
+        change.write(request_of(proposal.name), proposal.request.pem)
+        old = change.base[request_of(proposal.name)]
+        if old is not None and old != proposal.request.pem:
+            change.write(f"{request_of(proposal.name)}.old", old)
     return [
         Signed(proposal.name, certificate_of(proposal.name), row.serial, certificate.end)
         for proposal, row, certificate in zip(proposals, rows, certificates, strict=True)
@@ -233,7 +236,7 @@ def _require_free(rows: Sequence[index.Row], requests: Sequence[Vetted], own: Ce
     taken = {row.name: row for row in rows if row.state == index.VALID}
     seen: set[str] = set()
     for request in requests:
-        if request.name == own.common_name:
+        if request.name.lower() == own.common_name.lower():  # as the names of issuers are compared (RFC 5280, 7.1)
             raise DatabaseCaError(f"{request.name} is the name of the authority itself")
         if request.name in seen:
             raise DatabaseCaError(f"{request.name} is asked for twice")
@@ -241,7 +244,7 @@ def _require_free(rows: Sequence[index.Row], requests: Sequence[Vetted], own: Ce
         if row := taken.get(request.name):
             raise DatabaseCaError(
                 f"{request.name} has a valid certificate already: serial {row.serial}, until {validity.shown(row.end)}",
-                "it is in certs/; a second one of the same name is not issued while it is valid",
+                f"dbca-openssl renew {request.name} replaces it",
             )
 
 
@@ -278,13 +281,10 @@ def _check(
 ) -> list[Certificate]:
     """The issued certificates, each compared with its request before anything counts."""
     change.require_intact(*DATABASE)
-    by_name = {row.name for row in rows}
-    for proposal in proposals:
-        if proposal.name not in by_name:
-            raise (
-                complaints.said(result.messages)
-                or DatabaseCaError(f"openssl did not sign the request of {proposal.name}")
-            )
+    signed = {row.name for row in rows}
+    if missing := [proposal.name for proposal in proposals if proposal.name not in signed]:
+        known = complaints.said(result.messages) or DatabaseCaError("openssl did not sign the request")
+        raise DatabaseCaError(f"{known.message}: {', '.join(missing)}", *known.hints, detail=result.messages)
     if [row.serial for row in rows] != serials:
         raise index.damaged("the serials of the new certificates are not the next ones")
     try:
@@ -301,6 +301,7 @@ def _check(
             or certificate.public_key != request.public_key
             or certificate.extension(structures.ALTERNATIVE_NAME) != request.alternative_names_value
             or certificate.extension(structures.BASIC_CONSTRAINTS) not in CERTIFICATE_AUTHORITY_FALSE
+            or _may_sign_certificates(certificate)
         )
         if wrong:
             raise DatabaseCaError(
@@ -310,6 +311,12 @@ def _check(
         if certificate.end > own.end:
             raise _outlives(certificate.end, own.end)
     return certificates
+
+
+def _may_sign_certificates(certificate: Certificate) -> bool:
+    """Whether its keyUsage has keyCertSign or cRLSign, the sixth and seventh bit (RFC 5280, 4.2.1.3)."""
+    value = certificate.extension(structures.KEY_USAGE) or b""
+    return len(value) > 3 and bool(value[3] & 0x06)
 
 
 def _outlives(end: datetime, limit: datetime) -> DatabaseCaError:

@@ -28,7 +28,7 @@ SUBJECT_KEY_IDENTIFIER, ALTERNATIVE_NAME = "551D0E", "551D11"
 
 RSA = "2A864886F70D010101"
 
-_PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----[ \t]*\r?\n(.*?)-----END \1-----", re.DOTALL)
+_PEM = re.compile(rb"^-----BEGIN ([A-Z0-9 ]+)-----[ \t]*\r?\n(.*?)^-----END \1-----", re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,10 @@ class Extension:
 
 @dataclass(frozen=True)
 class Request:
-    """A certificate request: its subject as pairs of type and text, key, attributes, extensions, signature."""
+    """A certificate request: its subject as pairs of type and text, key, attributes, extensions, signature.
+
+    `key_algorithm` is an identifier and its parameter: another identifier (of a curve), or the tag of what is there.
+    """
 
     subject: tuple[tuple[str, str], ...]
     multi_valued: bool
@@ -93,6 +96,13 @@ def pem_blocks(data: bytes) -> list[tuple[str, bytes]]:
     return blocks
 
 
+def pem(label: str, encoded: bytes) -> bytes:
+    """One PEM block of DER bytes, and nothing else."""
+    text = base64.b64encode(encoded).decode("ascii")
+    lines = (text[start : start + 64] for start in range(0, len(text), 64))
+    return "\n".join((f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", "")).encode()
+
+
 def certificate_der(data: bytes) -> bytes:
     """The DER bytes of the one certificate in a file. Raises UnreadableError where there is none, or more."""
     blocks = [der for label, der in pem_blocks(data) if label in ("CERTIFICATE", "X509 CERTIFICATE")]
@@ -138,36 +148,50 @@ def rsa_numbers(openssl: OpenSSL, keys: Sequence[bytes]) -> list[tuple[int, int]
     for element in outline.read(openssl, keys):
         modulus, exponent = _exactly(element.parts, 2)
         numbers.append((modulus.number(), exponent.number()))
+        if min(numbers[-1]) < 0:
+            raise UnreadableError("its RSA key has a negative number")
     return numbers
 
 
 def alternative_names(openssl: OpenSSL, values: Sequence[bytes]) -> list[tuple[tuple[str, str], ...]]:
-    """The names in each subjectAltName: `DNS` or `IP` and the name; other kinds as `kind N` and an empty text."""
-    return [tuple(map(_alternative_name, element.parts)) for element in outline.read(openssl, values)]
+    """The names in each subjectAltName: `DNS` or `IP` and the name; other kinds as `kind N` and an empty text.
+
+    Raises UnreadableError.
+    """
+    elements = outline.read(openssl, values)
+    if any(element.tag != "SEQUENCE" for element in elements):
+        raise UnreadableError("its subjectAltName is no list of names")
+    return [tuple(map(_alternative_name, element.parts)) for element in elements]
 
 
 def _request(element: Element) -> Request:
     information, algorithm, _ = _exactly(element.parts, 3)
     if len(information.parts) == 3:  # without attributes, which some programs leave out
         information = Element("", b"", b"", (*information.parts, Element("cont [ 0 ]", b"", b"", ())))
-    _, subject, key, attributes = _exactly(information.parts, 4)
+    version, subject, key, attributes = _exactly(information.parts, 4)
+    if version.number() != 0:
+        raise UnreadableError("its version is not 1")
     key_algorithm, bits = _exactly(key.parts, 2)
+    if bits.tag != "BIT STRING" or bits.content[:1] != b"\0":  # the number of bits to be cut off at the end
+        raise UnreadableError("its key is not in whole bytes")
     kinds, extensions = [], []
     for attribute in attributes.parts:
         kind, values = _exactly(attribute.parts, 2)
         kinds.append(_oid(kind))
         if kinds[-1] == EXTENSION_REQUEST:
-            (sequence,) = _exactly(values.parts, 1)
-            extensions += _extensions(sequence)
+            if not values.parts:
+                raise UnreadableError("it asks for extensions, but for none")
+            kinds += kinds[-1:] * (len(values.parts) - 1)
+            extensions += [one for sequence in values.parts for one in _extensions(sequence)]
     return Request(
         subject=_name(subject),
         multi_valued=any(len(part.parts) != 1 for part in subject.parts),
         public_key=key.encoded,
-        key_algorithm=tuple(_oid(part) for part in key_algorithm.parts if part.tag == "OBJECT"),
+        key_algorithm=_algorithm(key_algorithm),
         key_bits=bits.content[1:],
         attributes=tuple(kinds),
         extensions=tuple(extensions),
-        signature_algorithm=_oid(algorithm.parts[0]),
+        signature_algorithm=_oid(*algorithm.parts[:1]),
     )
 
 
@@ -199,6 +223,8 @@ def _certificate(element: Element) -> Certificate:
 def _name(element: Element) -> tuple[tuple[str, str], ...]:
     pairs = []
     for part in element.parts:
+        if not part.parts:
+            raise UnreadableError("there is a part without a value in its subject")
         for attribute in part.parts:
             kind, value = _exactly(attribute.parts, 2)
             if value.tag not in ("UTF8STRING", "PRINTABLESTRING", "IA5STRING"):
@@ -213,11 +239,15 @@ def _extensions(sequence: Element) -> list[tuple[str, Extension]]:
         if len(extension.parts) not in (2, 3):
             raise UnreadableError("an extension in it is not well-formed")
         kind, *critical, value = extension.parts
+        if value.tag != "OCTET STRING" or any(flag.tag != "BOOLEAN" for flag in critical):
+            raise UnreadableError("an extension in it is not well-formed")
         found.append((_oid(kind), Extension(bool(critical) and critical[0].content != b"\0", value.content)))
     return found
 
 
 def _alternative_name(element: Element) -> tuple[str, str]:
+    if element.constructed:
+        return element.tag.replace("cont", "kind"), ""
     if element.tag == "cont [ 2 ]":
         return "DNS", element.text()
     if element.tag == "cont [ 7 ]" and len(element.content) in (4, 16):
@@ -225,8 +255,13 @@ def _alternative_name(element: Element) -> tuple[str, str]:
     return element.tag.replace("cont", "kind"), ""
 
 
-def _oid(element: Element) -> str:
-    if element.tag != "OBJECT":
+def _algorithm(element: Element) -> tuple[str, ...]:
+    kind, *parameters = element.parts or (None,)
+    return (_oid(kind), *(_oid(part) if part.tag == "OBJECT" else part.tag for part in parameters))
+
+
+def _oid(element: Element | None = None) -> str:
+    if element is None or element.tag != "OBJECT":
         raise UnreadableError("there is no identifier where one should be")
     return element.content.hex().upper()
 

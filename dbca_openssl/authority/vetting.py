@@ -21,6 +21,8 @@ from dbca_openssl.names import RESERVED, alternative_name, is_entity_name, shown
 from dbca_openssl.openssl import OpenSSL
 from dbca_openssl.outline import UnreadableError
 
+PEM_LABEL = "CERTIFICATE REQUEST"
+
 LARGEST_FILE = 64 * 1024
 """Bytes: a request of the largest accepted key with dozens of names has less than 8 KiB."""
 
@@ -78,10 +80,11 @@ _NEW_REQUEST = "make a new one on the host: dbca-openssl request NAME"
 
 @dataclass(frozen=True)
 class Vetted:
-    """A request that may be signed: whose it is, its PEM bytes as they were read, what the certificate must have."""
+    """A request that may be signed: whose it is, its file's bytes and the DER in it, what the certificate must have."""
 
     name: str
     pem: bytes
+    encoded: bytes
     public_key: bytes
     key: str
     alternative_names: tuple[tuple[str, str], ...] = ()
@@ -96,10 +99,10 @@ class Vetted:
 def read_file(path: Path) -> bytes:
     """The bytes of a request file. Raises DatabaseCaError where it is no readable regular file of at most 64 KiB."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hang
+        _require_regular(path, path.stat())  # before it is opened, which a device may take for an order
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)  # a FIFO must not hang
         with open(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise DatabaseCaError(f"{path} is not a regular file")
+            _require_regular(path, os.fstat(descriptor))
             data = file.read(LARGEST_FILE + 1)
     except OSError as error:
         raise DatabaseCaError(
@@ -108,6 +111,11 @@ def read_file(path: Path) -> bytes:
     if len(data) > LARGEST_FILE:
         raise DatabaseCaError(f"{path} has more than {LARGEST_FILE // 1024} KiB: that is no request")
     return data
+
+
+def _require_regular(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise DatabaseCaError(f"{path} is not a regular file", "a request is NAME.req.pem, made on the host")
 
 
 def vet(openssl: OpenSSL, sources: Sequence[tuple[str, bytes]]) -> list[Vetted]:
@@ -142,8 +150,11 @@ def _one_request(label: str, data: bytes) -> bytes:
         blocks = structures.pem_blocks(data)
     except UnreadableError as error:
         raise DatabaseCaError(f"{label} is no request that can be read: {error}", _NEW_REQUEST) from None
-    if not blocks or blocks[0][0] not in ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"):
-        raise DatabaseCaError(f"{label} is not a certificate request in PEM form", _NEW_REQUEST)
+    if not blocks or blocks[0][0] not in (PEM_LABEL, f"NEW {PEM_LABEL}"):
+        hint = _NEW_REQUEST
+        if data.startswith(b"0\x82"):
+            hint = "if it is one in DER form: openssl req -inform DER -in FILE -out NAME.req.pem"
+        raise DatabaseCaError(f"{label} is not a certificate request in PEM form", hint)
     return blocks[0][1]
 
 
@@ -151,18 +162,19 @@ def _vetted(openssl: OpenSSL, sources: Sequence[tuple[str, bytes]], encoded: Seq
     found = structures.requests(openssl, encoded)
     for (label, _), request in zip(sources, found, strict=True):
         _check_subject(label, request)
+        _check_key_kind(label, request)
         _check_signature(label, request)
         _check_extensions(label, request)
-    rsa = [request.key_bits for request in found if request.key_algorithm[:1] == (structures.RSA,)]
+    rsa = [request.key_bits for request in found if request.key_algorithm[0] == structures.RSA]
     numbers = iter(structures.rsa_numbers(openssl, rsa))
     values = [_value(request, structures.ALTERNATIVE_NAME) for request in found]
     names = iter(structures.alternative_names(openssl, [value for value in values if value is not None]))
     vetted = []
-    for (label, data), request, value in zip(sources, found, values, strict=True):
+    for (label, data), der, request, value in zip(sources, encoded, found, values, strict=True):
         key = _key(label, request, numbers)
         alternative = _alternative_names(label, next(names)) if value is not None else ()
         name = next(text for kind, text in request.subject if kind == structures.COMMON_NAME)
-        vetted.append(Vetted(name, data, request.public_key, key, alternative, value))
+        vetted.append(Vetted(name, data, der, request.public_key, key, alternative, value))
     return vetted
 
 
@@ -190,6 +202,15 @@ def _check_subject(label: str, request: Request) -> None:
         )
 
 
+def _check_key_kind(label: str, request: Request) -> None:
+    accepted = {(structures.RSA, "NULL"), *((_EC, curve) for curve in _CURVES), (_ED25519,)}
+    if request.key_algorithm not in accepted:
+        raise DatabaseCaError(
+            f"{label} has a key of a kind that is not accepted",
+            f"accepted: RSA of {SMALLEST_RSA} to {LARGEST_RSA} bits; EC on P-256, P-384 or P-521; Ed25519",
+        )
+
+
 def _check_signature(label: str, request: Request) -> None:
     if weak := _WEAK_SIGNATURES.get(request.signature_algorithm):
         raise DatabaseCaError(f"{label} is signed with {weak}, which can be forged", _NEW_REQUEST)
@@ -202,8 +223,10 @@ def _check_signature(label: str, request: Request) -> None:
 
 def _check_extensions(label: str, request: Request) -> None:
     accepted = {structures.EXTENSION_REQUEST, structures.CHALLENGE_PASSWORD, structures.UNSTRUCTURED_NAME}
-    if set(request.attributes) - accepted or request.attributes.count(structures.EXTENSION_REQUEST) > 1:
+    if set(request.attributes) - accepted:
         raise DatabaseCaError(f"{label} has attributes that are not accepted", _NEW_REQUEST)
+    if request.attributes.count(structures.EXTENSION_REQUEST) > 1:
+        raise DatabaseCaError(f"{label} asks for its extensions twice", _NEW_REQUEST)
     seen = set()
     for kind, extension in request.extensions:
         name = _EXTENSION_NAMES.get(kind, f"with the identifier {kind}")
@@ -226,24 +249,17 @@ def _check_extensions(label: str, request: Request) -> None:
 
 def _key(label: str, request: Request, rsa_numbers: Iterator[tuple[int, int]]) -> str:
     algorithm = request.key_algorithm
-    if algorithm[:1] == (structures.RSA,):
+    if algorithm[0] == structures.RSA:
         modulus, exponent = next(rsa_numbers)
         bits = modulus.bit_length()
-        if not SMALLEST_RSA <= bits <= LARGEST_RSA or modulus < 0:
+        if not SMALLEST_RSA <= bits <= LARGEST_RSA:
             raise DatabaseCaError(
                 f"{label} has an RSA key of {bits} bits; {SMALLEST_RSA} to {LARGEST_RSA} are accepted", _NEW_REQUEST
             )
         if not SMALLEST_EXPONENT <= exponent < LARGEST_EXPONENT or exponent % 2 == 0:
             raise DatabaseCaError(f"{label} has an RSA key with the unsafe exponent {exponent}"[:200], _NEW_REQUEST)
         return f"RSA {bits} bits"
-    if algorithm[:1] == (_EC,) and algorithm[1:] and algorithm[1] in _CURVES:
-        return f"EC {_CURVES[algorithm[1]]}"
-    if algorithm == (_ED25519,):
-        return "Ed25519"
-    raise DatabaseCaError(
-        f"{label} has a key of a kind that is not accepted",
-        f"accepted: RSA of {SMALLEST_RSA} to {LARGEST_RSA} bits; EC on P-256, P-384 or P-521; Ed25519",
-    )
+    return f"EC {_CURVES[algorithm[1]]}" if algorithm[0] == _EC else "Ed25519"
 
 
 def _alternative_names(label: str, names: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:

@@ -125,14 +125,21 @@ def confirm(question: str, yes: bool) -> None:
         raise DatabaseCaError("the answer was no, and nothing was done")
 
 
-def _ask(prompt: str) -> Passphrase:
+def terminal_is_there() -> bool:
+    """Whether there is a controlling terminal, at which somebody can be asked wherever the outputs go."""
     try:
         os.close(os.open(os.ctermid(), os.O_RDWR | os.O_NOCTTY))
     except OSError:
+        return False
+    return True
+
+
+def _ask(prompt: str) -> Passphrase:
+    if not terminal_is_there():
         raise DatabaseCaError(
             "the key needs its pass phrase, and there is no terminal to ask at",
             "--passphrase-file FILE, --passphrase-fd N or DBCA_PASSPHRASE_FILE gives it",
-        ) from None
+        )
     try:
         return Passphrase(getpass.getpass(prompt).encode("utf-8", "surrogateescape"))
     except EOFError:

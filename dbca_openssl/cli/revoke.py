@@ -72,7 +72,7 @@ def revoke(
     output.result(
         {
             "revoked": [{"name": row.name, "serial": row.serial, "reason": reason} for row in rows],
-            "crl": list_document(made),
+            "crl": list_document(made) if made else None,
         },
         [
             *(f"{issued(row.serial)}  {row.name} is revoked" for row in rows),
@@ -116,15 +116,13 @@ def crl(
         return
     secret = options.secret_of(authority, passphrase_file, passphrase_fd)
     made = revocation.renew_list(authority, days, secret)
-    output.result({"crl": list_document(made)}, list_lines(authority, made))
+    output.result(list_document(made), list_lines(authority, made))
 
 
-def list_document(made: RevocationList | None) -> dict[str, object] | None:
-    """A new list for --json; None where none was made."""
-    if made is None:
-        return None
+def list_document(made: RevocationList) -> dict[str, object]:
+    """A new list for --json."""
     return {
-        "path": CRL,
+        "crl": CRL,
         "number": made.number,
         "last_update": validity.iso(made.start),
         "next_update": validity.iso(made.end),

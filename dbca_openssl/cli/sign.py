@@ -151,7 +151,7 @@ def renew(
     secret = options.secret_of(authority, passphrase_file, passphrase_fd)
     signed, made = renewal.renew(authority, renewals, period, not no_crl, secret)
     output.result(
-        {"renewed": [_document(one) for one in signed], "crl": list_document(made)},
+        {"renewed": [_document(one) for one in signed], "crl": list_document(made) if made else None},
         [
             *_signed(signed),
             "next, deliver the certificates first:",
@@ -168,7 +168,7 @@ def _consent(proposals: Sequence[Proposal], allowed: set[str] | frozenset[str], 
         for name in proposal.request.names_beyond_its_own:
             if name in allowed:
                 continue
-            if not ask:
+            if not ask or not options.terminal_is_there():
                 raise DatabaseCaError(
                     f"the request of {proposal.name} asks for the name {name} too, which nobody has allowed",
                     f"if it may have it: --allow-alt-name {name}",

@@ -1,0 +1,53 @@
+"""Somebody at a real terminal who waits for a question and types the answer."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import sh
+from support import Finished
+
+
+def typed(
+    *arguments: str | Path,
+    answers: Sequence[tuple[str, str]],
+    directory: Path,
+    environment: Mapping[str, str] | None = None,
+    program: Sequence[str] = (sys.executable, "-m", "dbca_openssl"),
+) -> Finished:
+    """Run dbca-openssl at a terminal of its own; each of `answers` is the end of a question, and what is typed then.
+
+    What the terminal shows, echo included, is the output. Every question must come, in its order.
+    """
+    shown: list[str] = []
+    waiting = list(answers)
+    seen = 0
+
+    def read(text: str, keyboard: object) -> None:
+        nonlocal seen
+        shown.append(text)
+        screen = "".join(shown)
+        if waiting and screen[seen:].endswith(waiting[0][0]):
+            seen = len(screen)
+            keyboard.put(waiting.pop(0)[1])  # type: ignore[attr-defined]
+
+    first, *rest = program
+    done = sh.Command(first)(
+        *rest,
+        *map(str, arguments),
+        _cwd=str(directory),
+        _env={"PATH": os.environ["PATH"], "HOME": str(directory)} | dict(environment or {}),
+        _tty_in=True,
+        _unify_ttys=True,
+        _out=read,
+        _out_bufsize=0,
+        _ok_code=list(range(256)),
+        _return_cmd=True,
+        _new_session=True,
+        _timeout=60,
+    )
+    assert not waiting, f"never asked: {waiting}\n{''.join(shown)}"
+    return Finished(done.exit_code, "".join(shown).replace("\r\n", "\n"), "")
