@@ -1,5 +1,9 @@
 """The one error that the user is meant to read: what is wrong, and what mends it."""
 
+from __future__ import annotations
+
+import errno
+
 
 class DatabaseCaError(Exception):
     """Something was refused or failed, and nothing was changed.
@@ -13,3 +17,19 @@ class DatabaseCaError(Exception):
         self.message = message
         self.hints = hints
         self.detail = detail
+
+
+def of_system(doing: str, error: OSError, *hints: str) -> DatabaseCaError:
+    """The error for what the operating system refused: `doing` and its reason; `hints` where it has no own mend."""
+    mend = _MENDS.get(error.errno or 0)
+    return DatabaseCaError(f"{doing}: {error.strerror or error}", *((mend,) if mend else hints))
+
+
+_OWNER, _ROOM = "look at owner and mode of the files, or do it as their owner", "make room, then run it again"
+_MENDS = {
+    errno.EACCES: _OWNER,
+    errno.EPERM: _OWNER,
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EROFS: "remount it for writing: mount -o remount,rw ...",
+}

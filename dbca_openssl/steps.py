@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from dbca_openssl.openssl import OpenSSL, Result
 from dbca_openssl.passphrase import Passphrase
 
 PRIVATE_FILE, PRIVATE_DIRECTORY = 0o600, 0o700
+
+SMALLEST_BLOCK = 4096
+"""Bytes: with less than these no file system has room for another file."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,7 @@ class Command:
             self.arguments, directory=root, environment=self.environment, passphrase=secret, keep_open=keep_open
         )
         if result.code or not all(_has_content(root / name) for name in self.creates):
-            raise complaints.failure(self.arguments[0], result)
+            raise _no_room(root) or complaints.failure(self.arguments[0], result)
         return result
 
     def script(self, passphrase_file: Path | None) -> str:
@@ -256,6 +260,13 @@ def _make_directories(paths: str, mode: int = PRIVATE_DIRECTORY) -> str:
         return f"mkdir -p {paths}"
     # by umask, so that the directories above it that are missing too get the same mode
     return f"[ -d {paths} ] || (umask {0o777 & ~mode:03o} && mkdir -p {paths})"
+
+
+def _no_room(root: Path) -> DatabaseCaError | None:
+    """A full disk makes openssl fail with any message, or with none."""
+    if shutil.disk_usage(root).free >= SMALLEST_BLOCK:
+        return None
+    return DatabaseCaError("the disk is full", "make room, then run it again")
 
 
 def _has_content(path: Path) -> bool:
