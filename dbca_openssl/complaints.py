@@ -21,7 +21,7 @@ _MEANINGS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         r"bad decrypt|bad password read|bad pass phrase|maybe wrong password|password routines|"
         r"UI_process|problems getting password|processing error|empty password",
         "the pass phrase is wrong",
-        (),
+        ("nothing was changed; run it again with the right one",),
     ),
     (
         r"There is already a certificate for",
@@ -42,18 +42,18 @@ _MEANINGS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         r"[Cc]ould not (?:find|read|find or decode).*(?:private )?key|unable to load (?:CA )?[Pp]rivate [Kk]ey",
         "the private key cannot be read: a wrong pass phrase, or no key",
-        (),
+        ("openssl pkey -noout -in KEY tells more",),
     ),
     (
         r"unable to load (?:X509 request|certificate)|Error reading certificate request|"
         r"Could not (?:find|read).*(?:certificate|request)",
         "a certificate or request cannot be read",
-        (),
+        ("--verbose shows what openssl said",),
     ),
     (
         r"field needed to be supplied and was missing|field does not exist",
         "the policy of the authority asks for more",
-        (),
+        ("look at [ ca_policy ] and [ cert_policy ] in database-ca.cnf",),
     ),
     (r"[Pp]ermission denied", "the permission is denied", ("look at owner and mode of the files",)),
     (

@@ -99,14 +99,14 @@ def read_file(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hang
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise DatabaseCaError(f"{path} is not a regular file")
+                raise DatabaseCaError(f"{path} is not a regular file", "a request is NAME.req.pem, made on the host")
             data = file.read(LARGEST_FILE + 1)
     except OSError as error:
         raise DatabaseCaError(
             f"cannot read the request {path}: {error.strerror}", "a request is NAME.req.pem, made on the host"
         ) from None
     if len(data) > LARGEST_FILE:
-        raise DatabaseCaError(f"{path} has more than {LARGEST_FILE // 1024} KiB: that is no request")
+        raise DatabaseCaError(f"{path} has more than {LARGEST_FILE // 1024} KiB: that is no request", _NEW_REQUEST)
     return data
 
 
@@ -135,7 +135,7 @@ def _one_request(label: str, data: bytes) -> bytes:
             "keys stay on their host; only NAME.req.pem is copied, so make a new pair",
         )
     if any(b"CERTIFICATE" in kind and b"REQUEST" not in kind for kind in begins):
-        raise DatabaseCaError(f"there is a certificate in {label}, not a request")
+        raise DatabaseCaError(f"there is a certificate in {label}, not a request", "a request is NAME.req.pem")
     if len(begins) > 1:
         raise DatabaseCaError(f"there is more than one request in {label}", "one file, one request")
     try:

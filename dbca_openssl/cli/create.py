@@ -40,7 +40,8 @@ def init(
     ca: options.Ca = None,
     common_name: CommonName = None,
     key: Annotated[
-        Path | None, typer.Option("--key", metavar="FILE", help="Take this (encrypted) key instead of making one.")
+        Path | None,
+        typer.Option("--key", metavar="FILE", readable=False, help="Take this (encrypted) key instead of making one."),
     ] = None,
     ssl_dir: SslDir = templates.SSL_DIR,
     url: Url = None,

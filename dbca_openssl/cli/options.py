@@ -22,6 +22,7 @@ Ca = Annotated[
         "--ca",
         metavar="DIR",
         envvar="DBCA_CA",
+        readable=False,  # what cannot be read is refused in our own words
         help="The authority's directory [default: this one if it holds database-ca.cnf, else ./database-ca].",
     ),
 ]
@@ -34,6 +35,7 @@ PassphraseFile = Annotated[
         "--passphrase-file",
         metavar="FILE",
         envvar="DBCA_PASSPHRASE_FILE",
+        readable=False,
         help="Read the pass phrase from the first line of FILE [default: ask for it].",
     ),
 ]

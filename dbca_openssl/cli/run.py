@@ -12,7 +12,7 @@ import typer
 
 from dbca_openssl.cli import output
 from dbca_openssl.cli.app import app
-from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.errors import DatabaseCaError, of_system
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -41,7 +41,7 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
     except OSError as error:
-        output.error(DatabaseCaError(f"{error.filename or 'a file'}: {error.strerror or error}"))
+        output.error(of_system(str(error.filename or "a file"), error))
     except Exception as error:
         if os.environ.get("DBCA_TRACEBACK"):
             raise
