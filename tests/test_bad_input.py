@@ -163,9 +163,11 @@ def test_init_refuses(kind: str, tmp_path: Path, keys: Path) -> None:
 def test_init_refuses_a_key_that_may_not_be_read(tmp_path: Path, keys: Path) -> None:
     key = Path(shutil.copy(keys / "ca.key.pem", tmp_path))
     key.chmod(0)
+    place = tmp_path / "place"
+    place.mkdir()
     require_refusal(
         *("init", "-o", ORGANIZATION, "--key", key, "--passphrase-file", keys / "phrase"),
-        directory=tmp_path,
+        directory=place,
         message=f"cannot read the key {key}: Permission denied",
         without_privileges=True,
     )
@@ -287,12 +289,12 @@ def test_sign_refuses_a_key_and_a_certificate(ca: Path, keys: Path, environment:
 
 
 def test_sign_refuses_a_request_that_may_not_be_read(
-    ca: Path, environment: dict[str, str], make_request: MakeRequest
+    ca: Path, tmp_path: Path, environment: dict[str, str], make_request: MakeRequest
 ) -> None:
-    path = make_request(AIKEN, to=ca / "certreqs")
+    path = make_request(AIKEN, to=tmp_path)
     path.chmod(0)
     require_refusal(
-        *("sign", AIKEN, "--yes"),
+        *("sign", path, "--yes"),
         directory=ca,
         message=f"cannot read the request {path}: Permission denied",
         environment=environment,
