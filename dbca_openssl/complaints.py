@@ -13,13 +13,18 @@ from dbca_openssl.openssl import Result
 _NEARLY_NOTHING = 65536
 """Bytes: less free space than this is why openssl did not write a file."""
 
+_SMALLEST_BLOCK = 4096
+"""Bytes: with less than these no file system has room for another file, whatever openssl says."""
+
+_ROOM = "make room, then run it again"
+
 REPAIR = "dbca-openssl check says what is wrong, dbca-openssl repair mends it"
 _NEW_REQUEST = "make a new request on the host: dbca-openssl request NAME"
 _READING = r"Could not (?:read|find|find or decode|open file or uri for loading)"
 """How 3.0, 3.5, 4.0 and all of them begin."""
 
 _MEANINGS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    (r"No space left on device|Disk quota exceeded", FULL, ("make room, then run it again",)),
+    (r"No space left on device|Disk quota exceeded", FULL, (_ROOM,)),
     (r"Read-only file system", "the file system is read-only", ("remount it for writing: mount -o remount,rw ...",)),
     (r"Permission denied", "the permission is denied", ("look at owner and mode of the files",)),
     (
@@ -32,7 +37,11 @@ _MEANINGS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "the key needs a pass phrase, and openssl got none",
         ("--passphrase-file FILE, --passphrase-fd N or DBCA_PASSPHRASE_FILE gives it",),
     ),
-    (r":bad decrypt:|:maybe wrong password", "the pass phrase is wrong", ()),
+    (
+        r":bad decrypt:|:maybe wrong password",
+        "the pass phrase is wrong",
+        ("nothing was changed; run it again with the right one",),
+    ),
     (
         r"^ERROR:There is already a certificate for",
         "there is a valid certificate of that name already",
@@ -63,7 +72,7 @@ _MEANINGS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         rf"^{_READING} (?:CA )?private key from|^unable to load (?:CA private key|Private Key)$",
         "the private key cannot be read: a wrong pass phrase, or no key",
-        (),
+        ("openssl pkey -noout -in KEY tells more",),
     ),
     (
         r"^(?:error: )?[Uu]nable to load certificate request|^Error reading certificate request",
@@ -95,17 +104,18 @@ _MEANINGS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 )
 
 
-def failure(doing: str, result: Result, empty: Sequence[str] = ()) -> DatabaseCaError:
+def failure(doing: str, result: Result, directory: Path, empty: Sequence[str] = ()) -> DatabaseCaError:
     """The error for an openssl that did not do its work; `doing` is its subcommand, such as `ca`.
 
-    `empty` are files that it made with nothing in them, which on a full disk it does without a word.
+    `directory` is where it wrote, and `empty` are files that it made with nothing in them: on a full disk it does that
+    without a word, or complains of something else.
     """
+    if _free(directory) < _SMALLEST_BLOCK:
+        return DatabaseCaError(FULL, _ROOM, detail=result.messages)
     if problem := said(result.messages):
         return problem
     if empty:
-        return DatabaseCaError(
-            f"openssl wrote nothing into {Path(empty[0]).name}", "is the disk full?", detail=result.messages
-        )
+        return nothing_written(Path(empty[0]).name, directory)
     return DatabaseCaError(
         f"openssl {doing} failed (exit {result.code})", "--verbose shows what it said", detail=result.messages
     )
@@ -116,10 +126,14 @@ def nothing_written(name: str, directory: Path) -> DatabaseCaError:
 
     It often exits 0 then and says nothing, so the file system is asked.
     """
-    space = os.statvfs(directory)
-    if space.f_bavail * space.f_frsize < _NEARLY_NOTHING:
-        return DatabaseCaError(FULL, "make room, then run it again")
+    if _free(directory) < _NEARLY_NOTHING:
+        return DatabaseCaError(FULL, _ROOM)
     return DatabaseCaError(f"openssl did not write all of {name}", "is the disk, or a quota on it, full?")
+
+
+def _free(directory: Path) -> int:
+    space = os.statvfs(directory)
+    return space.f_bavail * space.f_frsize
 
 
 def said(messages: str) -> DatabaseCaError | None:

@@ -27,3 +27,19 @@ def reason(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return FULL
     return error.strerror or str(error)
+
+
+def of_system(doing: str, error: OSError, *hints: str) -> DatabaseCaError:
+    """The error for what the operating system refused: `doing` and its reason; `hints` where it has no own mend."""
+    mend = _MENDS.get(error.errno or 0)
+    return DatabaseCaError(f"{doing}: {reason(error)}", *((mend,) if mend else hints))
+
+
+_OWNER, _ROOM = "look at owner and mode of the files, or do it as their owner", "make room, then run it again"
+_MENDS = {
+    errno.EACCES: _OWNER,
+    errno.EPERM: _OWNER,
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EROFS: "remount it for writing: mount -o remount,rw ...",
+}

@@ -81,7 +81,9 @@ def alternative_name(text: str) -> tuple[str, str]:
             return "IP", str(ipaddress.ip_address(rest))
         except ValueError:
             if kind == "IP":
-                raise DatabaseCaError(f"not an IP address: {shown(rest)}") from None
+                raise DatabaseCaError(
+                    f"not an IP address: {shown(rest)}", "for example 192.0.2.7, 2001:db8::7"
+                ) from None
     wildcard, host = ("*.", rest[2:]) if rest.startswith("*.") else ("", rest)
     name = wildcard + _host_of_any_length(host)
     if len(name) > LONGEST_HOST:
@@ -141,7 +143,9 @@ def _punycode(text: str) -> str:
     try:
         return text.encode("idna").decode("ascii")
     except UnicodeError:
-        raise DatabaseCaError(f"not an international host name: {shown(text)}") from None
+        raise DatabaseCaError(
+            f"not an international host name: {shown(text)}", "write it in its xn-- form, if it has one"
+        ) from None
 
 
 def _of_allowed_length(name: str, text: str) -> str:
@@ -155,9 +159,11 @@ def _of_allowed_length(name: str, text: str) -> str:
 
 def _refusal(text: str) -> DatabaseCaError:
     if not text.strip():
-        return DatabaseCaError("the name is empty")
+        return DatabaseCaError("the name is empty", "give one, for example aiken.example.net")
     if len(text) > LONGEST:
-        return DatabaseCaError(f"{shown(text)} has {len(text)} characters; a common name holds {LONGEST}")
+        return DatabaseCaError(
+            f"{shown(text)} has {len(text)} characters; a common name holds {LONGEST}", "use a shorter name"
+        )
     if "/" in text or "+" in text:
         character = "/" if "/" in text else "+"
         return DatabaseCaError(
@@ -174,14 +180,17 @@ def _distinguished(text: str, what: str) -> str:
     import unicodedata
 
     if not text.strip():
-        raise DatabaseCaError(f"the {what} is empty")
+        raise DatabaseCaError(f"the {what} is empty", "give one, for example example.net")
     if text != text.strip():
-        raise DatabaseCaError(f"the {what} {shown(text)} starts or ends with a blank")
+        raise DatabaseCaError(f"the {what} {shown(text)} starts or ends with a blank", "leave the blank out")
     if len(text) > LONGEST:
-        raise DatabaseCaError(f"the {what} {shown(text)} has {len(text)} characters; {LONGEST} are allowed")
+        raise DatabaseCaError(
+            f"the {what} {shown(text)} has {len(text)} characters; {LONGEST} are allowed", "use a shorter one"
+        )
     for character in text:
         if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
             raise DatabaseCaError(
-                f"the {what} {shown(text)} has a character in it that no configuration file can carry"
+                f"the {what} {shown(text)} has a character in it that no configuration file can carry",
+                "line ends, tabs and other control characters are not allowed",
             )
     return text

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.errors import DatabaseCaError, of_system
 
 SHORTEST, LONGEST = 4, 1023
 """Bytes: openssl refuses fewer when it encrypts a key, and silently cuts off more."""
@@ -22,9 +22,9 @@ class Passphrase:
     def __init__(self, secret: bytes, file: Path | None = None) -> None:
         """`file` is where it was read, for a printed script. Raises DatabaseCaError for what openssl would cut off."""
         if not SHORTEST <= len(secret) <= LONGEST:
-            raise DatabaseCaError(f"a pass phrase has {SHORTEST} to {LONGEST} bytes")
+            raise DatabaseCaError(f"a pass phrase has {SHORTEST} to {LONGEST} bytes", "choose another one")
         if any(byte in secret for byte in b"\r\n\0"):
-            raise DatabaseCaError("a pass phrase has no line end and no NUL in it")
+            raise DatabaseCaError("a pass phrase has no line end and no NUL in it", "choose another one")
         self._secret = secret
         self.file = file
 
@@ -54,7 +54,9 @@ def from_file(path: Path) -> Passphrase:
         with path.open("rb") as file:
             return Passphrase(_first_line(file.readline(LONGEST + 3)), path.absolute())
     except OSError as error:
-        raise DatabaseCaError(f"cannot read the pass phrase file {path}: {error.strerror}") from None
+        raise of_system(
+            f"cannot read the pass phrase file {path}", error, "its first line is the pass phrase"
+        ) from None
 
 
 def from_descriptor(number: int) -> Passphrase:
@@ -63,7 +65,9 @@ def from_descriptor(number: int) -> Passphrase:
         with open(number, "rb") as file:
             return Passphrase(_first_line(file.read(LONGEST + 3)))
     except OSError as error:
-        raise DatabaseCaError(f"cannot read the pass phrase from descriptor {number}: {error.strerror}") from None
+        raise of_system(
+            f"cannot read the pass phrase from descriptor {number}", error, f"open it in the shell: {number}< FILE"
+        ) from None
 
 
 def readable_by_others(path: Path) -> bool:

@@ -64,7 +64,7 @@ def directory_url(directory: str) -> str:
     """The `file:` URL of a directory on the hosts, where the guide puts certificate and revocation list."""
     path = Path(directory)
     if not path.is_absolute():
-        raise DatabaseCaError(f"not an absolute directory: {shown(directory)}")
+        raise DatabaseCaError(f"not an absolute directory: {shown(directory)}", "for example --ssl-dir /etc/mysql/ssl")
     return base_url(path.as_uri())
 
 

@@ -150,7 +150,7 @@ class Command:
         )
         if result.code or not all(_has_content(root / name) for name in self.creates):
             empty = [name for name in self.creates if (root / name).is_file() and not _has_content(root / name)]
-            raise complaints.failure(self.arguments[0], result, empty)
+            raise complaints.failure(self.arguments[0], result, root, empty)
         return result
 
     def script(self, passphrase_file: Path | None) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-from dbca_openssl.errors import DatabaseCaError, reason
+from dbca_openssl.errors import DatabaseCaError, of_system, reason
 
 STAGE, COMMIT, MANIFEST, LOCK = ".stage.", ".commit", "manifest", ".lock"
 
@@ -47,7 +47,7 @@ class Lock:
             try:
                 self.descriptor = os.open(self._path, how | os.O_CLOEXEC, 0o600)
             except OSError as error:
-                raise DatabaseCaError(f"cannot write in {directory}: {reason(error)}") from None
+                raise of_system(f"cannot write in {directory}", error) from None
             try:
                 self._wait(directory, tell, timeout)
                 if self._is_there():
@@ -117,7 +117,10 @@ class Transaction:
             recover(self.directory, self._tell)
             self.prepare()
             self.stage = f"{STAGE}{os.urandom(4).hex()}"
-            self.staged("").mkdir(mode=0o700)
+            try:
+                self.staged("").mkdir(mode=0o700)
+            except OSError as error:
+                raise of_system(f"cannot write in {self.directory}", error) from None
             for name in self._replaced:
                 self.base[name] = _bytes(self.directory / name)
                 if (data := self.base[name]) is not None:

@@ -6,9 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import MakeRequest
-from support import GUIDE, HOSTS, ORGANIZATION, done, openssl, run
-from typist import (
+from by_hand import (
     CONFIGURE,
     HOST_REQUEST,
     REQUEST,
@@ -20,6 +18,8 @@ from typist import (
     new_directory,
     typed_well,
 )
+from conftest import MakeRequest
+from support import GUIDE, HOSTS, ORGANIZATION, done, openssl, run
 
 from dbca_openssl.render import AuthoritySettings, authority_configuration
 

@@ -21,6 +21,7 @@ NO_KEY = "the private key cannot be read: a wrong pass phrase, or no key"
 NO_REQUEST = "that is no certificate request"
 NO_CERTIFICATE = "a certificate cannot be read"
 INDEX = "the index of the authority is damaged"
+AGAIN = "nothing was changed; run it again with the right one"
 SERIAL = "the serial file of the authority is damaged"
 CRL_NUMBER = "the file with the number of the revocation list is damaged"
 CONFIGURATION = "openssl cannot use the configuration file"
@@ -180,7 +181,10 @@ def test_a_key_of_another_pair(waiting: Path, keys: Path, environment: dict[str,
 
 def test_a_key_that_is_none(waiting: Path, environment: dict[str, str]) -> None:
     (waiting / "private/database-ca.key.pem").write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
-    assert _refused(waiting, *SIGN, environment=environment) == [f"dbca-openssl: {NO_KEY}"]
+    assert _refused(waiting, *SIGN, environment=environment) == [
+        f"dbca-openssl: {NO_KEY}",
+        "hint: openssl pkey -noout -in KEY tells more",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -211,7 +215,7 @@ def test_an_openssl_that_can_write_nothing(
     program.write_text('#!/bin/sh\ntrap \'\' XFSZ\n[ "$1" != ca ] || ulimit -f 0\nexec openssl "$@"\n')
     program.chmod(0o755)
     complaint, hint = _refused(waiting, *arguments, "--openssl", program, environment=environment)
-    assert complaint.startswith("dbca-openssl: openssl wrote nothing into ")
+    assert complaint.startswith("dbca-openssl: openssl did not write all of ")
     assert hint == "hint: is the disk full?"
 
 
@@ -222,10 +226,10 @@ def test_openssls_own_text_is_shown_with_verbose_only(waiting: Path, tmp_path: P
     arguments = (*SIGN, "--passphrase-file", wrong)
     short = tool(*arguments, directory=waiting)
     assert "bad decrypt" not in short.messages
-    assert short.messages.endswith(f"dbca-openssl: {PASS_PHRASE}\n")
+    assert short.messages.endswith(f"dbca-openssl: {PASS_PHRASE}\nhint: {AGAIN}\n")
     long = tool(*arguments, "--verbose", directory=waiting)
     assert f"dbca-openssl: {PASS_PHRASE}\n" in long.messages
     assert "Using configuration from ./database-ca.cnf" in long.messages and "bad decrypt" in long.messages
     document = tool(*arguments, "--json", directory=waiting).document
-    assert document == {"error": PASS_PHRASE, "hints": []}
+    assert document == {"error": PASS_PHRASE, "hints": [AGAIN]}
     assert "bad decrypt" in tool(*arguments, "--json", "--verbose", directory=waiting).document["openssl"]

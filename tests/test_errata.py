@@ -9,6 +9,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from by_hand import (
+    REQUEST,
+    REVOCATION_LIST,
+    SELF_SIGN,
+    SELF_SIGN_MENDED,
+    certificate_text,
+    new_directory,
+    typed,
+    typed_well,
+)
 from conftest import MakeRequest
 from support import (
     GUIDE,
@@ -23,16 +33,6 @@ from support import (
     shell,
     snapshot,
     tool,
-)
-from typist import (
-    REQUEST,
-    REVOCATION_LIST,
-    SELF_SIGN,
-    SELF_SIGN_MENDED,
-    certificate_text,
-    new_directory,
-    typed,
-    typed_well,
 )
 
 from dbca_openssl.errata import ERRATA

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from by_hand import REQUEST, REVOCATION_LIST, SELF_SIGN_MENDED, SIGN, new_directory, typed_well
 from conftest import MakeRequest
 from support import HOSTS, ORGANIZATION, done, frozen_openssl, frozen_tool, run
-from typist import REQUEST, REVOCATION_LIST, SELF_SIGN_MENDED, SIGN, new_directory, typed_well
 
 CLOCKS = ("2026-11-24 12:34:56", "2028-02-29 00:00:00", "2049-12-31 23:59:59")
 """An ordinary day, one that is not there five years later, and the last second that an UTCTime can hold."""

@@ -12,17 +12,21 @@ from pathlib import Path
 from dbca_openssl import complaints, validity
 from dbca_openssl.authority import commands
 from dbca_openssl.authority.paths import (
+    CERTIFICATE,
     CONFIGURATION,
     CRL,
     CRL_NUMBER,
+    DATABASE,
     DIRECTORIES,
     INDEX,
     KEY,
+    REQUEST,
     SERIAL,
     Authority,
     is_encrypted,
+    issued,
 )
-from dbca_openssl.errors import DatabaseCaError, reason
+from dbca_openssl.errors import DatabaseCaError, of_system
 from dbca_openssl.passphrase import Passphrase
 from dbca_openssl.render import AuthoritySettings, authority_configuration
 from dbca_openssl.steps import CopyFile, MakeDirectories, Plan, Section, WriteFile, require_absent, tell_lost_modes
@@ -88,7 +92,7 @@ def require_possible(authority: Authority, new: NewAuthority) -> None:
         try:
             encrypted = is_encrypted(new.key.read_bytes())
         except OSError as error:
-            raise DatabaseCaError(f"cannot read the key {new.key}: {error.strerror}") from None
+            raise of_system(f"cannot read the key {new.key}", error, "a key is a file in PEM form") from None
         if encrypted != new.encrypted:
             raise DatabaseCaError(
                 f"the key {new.key} is {'' if encrypted else 'not '}encrypted",
@@ -111,13 +115,13 @@ def create(authority: Authority, new: NewAuthority, passphrase: Passphrase | Non
         _remove_abandoned(target)
         work.mkdir(mode=0o700)
         plan(authority, new).run(authority.openssl, work, passphrase, (lock.descriptor,))
-        _require_complete(work)
+        _require_complete(work, FIRST_SERIALS[new.profile])
         tell_lost_modes(work / "private", target, authority.tell)
         for path in (work, *work.rglob("*")):
             fsync(path)
         _move(work, target)
     except OSError as error:
-        raise DatabaseCaError(f"cannot make {target}: {reason(error)}") from None
+        raise of_system(f"cannot make {target}", error) from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
         lock.release()
@@ -131,9 +135,9 @@ def _remove_abandoned(target: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _require_complete(work: Path) -> None:
+def _require_complete(work: Path, serial: str) -> None:
     """A full disk makes openssl leave empty files behind with exit 0; these are never empty in a new authority."""
-    for name in (INDEX, SERIAL, CRL_NUMBER, CRL, KEY):
+    for name in (*DATABASE, CRL_NUMBER, CRL, KEY, REQUEST, CERTIFICATE, issued(serial)):
         if (work / name).stat().st_size == 0:
             raise complaints.nothing_written(name, work)
 

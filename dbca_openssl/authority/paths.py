@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.errors import DatabaseCaError, of_system
 from dbca_openssl.openssl import OpenSSL
 
 CONFIGURATION = "database-ca.cnf"
@@ -71,7 +71,7 @@ class Authority:
         try:
             return self.path(name).read_bytes()
         except OSError as error:
-            raise DatabaseCaError(f"cannot read {self.path(name)}: {error.strerror}") from None
+            raise of_system(f"cannot read {self.path(name)}", error, "dbca-openssl --ca DIR looks elsewhere") from None
 
     def key_is_encrypted(self) -> bool:
         """Whether the authority's key needs a pass phrase."""

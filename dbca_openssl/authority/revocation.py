@@ -173,4 +173,4 @@ def _read(authority: Authority, name: str) -> RevocationList:
             validity.printed_time(fields["nextUpdate"]),
         )
     except ValueError:
-        raise complaints.failure("crl", result) from None
+        raise complaints.failure("crl", result, authority.directory) from None

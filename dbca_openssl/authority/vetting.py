@@ -109,7 +109,7 @@ def read_file(path: Path) -> bytes:
             f"cannot read the request {path}: {error.strerror}", "a request is NAME.req.pem, made on the host"
         ) from None
     if len(data) > LARGEST_FILE:
-        raise DatabaseCaError(f"{path} has more than {LARGEST_FILE // 1024} KiB: that is no request")
+        raise DatabaseCaError(f"{path} has more than {LARGEST_FILE // 1024} KiB: that is no request", _NEW_REQUEST)
     return data
 
 
@@ -143,7 +143,7 @@ def _one_request(label: str, data: bytes) -> bytes:
             "keys stay on their host; only NAME.req.pem is copied, so make a new pair",
         )
     if any(b"CERTIFICATE" in kind and b"REQUEST" not in kind for kind in begins):
-        raise DatabaseCaError(f"there is a certificate in {label}, not a request")
+        raise DatabaseCaError(f"there is a certificate in {label}, not a request", "a request is NAME.req.pem")
     if len(begins) > 1:
         raise DatabaseCaError(f"there is more than one request in {label}", "one file, one request")
     try:

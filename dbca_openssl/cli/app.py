@@ -69,6 +69,10 @@ def bare(
 
     Exit codes: 0 done; 1 refused or failed, nothing changed; 2 wrong usage; 130 interrupted.
     """
+    if context.invoked_subcommand is not None:
+        for name in ("ca", "openssl"):
+            if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE":
+                context.fail(f"--{name} stands before the verb; options stand after it")
     if version:
         output.result({"version": __version__}, [f"dbca-openssl {__version__}"])
     elif context.invoked_subcommand is None:

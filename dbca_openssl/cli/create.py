@@ -14,7 +14,16 @@ from dbca_openssl.authority import creation, index, revocation, succession
 from dbca_openssl.authority.creation import NewAuthority
 from dbca_openssl.authority.paths import CERTIFICATE, CRL, KEY, Authority
 from dbca_openssl.cli import options, output
-from dbca_openssl.cli.options import Json, OpenSSLProgram, PassphraseDescriptor, PassphraseFile, Print, Profile, Verbose
+from dbca_openssl.cli.options import (
+    Json,
+    OpenSSLProgram,
+    PassphraseDescriptor,
+    PassphraseFile,
+    Print,
+    Profile,
+    UsageError,
+    Verbose,
+)
 from dbca_openssl.render import AuthoritySettings
 
 Organization = Annotated[str, typer.Option("--organization", "-o", metavar="NAME", help="Who runs the authority.")]
@@ -48,7 +57,8 @@ def init(
     ca: options.Ca = None,
     common_name: CommonName = None,
     key: Annotated[
-        Path | None, typer.Option("--key", metavar="FILE", help="Take this (encrypted) key instead of making one.")
+        Path | None,
+        typer.Option("--key", metavar="FILE", readable=False, help="Take this (encrypted) key instead of making one."),
     ] = None,
     ssl_dir: SslDir = templates.SSL_DIR,
     url: Url = None,
@@ -87,11 +97,11 @@ def init(
     """
     if renew:
         if organization is not None or key is not None or print_:
-            raise typer.BadParameter("it keeps the name and the key, and has no script", param_hint="--renew")
+            raise UsageError("--renew keeps the name and the key, and has no script")
         renew_certificate(options.authority(ca, openssl), years, passphrase_file, passphrase_fd)
         return
     if organization is None:
-        raise typer.BadParameter("who runs the authority?", param_hint="--organization NAME")
+        raise UsageError("who runs the authority: --organization NAME")
     authority = options.authority(ca if ca else Path("database-ca"), openssl)
     settings = configured(organization, common_name, ssl_dir, url, days, crl_days, bits)
     start, end = creation.period(validity.now(), years)

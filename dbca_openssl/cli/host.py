@@ -21,9 +21,9 @@ HostBits = Annotated[int, typer.Option("--bits", metavar="N", min=2048, max=8192
 
 def request(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The host's full name, or a client's.")],
-    ssl_dir: Annotated[Path, typer.Option("--ssl-dir", metavar="DIR", help="Where the files are put.")] = Path(
-        render.SSL_DIR
-    ),
+    ssl_dir: Annotated[
+        Path, typer.Option("--ssl-dir", metavar="DIR", readable=False, help="Where the files are put.")
+    ] = Path(render.SSL_DIR),
     alt_name: AltNames = None,
     profile: Profile = "guide",
     bits: HostBits = render.HOST_BITS,

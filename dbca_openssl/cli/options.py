@@ -16,12 +16,16 @@ from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.openssl import OpenSSL
 from dbca_openssl.passphrase import Passphrase
 
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+"""typer's own base of everything that is wrong with a command line, without naming the library below typer."""
+
 Ca = Annotated[
     Path | None,
     typer.Option(
         "--ca",
         metavar="DIR",
         envvar="DBCA_CA",
+        readable=False,  # what cannot be read is refused in our own words
         help="The authority's directory [default: this one if it holds database-ca.cnf, else ./database-ca].",
     ),
 ]
@@ -34,6 +38,7 @@ PassphraseFile = Annotated[
         "--passphrase-file",
         metavar="FILE",
         envvar="DBCA_PASSPHRASE_FILE",
+        readable=False,
         help="Read the pass phrase from the first line of FILE [default: ask for it].",
     ),
 ]

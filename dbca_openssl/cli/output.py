@@ -66,10 +66,10 @@ def error(problem: DatabaseCaError) -> None:
         print(problem.detail.rstrip(), file=sys.stderr)
 
 
-def usage_error(problem: Any) -> None:
+def usage_error(problem: Any, verb: str | None) -> None:
     """What is wrong with the command line; `problem` is typer's exception."""
     context = getattr(problem, "ctx", None)
-    command = context.command_path if context else "dbca-openssl"
+    command = context.command_path if context else " ".join(filter(None, ("dbca-openssl", verb)))
     error(DatabaseCaError(problem.format_message().removesuffix("."), f"{command} --help"))
 
 

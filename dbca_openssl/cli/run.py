@@ -12,13 +12,11 @@ import typer
 
 from dbca_openssl.cli import output
 from dbca_openssl.cli.app import VERBS, build
-from dbca_openssl.errors import FULL, DatabaseCaError, reason
+from dbca_openssl.cli.options import UsageError
+from dbca_openssl.errors import DatabaseCaError, of_system
 from dbca_openssl.names import shown
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
-
-# typer's own base of everything that is wrong with a command line, without naming the library below typer
-_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 def run(arguments: list[str]) -> int:
@@ -35,8 +33,8 @@ def run(arguments: list[str]) -> int:
         return code if isinstance(code, int) else DONE
     except DatabaseCaError as error:
         output.error(error)
-    except _UsageError as error:
-        output.usage_error(error)
+    except UsageError as error:
+        output.usage_error(error, verb)
         return USAGE
     except typer.Exit as error:
         return error.exit_code
@@ -46,7 +44,7 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
     except OSError as error:
-        output.error(_failure(error))
+        output.error(of_system(str(error.filename or "a file"), error))
     except Exception as error:
         if os.environ.get("DBCA_TRACEBACK"):
             raise
@@ -65,10 +63,3 @@ def _unknown(word: str) -> DatabaseCaError:
     similar = get_close_matches(word, VERBS, n=1)
     hints = [f"did you mean: dbca-openssl {similar[0]}"] if similar else []
     return DatabaseCaError(f"there is no verb {shown(word)}", *hints, "dbca-openssl --help lists them")
-
-
-def _failure(error: OSError) -> DatabaseCaError:
-    why = reason(error)
-    if why == FULL:
-        return DatabaseCaError(why, "make room, then run it again")
-    return DatabaseCaError(f"{error.filename or 'a file'}: {why}")

@@ -26,6 +26,7 @@ from dbca_openssl.cli.options import (
     PassphraseDescriptor,
     PassphraseFile,
     Print,
+    UsageError,
     Verbose,
     Yes,
 )
@@ -67,7 +68,7 @@ def sign(
     The guide: "Sign Certificates".
     """
     if bool(what) == every:
-        raise typer.BadParameter("name requests, or say --all for every one that waits", param_hint="NAME|FILE...")
+        raise UsageError("name requests, or say --all for every one that waits")
     authority = options.authority(ca, openssl, lock_timeout)
     period = Period(days, cap)
     if not print_:
@@ -126,7 +127,7 @@ def renew(
     on the host, put it into certreqs/ in place of the old one, and renew.
     """
     if bool(names) == (expiring is not None):
-        raise typer.BadParameter("name hosts or clients, or say --expiring DAYS", param_hint="NAME...")
+        raise UsageError("name hosts or clients, or say --expiring DAYS")
     authority = options.authority(ca, openssl, lock_timeout)
     period = Period(days, cap)
     if not print_:
