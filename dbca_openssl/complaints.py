@@ -12,10 +12,12 @@ from dbca_openssl.openssl import Result
 _NEARLY_NOTHING = 65536
 """Bytes: less free space than this is why openssl did not write a file."""
 
+_WRONG_PHRASE = "the pass phrase is wrong"
+_MAKE_ROOM = ("make room, then run it again",)
 _REPAIR = "the file beside it that ends in .old is its state before the last change"
 
 _MEANINGS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    (r"No space left on device|Disk quota exceeded", FULL, ("make room, then run it again",)),
+    (r"No space left on device|Disk quota exceeded", FULL, _MAKE_ROOM),
     (r"Read-only file system", "the file system is read-only", ("remount it for writing: mount -o remount,rw ...",)),
     (
         r"CA certificate and CA private key do not match",
@@ -25,7 +27,7 @@ _MEANINGS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         r"bad decrypt|bad password read|bad pass phrase|maybe wrong password|password routines|"
         r"UI_process|problems getting password|processing error|empty password",
-        "the pass phrase is wrong",
+        _WRONG_PHRASE,
         (),
     ),
     (
@@ -70,9 +72,12 @@ _MEANINGS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 )
 
 
-def failure(doing: str, result: Result) -> DatabaseCaError:
-    """The error for an openssl that did not do its work; `doing` is its subcommand, such as `ca`."""
-    return said(result.messages) or DatabaseCaError(
+def failure(doing: str, result: Result, directory: Path | None = None) -> DatabaseCaError:
+    """The error for an openssl that did not do its work; `doing` is its subcommand, such as `ca`.
+
+    `directory` is where it wrote.
+    """
+    return said(result.messages, directory) or DatabaseCaError(
         f"openssl {doing} failed (exit {result.code})", "--verbose shows what it said", detail=result.messages
     )
 
@@ -82,17 +87,32 @@ def nothing_written(name: str, directory: Path) -> DatabaseCaError:
 
     It often exits 0 then and says nothing, so the file system is asked.
     """
-    space = os.statvfs(directory)
-    if space.f_bavail * space.f_frsize < _NEARLY_NOTHING:
-        return DatabaseCaError(FULL, "make room, then run it again")
+    if _is_full(directory):
+        return DatabaseCaError(FULL, *_MAKE_ROOM)
     return DatabaseCaError(f"openssl did not write all of {name}", "is the disk, or a quota on it, full?")
 
 
-def said(messages: str) -> DatabaseCaError | None:
-    """The plain meaning of what openssl wrote to stderr, or None where nothing known is in it."""
-    # without the notice about RANDFILE, which comes with every success too, in one line or in two
-    relevant = re.sub(r"^.*(?:RAND_load_file|Can't load .*RNG).*$", "", messages, flags=re.MULTILINE)
+def said(messages: str, directory: Path | None = None) -> DatabaseCaError | None:
+    """The plain meaning of what openssl wrote to stderr, or None where nothing known is in it.
+
+    On a full disk openssl complains of whatever file it wrote half and then reads; so where nothing is left in
+    `directory`, that is the reason, unless the pass phrase was wrong.
+    """
+    # without the notices that come with every success too, the one about RANDFILE in one line or in two
+    relevant = re.sub(
+        r"^.*(?:RAND_load_file|Can't load .*RNG|Using configuration from).*$", "", messages, flags=re.MULTILINE
+    )
     for pattern, meaning, hints in _MEANINGS:
         if re.search(pattern, relevant):
-            return DatabaseCaError(meaning, *hints, detail=messages)
-    return None
+            found = DatabaseCaError(meaning, *hints, detail=messages)
+            break
+    else:
+        found = None
+    if directory is not None and _is_full(directory) and not (found and found.message == _WRONG_PHRASE):
+        return DatabaseCaError(FULL, *_MAKE_ROOM, detail=messages)
+    return found
+
+
+def _is_full(directory: Path) -> bool:
+    space = os.statvfs(directory)
+    return space.f_bavail * space.f_frsize < _NEARLY_NOTHING

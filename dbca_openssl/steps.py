@@ -120,7 +120,7 @@ class Command:
             self.arguments, directory=root, environment=self.environment, passphrase=secret, keep_open=keep_open
         )
         if result.code or not all(_has_content(root / name) for name in self.creates):
-            raise complaints.failure(self.arguments[0], result)
+            raise complaints.failure(self.arguments[0], result, root)
         return result
 
     def script(self, passphrase_file: Path | None) -> str:

@@ -56,7 +56,9 @@ class Change(Transaction):
             return index.rows(after[len(base) :])
         rows = index.rows(after)
         if rows[: len(self.rows)] != self.rows:
-            raise complaints.said(result.messages) or index.damaged("openssl changed more of it than it should")
+            raise complaints.said(result.messages, self.directory) or index.damaged(
+                "openssl changed more of it than it should"
+            )
         return rows[len(self.rows) :]
 
     def next_serials(self, count: int) -> list[str]:

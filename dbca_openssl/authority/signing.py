@@ -219,7 +219,7 @@ def _check(
     for proposal in proposals:
         if proposal.name not in by_name:
             raise (
-                complaints.said(result.messages)
+                complaints.said(result.messages, change.directory)
                 or DatabaseCaError(f"openssl did not sign the request of {proposal.name}")
             )
     if [row.serial for row in rows] != serials:
