@@ -1,4 +1,4 @@
-"""The whole path, init to verify, where things are not as usual: paths, umask, locale, user, and a stick without modes."""
+"""The whole path, init to verify, where things are not as usual: paths, umask, locale, user, a stick without modes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,25 +98,41 @@ def test_an_output_that_cannot_show_the_path_is_no_failure(tmp_path: Path, keys:
     _whole_path(root, keys, environment={"PYTHONIOENCODING": "ascii"})
 
 
-def test_another_user(tmp_path: Path, keys: Path) -> None:
-    """Not root: by setpriv where root runs the tests, else as we are."""
-    root, own_keys = tmp_path / "home", tmp_path / "keys"
+@pytest.mark.parametrize("encoding", ["utf-8:strict", "ascii:strict"])
+def test_a_path_that_is_no_text_is_printed(encoding: str, tmp_path: Path, keys: Path) -> None:
+    root = tmp_path / os.fsdecode(b"\xff")
     root.mkdir()
-    shutil.copytree(keys, own_keys)
-    before: tuple[str | Path, ...] = ()
-    if os.geteuid() == 0:
-        for path in (root, own_keys, *own_keys.rglob("*")):
-            shutil.chown(path, 65534, 65534)
-        # to be readable where root's own home is not: the package and its interpreter are opened before by nobody
-        before = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all")
-        if _hidden_from_others():
-            before = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=+dac_read_search")
-            before = (*before, "--ambient-caps=+dac_read_search")
-    for path in (tmp_path, *tmp_path.parents):
-        if path != Path("/") and path.stat().st_uid == os.geteuid() and not path.stat().st_mode & 0o001:
-            path.chmod(path.stat().st_mode | 0o011)
-    _whole_path(root, own_keys, before=before)
-    assert _modes(root) == AS_IT_SHOULD_BE
+    printed = _whole_path(root, keys, environment={"PYTHONIOENCODING": encoding}).output
+    shown = str(root) if encoding.startswith("utf-8") else f"{tmp_path}/\\udcff"
+    assert f"\n{shown}/ssl/{HOST}.req.pem  a request for {HOST}\n" in printed
+
+
+def test_a_result_that_cannot_be_written_is_no_change_undone(tmp_path: Path, ca: Path, keys: Path) -> None:
+    command = f"exec {sys.executable} -m dbca_openssl crl --ca {ca} --passphrase-file {keys}/phrase > /dev/full"
+    finished = run("sh", "-c", command, directory=tmp_path)
+    assert finished.code == 1
+    assert finished.messages == (
+        "dbca-openssl: the result cannot be written to standard output: the disk is full\n"
+        "hint: the work itself is done\n"
+    )
+    assert (ca / "database-ca.crlnum").read_text() == "02\n"
+
+
+def test_another_user(keys: Path) -> None:
+    """Not root: by setpriv where root runs the tests, else as we are."""
+    with tempfile.TemporaryDirectory() as directory:  # pytest's own is closed to others
+        root = Path(directory, "home")
+        root.mkdir()
+        own_keys = Path(shutil.copytree(keys, Path(directory, "keys")))
+        before: tuple[str | Path, ...] = ()
+        if os.geteuid() == 0:
+            before = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all")
+            if _hidden_from_others():  # Python itself is in root's home: may read everything, but not write it
+                before = (*before[:-1], "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+            for path in (Path(directory), root, own_keys, *own_keys.rglob("*")):
+                shutil.chown(path, 65534, 65534)
+        _whole_path(root, own_keys, before=before)
+        assert _modes(root) == AS_IT_SHOULD_BE
 
 
 def _hidden_from_others() -> bool:
@@ -156,11 +173,11 @@ def test_reading_works_where_nothing_can_be_written(tmp_path: Path, pristine: Pa
 
 
 def test_a_file_system_without_modes_and_links(tmp_path: Path, keys: Path) -> None:
-    """As a FAT stick answers: chmod is not permitted, links are neither. Modes that are kept are not warned of."""
+    """As a FAT stick answers: chmod is not permitted, nor are links. It is said where a private directory is made."""
     calls = "chmod,fchmod,fchmodat,link,linkat,symlink,symlinkat"
     strace = ("strace", "-f", "-o", "/dev/null", "-e", f"trace={calls}", "-e", f"inject={calls}:error=EPERM")
     said = _whole_path(tmp_path, keys, before=strace)
-    assert "keeps no modes" not in said.messages
+    assert said.messages.count("keeps no modes") == 2
 
 
 def _can_mount_exfat() -> bool:

@@ -24,6 +24,7 @@ def run(arguments: list[str]) -> int:
     """Run the command with `arguments` and return its exit code; no exception leaves it."""
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     output.as_json, output.verbose = "--json" in options, "--verbose" in options
+    output.show_any_path()
     try:
         code = app(args=arguments, prog_name="dbca-openssl", standalone_mode=False)
         sys.stdout.flush()
@@ -39,7 +40,7 @@ def run(arguments: list[str]) -> int:
         print(file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
+        output.drop_output()
     except OSError as error:
         output.error(_failure(error))
     except Exception as error:
