@@ -82,14 +82,18 @@ def failure(doing: str, result: Result, directory: Path | None = None) -> Databa
     )
 
 
-def nothing_written(name: str, directory: Path) -> DatabaseCaError:
+def nothing_written(name: str, directory: Path, detail: str = "") -> DatabaseCaError:
     """The error for an openssl that left the file `name` in `directory` empty or cut off, which it does on a full disk.
 
     It often exits 0 then and says nothing, so the file system is asked.
     """
     if _is_full(directory):
-        return DatabaseCaError(FULL, *_MAKE_ROOM)
-    return DatabaseCaError(f"openssl did not write all of {name}", "is the disk, or a quota on it, full?")
+        return DatabaseCaError(FULL, *_MAKE_ROOM, detail=detail)
+    return DatabaseCaError(
+        f"openssl did not write all of {name}",
+        "is the disk, or a quota on it, full? --verbose shows what openssl said",
+        detail=detail,
+    )
 
 
 def said(messages: str, directory: Path | None = None) -> DatabaseCaError | None:

@@ -51,6 +51,7 @@ class Change(Transaction):
 
         Raises DatabaseCaError where it did anything else to the index.
         """
+        self.require_intact(*DATABASE)
         base, after = self._base(INDEX), self.staged(INDEX).read_bytes()
         if not base.startswith(b"#") and after.startswith(base):
             return index.rows(after[len(base) :])

@@ -16,6 +16,7 @@ from dbca_openssl.authority.paths import (
     CONFIGURATION,
     DATABASE,
     INDEX,
+    SERIAL,
     Authority,
     certificate_of,
     issued,
@@ -214,7 +215,6 @@ def _check(
     result: Result,
 ) -> list[Certificate]:
     """The issued certificates, each compared with its request before anything counts."""
-    change.require_intact(*DATABASE)
     by_name = {row.name for row in rows}
     for proposal in proposals:
         if proposal.name not in by_name:
@@ -224,6 +224,8 @@ def _check(
             )
     if [row.serial for row in rows] != serials:
         raise index.damaged("the serials of the new certificates are not the next ones")
+    if index.next_serial(change.staged(SERIAL).read_bytes()) != change.serial + len(proposals):
+        raise complaints.nothing_written(SERIAL, change.directory)
     try:
         encoded = [structures.certificate_der(change.staged(issued(serial)).read_bytes()) for serial in serials]
         certificates = structures.certificates(change.authority.openssl, encoded)
