@@ -1,17 +1,21 @@
 # make demo   a certificate authority and three verified host certificates in ./demo
 # make test   every check and test, in less than five minutes on two cores
+# make test-crash   kill -9, a full disk and a fault at every step: slow
 
 .POSIX:
 PYTHON = python3
 BIN = .venv/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-crash lint clean
 
 demo: .venv/installed
 	@rm -rf demo && sh tests/demo.sh $(BIN)/dbca-openssl demo
 
 test: .venv/test lint
 	$(BIN)/pytest -q
+
+test-crash: .venv/test
+	$(BIN)/pytest -q tests/crash
 
 lint: .venv/test
 	$(BIN)/ruff check -q .

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from dbca_openssl.errors import FULL, DatabaseCaError
@@ -13,11 +12,9 @@ from dbca_openssl.openssl import Result
 _NEARLY_NOTHING = 65536
 """Bytes: less free space than this is why openssl did not write a file."""
 
-_SMALLEST_BLOCK = 4096
-"""Bytes: with less than these no file system has room for another file, whatever openssl says."""
-
 _ROOM = "make room, then run it again"
 
+_WRONG_PHRASE = "the pass phrase is wrong"
 REPAIR = "dbca-openssl check says what is wrong, dbca-openssl repair mends it"
 _NEW_REQUEST = "make a new request on the host: dbca-openssl request NAME"
 _READING = r"Could not (?:read|find|find or decode|open file or uri for loading)"
@@ -39,7 +36,7 @@ _MEANINGS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         r":bad decrypt:|:maybe wrong password",
-        "the pass phrase is wrong",
+        _WRONG_PHRASE,
         ("nothing was changed; run it again with the right one",),
     ),
     (
@@ -104,43 +101,49 @@ _MEANINGS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 )
 
 
-def failure(doing: str, result: Result, directory: Path, empty: Sequence[str] = ()) -> DatabaseCaError:
+def failure(doing: str, result: Result, directory: Path) -> DatabaseCaError:
     """The error for an openssl that did not do its work; `doing` is its subcommand, such as `ca`.
 
-    `directory` is where it wrote, and `empty` are files that it made with nothing in them: on a full disk it does that
-    without a word, or complains of something else.
+    `directory` is where it wrote.
     """
-    if _free(directory) < _SMALLEST_BLOCK:
-        return DatabaseCaError(FULL, _ROOM, detail=result.messages)
-    if problem := said(result.messages):
-        return problem
-    if empty:
-        return nothing_written(Path(empty[0]).name, directory)
-    return DatabaseCaError(
+    return said(result.messages, directory) or DatabaseCaError(
         f"openssl {doing} failed (exit {result.code})", "--verbose shows what it said", detail=result.messages
     )
 
 
-def nothing_written(name: str, directory: Path) -> DatabaseCaError:
+def nothing_written(name: str, directory: Path, detail: str = "") -> DatabaseCaError:
     """The error for an openssl that left the file `name` in `directory` empty or cut off, which it does on a full disk.
 
     It often exits 0 then and says nothing, so the file system is asked.
     """
-    if _free(directory) < _NEARLY_NOTHING:
-        return DatabaseCaError(FULL, _ROOM)
-    return DatabaseCaError(f"openssl did not write all of {name}", "is the disk, or a quota on it, full?")
+    if _is_full(directory):
+        return DatabaseCaError(FULL, _ROOM, detail=detail)
+    return DatabaseCaError(
+        f"openssl did not write all of {name}",
+        "is the disk, or a quota on it, full? --verbose shows what openssl said",
+        detail=detail,
+    )
 
 
-def _free(directory: Path) -> int:
-    space = os.statvfs(directory)
-    return space.f_bavail * space.f_frsize
+def said(messages: str, directory: Path | None = None) -> DatabaseCaError | None:
+    """The plain meaning of what openssl wrote to stderr, or None where nothing known is in it.
 
-
-def said(messages: str) -> DatabaseCaError | None:
-    """The plain meaning of what openssl wrote to stderr, or None where nothing known is in it."""
+    On a full disk openssl complains of whatever file it wrote half and then reads; so where nothing is left in
+    `directory`, that is the reason, unless the pass phrase was wrong.
+    """
     # without the notices about RANDFILE, which come with every success too
     relevant = re.sub(r"^.*(?:RAND_(?:load|write)_file|Can't load .* into RNG).*$", "", messages, flags=re.MULTILINE)
     for pattern, meaning, hints in _MEANINGS:
         if re.search(pattern, relevant, re.MULTILINE):
-            return DatabaseCaError(meaning, *hints, detail=messages)
-    return None
+            found = DatabaseCaError(meaning, *hints, detail=messages)
+            break
+    else:
+        found = None
+    if directory is not None and _is_full(directory) and not (found and found.message == _WRONG_PHRASE):
+        return DatabaseCaError(FULL, _ROOM, detail=messages)
+    return found
+
+
+def _is_full(directory: Path) -> bool:
+    space = os.statvfs(directory)
+    return space.f_bavail * space.f_frsize < _NEARLY_NOTHING

@@ -113,7 +113,7 @@ class SetMode:
 
 @dataclass(frozen=True)
 class Command:
-    """`openssl ARGUMENTS` with exactly `environment`; `creates` are files that must have something in them afterwards.
+    """`openssl ARGUMENTS` with exactly `environment`; `creates` are PEM files that must be whole afterwards.
 
     `passphrase_option` is `-passin` or `-passout` where the command needs the pass phrase. `fresh` are files that it
     must not find: openssl would empty them without a question.
@@ -148,9 +148,13 @@ class Command:
             keep_open=keep_open,
             watch=watch,
         )
-        if result.code or not all(_has_content(root / name) for name in self.creates):
-            empty = [name for name in self.creates if (root / name).is_file() and not _has_content(root / name)]
-            raise complaints.failure(self.arguments[0], result, root, empty)
+        if result.code:
+            raise complaints.failure(self.arguments[0], result, root)
+        for name in self.creates:
+            if not _is_whole(root / name):
+                raise complaints.said(result.messages, root) or complaints.nothing_written(
+                    Path(name).name, root, result.messages
+                )
         return result
 
     def script(self, passphrase_file: Path | None) -> str:
@@ -277,8 +281,12 @@ def _make_directories(paths: str, mode: int = PRIVATE_DIRECTORY) -> str:
     return f"[ -d {paths} ] || (umask {0o777 & ~mode:03o} && mkdir -p {paths})"
 
 
-def _has_content(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size > 0
+def _is_whole(path: Path) -> bool:
+    """Whether a PEM file is there to its end: a full disk cuts it off anywhere, and openssl exits 0."""
+    if not path.is_file():
+        return False
+    data = path.read_bytes().rstrip(b"\n")
+    return data.rpartition(b"\n")[2].startswith(b"-----END ")
 
 
 _ABSENT = """absent() {

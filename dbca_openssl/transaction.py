@@ -187,7 +187,7 @@ class Transaction:
                 finished = _finish(self.directory)
             except OSError as error:
                 raise DatabaseCaError(
-                    f"the change is made, but not all of it is in its place: {reason(error)}",
+                    f"the change is made, but could not be brought to its end: {reason(error)}",
                     f"the next command that changes {self.directory} goes on with it",
                 ) from None
         if not finished:
@@ -244,7 +244,7 @@ def recover(directory: Path, tell: Tell) -> None:
         finished = _finish(directory)
     except OSError as error:
         raise DatabaseCaError(
-            f"an earlier change is made, but not all of it is in its place: {reason(error)}",
+            f"an earlier change is made, but cannot be brought to its end: {reason(error)}",
             f"{directory / COMMIT} has the rest",
         ) from None
     if not finished:
@@ -268,7 +268,7 @@ def _finish(directory: Path) -> bool:
     for folder in {(directory / entry.name).parent for entry in entries}:
         fsync(folder)
     (commit / MANIFEST).unlink()
-    shutil.rmtree(commit)
+    shutil.rmtree(commit, ignore_errors=True)
     fsync(directory)
     return finished
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -109,11 +110,12 @@ def world(pristine: Path, keys: Path, make_request: MakeRequest, tmp_path_factor
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The figure of tests/crash: at how many points a kill was tried, and after how many something was wrong."""
-    totals = {"points": 0, "bad": 0}
+    """The figures of tests/crash: how often a kill, a full disk or a fault was tried, and how often it went wrong."""
+    totals: Counter[str] = Counter()
     for outcome in ("passed", "failed"):
         for report in terminalreporter.getreports(outcome):
-            for name, value in getattr(report, "user_properties", ()):
-                totals[name] = totals.get(name, 0) + value
-    if totals["points"]:
-        terminalreporter.write_line(f"kill -9: {totals['points']} points tried, bad: {totals['bad']}")
+            totals.update(dict(getattr(report, "user_properties", ())))
+    for what, name in (("kill -9", "points"), ("few free pages", "levels"), ("a call that fails", "faults")):
+        if totals[name]:
+            bad = totals["bad" if name == "points" else f"bad {name}"]
+            terminalreporter.write_line(f"{what}: {totals[name]} {name} tried, bad: {bad}")

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from support import Finished, openssl, run, shell
+from support import Finished, openssl, run, shell, snapshot
 
 CALLS = (
     *("mkdir", "openat", "write", "fsync", "rename", "unlink", "unlinkat", "rmdir", "chmod", "fchmodat"),
@@ -220,6 +220,34 @@ def _points(trace: str, root: Path) -> list[Point]:
 def kill_tool(verb: Verb, world: World, point: Point) -> Finished:
     """Run the verb and kill the tool at a point."""
     return world.tool(*verb.arguments(world.root), before=_killing(point))
+
+
+def fail_tool(verb: Verb, world: World, point: Point, error: str) -> Finished:
+    """Run the verb while one call of the tool's fails, with an `error` such as ENOSPC."""
+    inject = f"inject={point.call}:error={error}:when={point.number}"
+    strace = ("strace", "-o", "/dev/null", "-e", f"trace={point.call}", "-e", inject)
+    return world.tool(*verb.arguments(world.root), before=strace)
+
+
+def judge_failure(verb: Verb, world: World, before: dict[str, tuple[str, str]], finished: Finished) -> list[str]:
+    """What is wrong after a failure: the tree must be as before or complete, and the exit code and message say which.
+
+    `before` is a snapshot of the world without `.lock`.
+    """
+    unchanged = snapshot(world.root, without=(".lock",)) == before
+    if finished.code == 1 and "the change is made" not in finished.messages:
+        wrong = [] if unchanged else [f"something is changed after {finished.messages!r}"]
+    elif finished.code in (0, 1):
+        wrong = ["nothing is changed"] if unchanged else []
+        if finished.code == 0:
+            wrong += verb.check(world.root)
+    else:
+        wrong = [f"exit {finished.code}"]
+    if finished.code:
+        lines = [line for line in finished.messages.splitlines() if line.startswith("dbca-openssl: ")]
+        if not lines or "should not happen" in lines[-1]:
+            wrong.append(f"no reason is given: {finished.messages!r}")
+    return wrong
 
 
 def kill_openssl(verb: Verb, world: World, point: Point) -> Finished:

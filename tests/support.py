@@ -52,6 +52,7 @@ def run(
         stdin=None if stdin is not None else subprocess.DEVNULL,
         capture_output=True,
         text=True,
+        errors="surrogateescape",  # paths may be any bytes
         start_new_session=True,
         pass_fds=pass_fds,
     )

@@ -60,13 +60,15 @@ class Change(Transaction):
 
         Raises DatabaseCaError where it did anything else to the index.
         """
+        self.require_intact(*DATABASE)
         before, after = self._index, self._index_now(result)
         if not before.startswith(b"#") and after.startswith(before):
             new = index.rows(after[len(before) :])
         else:
             rows = index.rows(after)
             if rows[: len(self.rows)] != self.rows:
-                raise index.damaged("openssl changed more of it than it should")
+                known = complaints.said(result.messages, self.directory)
+                raise known or index.damaged("openssl changed more of it than it should")
             new = rows[len(self.rows) :]
         self.rows += new
         return new
@@ -81,7 +83,9 @@ class Change(Transaction):
             return new == old
 
         if len(rows) != len(self.rows) or not all(map(fits, self.rows, rows)):
-            raise complaints.said(result.messages) or index.damaged("openssl did not change what it should")
+            raise complaints.said(result.messages, self.directory) or index.damaged(
+                "openssl did not change what it should"
+            )
         self.rows = rows
 
     def set_rows(self, rows: list[Row]) -> None:
@@ -123,7 +127,7 @@ class Change(Transaction):
 
     def _index_now(self, result: Result) -> bytes:
         data = self.staged(INDEX).read_bytes()
-        if len(data) < len(self._index) and (known := complaints.said(result.messages)):
+        if len(data) < len(self._index) and (known := complaints.said(result.messages, self.directory)):
             raise known
         self._index = data
         return data

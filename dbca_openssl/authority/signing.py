@@ -16,6 +16,7 @@ from dbca_openssl.authority.paths import (
     CONFIGURATION,
     DATABASE,
     INDEX,
+    SERIAL,
     Authority,
     certificate_of,
     issued,
@@ -280,13 +281,16 @@ def _check(
     result: Result,
 ) -> list[Certificate]:
     """The issued certificates, each compared with its request before anything counts."""
-    change.require_intact(*DATABASE)
     signed = {row.name for row in rows}
     if missing := [proposal.name for proposal in proposals if proposal.name not in signed]:
-        known = complaints.said(result.messages) or DatabaseCaError("openssl did not sign the request")
+        known = complaints.said(result.messages, change.directory) or DatabaseCaError(
+            "openssl did not sign the request"
+        )
         raise DatabaseCaError(f"{known.message}: {', '.join(missing)}", *known.hints, detail=result.messages)
     if [row.serial for row in rows] != serials:
         raise index.damaged("the serials of the new certificates are not the next ones")
+    if index.next_serial(change.staged(SERIAL).read_bytes()) != change.serial + len(proposals):
+        raise complaints.nothing_written(SERIAL, change.directory)
     try:
         encoded = [structures.certificate_der(change.staged(issued(serial)).read_bytes()) for serial in serials]
         certificates = structures.certificates(change.authority.openssl, encoded)

@@ -5,12 +5,14 @@ An error is one line `dbca-openssl: what is wrong`, then lines `hint: what mends
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.errors import DatabaseCaError, reason
 
 as_json = False
 verbose = False
@@ -18,11 +20,32 @@ verbose = False
 
 def result(document: Mapping[str, Any], lines: Iterable[str]) -> None:
     """The result of a verb: `document` with --json, otherwise `lines`."""
-    if as_json:
-        print(json.dumps(document, indent=2, ensure_ascii=False))
-        return
-    for line in lines:
-        print(line)
+    try:
+        if as_json:
+            print(json.dumps(document, indent=2, ensure_ascii=False))
+        else:
+            for line in lines:
+                print(line)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        drop_output()
+        raise DatabaseCaError(
+            f"the result cannot be written to standard output: {reason(problem)}", "the work itself is done"
+        ) from None
+
+
+def drop_output() -> None:
+    """Give up standard output, or the interpreter complains at its end of what it cannot write there."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def show_any_path() -> None:
+    """Have standard output take every path: the bytes as they are, or escaped where the encoding lacks a letter."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        unicode = sys.stdout.encoding.lower() in ("utf-8", "utf8")
+        sys.stdout.reconfigure(errors="surrogateescape" if unicode else "backslashreplace")
 
 
 def script(text: str) -> None:

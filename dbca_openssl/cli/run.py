@@ -23,6 +23,7 @@ def run(arguments: list[str]) -> int:
     """Run the command with `arguments` and return its exit code; no exception leaves it."""
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     output.as_json, output.verbose = "--json" in options, "--verbose" in options
+    output.show_any_path()
     verb = arguments[0] if arguments and arguments[0] in VERBS else None
     if arguments and verb is None and not arguments[0].startswith("-"):
         output.error(_unknown(arguments[0]))
@@ -42,7 +43,7 @@ def run(arguments: list[str]) -> int:
         print(file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
+        output.drop_output()
     except OSError as error:
         output.error(of_system(str(error.filename or "a file"), error))
     except Exception as error:
