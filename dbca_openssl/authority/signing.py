@@ -115,7 +115,10 @@ def sign(
         _require_free(change.rows, [proposal.request for proposal in proposals], own)
         for proposal in proposals:  # nothing but what was vetted, whatever another reader finds in the file
             change.write(request_of(proposal.name), structures.pem(vetting.PEM_LABEL, proposal.request.encoded))
-        command = commands.sign(names, home=change.stage, days=period.days, end=_explicit_end(proposals[0], period))
+        end = _explicit_end(proposals[0], period)
+        command = commands.sign(names, home=change.stage, days=period.days, end=end, fresh=False)
+        for name in names:
+            _require_copy_in_newcerts(change, name)
         result = change.run(command, passphrase)
         rows = change.new_rows(result)
         certificates = _check(change, proposals, rows, own, result)
@@ -125,7 +128,6 @@ def sign(
                 change.write(certificate_of(proposal.name), copy)
             elif change.staged(certificate_of(proposal.name)).read_bytes() != copy:
                 raise DatabaseCaError("openssl wrote two different certificates", "is the disk full?")
-            _require_copy_in_newcerts(change, proposal.name)
         new = {request_of(proposal.name): proposal.request.pem for proposal in proposals if _is_new(change, proposal)}
         for name, pem in new.items():
             change.write(name, pem)
