@@ -54,6 +54,7 @@ def run(
         text=True,
         start_new_session=True,
         pass_fds=pass_fds,
+        timeout=300,  # whatever hangs shall fail
     )
     return Finished(done.returncode, done.stdout, done.stderr)
 
