@@ -21,10 +21,9 @@ class Passphrase:
 
     def __init__(self, secret: bytes, file: Path | None = None) -> None:
         """`file` is where it was read, for a printed script. Raises DatabaseCaError for what openssl would cut off."""
-        if not SHORTEST <= len(secret) <= LONGEST:
-            raise DatabaseCaError(f"a pass phrase has {SHORTEST} to {LONGEST} bytes", "choose another one")
-        if any(byte in secret for byte in b"\r\n\0"):
-            raise DatabaseCaError("a pass phrase has no line end and no NUL in it", "choose another one")
+        if problem := _problem(secret):
+            del secret  # or a traceback that shows local variables would show it
+            raise problem
         self._secret = secret
         self.file = file
 
@@ -76,4 +75,16 @@ def readable_by_others(path: Path) -> bool:
 
 
 def _first_line(data: bytes) -> bytes:
-    return data.split(b"\n", 1)[0].removesuffix(b"\r")
+    return data.split(b"\n", 1)[0]
+
+
+def _problem(secret: bytes) -> DatabaseCaError | None:
+    if b"\r" in secret:  # which openssl would take for a part of it
+        return DatabaseCaError(
+            "there is a carriage return in the pass phrase", "write its file again with the line ends of Unix"
+        )
+    if b"\n" in secret or b"\0" in secret:
+        return DatabaseCaError("a pass phrase has no line end and no NUL in it", "choose another one")
+    if not SHORTEST <= len(secret) <= LONGEST:
+        return DatabaseCaError(f"a pass phrase has {SHORTEST} to {LONGEST} bytes", "choose another one")
+    return None

@@ -55,6 +55,7 @@ def run(
         errors="surrogateescape",  # paths may be any bytes
         start_new_session=True,
         pass_fds=pass_fds,
+        timeout=300,  # whatever hangs shall fail
     )
     return Finished(done.returncode, done.stdout, done.stderr)
 

@@ -13,7 +13,7 @@ from support import Finished
 
 def typed(
     *arguments: str | Path,
-    answers: Sequence[tuple[str, str]],
+    answers: Sequence[tuple[str, str | bytes]],
     directory: Path,
     environment: Mapping[str, str] | None = None,
     program: Sequence[str] = (sys.executable, "-m", "dbca_openssl"),
@@ -34,10 +34,8 @@ def typed(
             seen = len(screen)
             keyboard.put(waiting.pop(0)[1])  # type: ignore[attr-defined]
 
-    first, *rest = program
-    done = sh.Command(first)(
-        *rest,
-        *map(str, arguments),
+    done = sh.Command("/bin/sh")(
+        *("-c", 'stty echo && exec "$0" "$@"', *program, *map(str, arguments)),
         _cwd=str(directory),
         _env={"PATH": os.environ["PATH"], "HOME": str(directory)} | dict(environment or {}),
         _tty_in=True,

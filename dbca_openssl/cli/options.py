@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import locale
 import os
 from pathlib import Path
 from typing import Annotated, Literal
@@ -43,7 +44,8 @@ PassphraseFile = Annotated[
     ),
 ]
 PassphraseDescriptor = Annotated[
-    int | None, typer.Option("--passphrase-fd", metavar="N", help="Read the pass phrase from an open descriptor.")
+    int | None,
+    typer.Option("--passphrase-fd", metavar="N", min=0, help="Read the pass phrase from an open descriptor."),
 ]
 LockTimeout = Annotated[
     float | None,
@@ -145,7 +147,12 @@ def _ask(prompt: str) -> Passphrase:
             "the key needs its pass phrase, and there is no terminal to ask at",
             "--passphrase-file FILE, --passphrase-fd N or DBCA_PASSPHRASE_FILE gives it",
         )
+    problem = "no pass phrase was given"
     try:
-        return Passphrase(getpass.getpass(prompt).encode("utf-8", "surrogateescape"))
+        # back into the bytes that were typed, by the encoding that getpass decoded them with
+        return Passphrase(getpass.getpass(prompt).encode(locale.getpreferredencoding(False)))
     except EOFError:
-        raise DatabaseCaError("no pass phrase was given") from None
+        pass
+    except UnicodeError:
+        problem = "what was typed is no text in the terminal's encoding"
+    raise DatabaseCaError(problem)  # here, since the error that was caught holds what was typed

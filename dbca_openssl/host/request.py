@@ -126,8 +126,10 @@ def _configuration(new: NewRequest) -> tuple[str, bool]:
     text = new.configuration().encode()
     for name in (CONFIGURATION, f"{new.name}.{CONFIGURATION}"):
         path = new.directory / name
-        if not path.exists() or path.read_bytes() == text:
-            return name, path.exists()
+        if not os.path.lexists(path):
+            return name, False
+        if path.is_file() and path.read_bytes() == text:
+            return name, True
     raise DatabaseCaError(f"{path} is there with other values, and nothing is overwritten", "move it away first")
 
 
