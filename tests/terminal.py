@@ -23,7 +23,7 @@ def typed(
     What the terminal shows, echo included, is the output. Every question must come, in its order.
     """
     shown: list[str] = []
-    waiting = list(answers)
+    waiting = [("ready? ", "\n"), *answers]  # sh turns the echo off itself, a moment after the start
     seen = 0
 
     def read(text: str, keyboard: object) -> None:
@@ -35,7 +35,7 @@ def typed(
             keyboard.put(waiting.pop(0)[1])  # type: ignore[attr-defined]
 
     done = sh.Command("/bin/sh")(
-        *("-c", 'stty echo && exec "$0" "$@"', *program, *map(str, arguments)),
+        *("-c", 'printf "ready? "; read -r _; stty echo && exec "$0" "$@"', *program, *map(str, arguments)),
         _cwd=str(directory),
         _env={"PATH": os.environ["PATH"], "HOME": str(directory)} | dict(environment or {}),
         _tty_in=True,
@@ -48,4 +48,5 @@ def typed(
         _timeout=60,
     )
     assert not waiting, f"never asked: {waiting}\n{''.join(shown)}"
-    return Finished(done.exit_code, "".join(shown).replace("\r\n", "\n"), "")
+    screen = "".join(shown).removeprefix("ready? ").replace("\r\n", "\n")
+    return Finished(done.exit_code, screen, "")

@@ -142,7 +142,7 @@ def test_the_faked_call_is_exact(case: Case, fp: FakeProcess, tmp_path: Path, mo
 
     def make_files(process: subprocess.Popen[bytes]) -> None:
         for name in case.command.creates:
-            (tmp_path / name).write_text("made\n")
+            (tmp_path / name).write_text("-----BEGIN ANYTHING-----\n-----END ANYTHING-----\n")
         assert isinstance(process.args, (list, tuple))
         handed.extend(os.read(int(word[3:]), 2000) for word in process.args if word.startswith("fd:"))
 

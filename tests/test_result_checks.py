@@ -20,7 +20,7 @@ AFTER_SIGN = {
         'tail -n 1 "$CA_HOME/database-ca.index" | sed "s/02/03/; s/aiken/nobody/" >> "$CA_HOME/database-ca.index"',
         "the index of the authority is damaged",
     ),
-    "no row": ('sed -i 3d "$CA_HOME/database-ca.index"', f"openssl did not sign the request of {AIKEN}"),
+    "no row": ('sed -i 3d "$CA_HOME/database-ca.index"', f"openssl did not sign the request: {AIKEN}"),
     "an empty serial": (': > "$CA_HOME/database-ca.serial"', "openssl did not write all of database-ca.serial"),
     "the old serial": ('echo 02 > "$CA_HOME/database-ca.serial"', "openssl did not write all of database-ca.serial"),
     "empty attributes": (

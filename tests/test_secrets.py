@@ -199,7 +199,7 @@ def test_init_refuses_two_that_differ(tmp_path: Path) -> None:
 def test_the_prompt_holds_to_the_rules(typed_text: str, complaint: str, tmp_path: Path) -> None:
     refused = typed(*INIT, answers=[(PROMPT, typed_text)], directory=tmp_path)
     assert refused.code == 1
-    assert refused.output.endswith(complaint)
+    assert complaint in refused.output
     assert list(tmp_path.iterdir()) == []
 
 
@@ -279,7 +279,7 @@ def test_files_and_descriptors_that_are_none(waiting: Path, tmp_path: Path) -> N
     ):
         refused = tool("sign", AIKEN, "--yes", option, value, directory=waiting)
         assert refused.code == 1
-        assert refused.messages.splitlines()[-1] == f"dbca-openssl: {complaint}"
+        assert f"dbca-openssl: {complaint}" in refused.messages.splitlines()
     assert tool("sign", AIKEN, "--yes", "--passphrase-fd", "-1", directory=waiting).code == 2
     assert snapshot(waiting) == before
 
