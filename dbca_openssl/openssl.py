@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -86,6 +87,8 @@ class OpenSSL:
         pass_fds: tuple[int, ...] = (),
         watch: Callable[[int], None] | None = None,
     ) -> Result:
+        # until the child is known here, a Ctrl-C would leave it behind
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             with nullcontext() if watch is None else _message_file() as messages:
                 process = subprocess.Popen(
@@ -101,6 +104,7 @@ class OpenSSL:
                 )
                 with process:
                     try:
+                        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
                         if messages is not None and watch is not None:
                             _follow(process, messages, watch)
                         output, errors = process.communicate(data)
@@ -118,6 +122,8 @@ class OpenSSL:
             raise self._missing("it may not be executed") from None
         except OSError as error:
             raise self._missing(error.strerror or str(error)) from None
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         return Result(process.returncode, output, errors.decode("utf-8", "replace"))
 
     def _missing(self, why: str) -> DatabaseCaError:

@@ -10,6 +10,9 @@ from pathlib import Path
 import sh
 from support import Finished
 
+_READY = "ready? "
+"""Asked and answered before the program starts: by then sh has set up the terminal, without an echo."""
+
 
 def typed(
     *arguments: str | Path,
@@ -23,7 +26,7 @@ def typed(
     What the terminal shows, echo included, is the output. Every question must come, in its order.
     """
     shown: list[str] = []
-    waiting = [("ready? ", "\n"), *answers]  # sh turns the echo off itself, a moment after the start
+    waiting = [(_READY, "\n"), *answers]
     seen = 0
 
     def read(text: str, keyboard: object) -> None:
@@ -35,7 +38,7 @@ def typed(
             keyboard.put(waiting.pop(0)[1])  # type: ignore[attr-defined]
 
     done = sh.Command("/bin/sh")(
-        *("-c", 'printf "ready? "; read -r _; stty echo && exec "$0" "$@"', *program, *map(str, arguments)),
+        *("-c", f'printf "{_READY}"; read -r _; stty echo; exec "$0" "$@"', *program, *map(str, arguments)),
         _cwd=str(directory),
         _env={"PATH": os.environ["PATH"], "HOME": str(directory)} | dict(environment or {}),
         _tty_in=True,
@@ -48,5 +51,4 @@ def typed(
         _timeout=60,
     )
     assert not waiting, f"never asked: {waiting}\n{''.join(shown)}"
-    screen = "".join(shown).removeprefix("ready? ").replace("\r\n", "\n")
-    return Finished(done.exit_code, screen, "")
+    return Finished(done.exit_code, "".join(shown).partition(_READY)[2].replace("\r\n", "\n"), "")

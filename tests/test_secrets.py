@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import MakeRequest
@@ -19,6 +22,7 @@ from terminal import typed
 from dbca_openssl import passphrase as passphrases
 from dbca_openssl.cli.run import run as run_tool
 from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.openssl import OpenSSL
 from dbca_openssl.passphrase import Passphrase
 from dbca_openssl.steps import Command
 
@@ -130,20 +134,14 @@ def test_an_interrupt_while_openssl_works_leaves_no_child_and_no_file(
 ) -> None:
     before = snapshot(waiting, without=(".lock",))
     held = Held(tmp_path, "ca", "sign", AIKEN, "--yes", "--ca", waiting, "--passphrase-file", keys / "phrase")
+    child = os.pidfd_open(held.openssl)
     held.process.send_signal(signal.SIGINT)
     _, messages = held.process.communicate(timeout=120)
     assert held.process.returncode == 130
     assert b"Traceback" not in messages
-    assert _is_over(held.openssl)
+    assert select.select([child], [], [], 60)[0] == [child]  # which says that it has ended
+    os.close(child)
     assert snapshot(waiting, without=(".lock",)) == before
-
-
-def _is_over(pid: int) -> bool:
-    """Whether a process has ended, be it that nobody has asked yet how."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
-    except FileNotFoundError:
-        return True
 
 
 # --- at the terminal
@@ -346,3 +344,29 @@ def test_a_pipe_is_closed_when_it_was_read_and_when_it_was_not() -> None:
     with secret.descriptor():
         pass
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_an_interrupt_while_openssl_is_started_leaves_no_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "waiting-openssl"
+    program.write_text('#!/bin/sh\n[ "$1" != ca ] || read -r line < fifo\necho OpenSSL 3.0.0\n')
+    program.chmod(0o755)
+    os.mkfifo(tmp_path / "fifo")
+    openssl = OpenSSL(str(program))
+    assert openssl.version == "3.0.0"
+    children = []
+
+    class Interrupted(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            children.append(os.pidfd_open(self.pid))
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)  # the tool has no other thread
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        openssl.run(("ca",), directory=tmp_path)
+    ended = select.select(children, [], [], 10)[0] == children
+    if not ended:
+        signal.pidfd_send_signal(children[0], signal.SIGKILL)
+    os.close(children[0])
+    assert ended
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
