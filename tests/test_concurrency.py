@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -149,6 +150,28 @@ def test_who_waits_says_so_and_then_goes_on(own: World) -> None:
     assert check_authority(own.root) == []
 
 
+def test_who_waited_for_a_lock_that_was_removed_meanwhile_waits_for_the_new_one(own: World) -> None:
+    with held(own, *_sign(own)) as first:
+        second = subprocess.Popen(
+            [sys.executable, "-m", "dbca_openssl", *map(str, _sign(own, MARGARET))],
+            env={"PATH": os.environ["PATH"]} | own.environment,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        assert second.stderr
+        said = iter(second.stderr)
+        assert any("waiting for another process" in line for line in said)
+        (own.ca / ".lock").unlink()
+        with (own.ca / ".lock").open("w") as third:
+            fcntl.flock(third, fcntl.LOCK_EX)
+            first.let_go()
+            assert first.finish().code == 0
+            assert any("waiting for another process" in line for line in said), "it went on beside another"
+        assert second.wait() == 0
+        second.stderr.close()
+
+
 @pytest.mark.parametrize("verb", ["sign", "request"])
 def test_an_orphaned_openssl_goes_on_holding_the_lock(own: World, verb: str) -> None:
     arguments: tuple[str | Path, ...] = _sign(own)
@@ -161,8 +184,7 @@ def test_an_orphaned_openssl_goes_on_holding_the_lock(own: World, verb: str) -> 
         refused = own.tool(*other, "--lock-timeout", "0")
         assert refused.code == 1 and "another process is changing" in refused.messages
         killed.let_go()
-        killed.finish()  # the pipes are closed when the orphan has ended too
-    finished = own.tool(*other, "--lock-timeout", "30")  # the kernel may close the lock a little later than the pipes
+    finished = own.tool(*other)  # waits for the orphan's end, if need be
     assert finished.code == 0, finished.messages
     directory = own.ssl if verb == "request" else own.ca
     assert [path.name for path in directory.glob(".*")] == [".lock"]

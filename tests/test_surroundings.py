@@ -60,13 +60,9 @@ AS_IT_SHOULD_BE = {
 @pytest.mark.parametrize(
     "name",
     [
-        "two words",
-        'it\'s "quoted"',
-        "Zürich-日本",
-        "$HOME;`id`\\x #1 {a,b}[c]*?",
-        "-rf",
-        "back\tand\x1bforth",
-        "line\nend",
+        'two words, it\'s "quoted"',
+        "-Zürich-日本 $HOME;`id`\\x #1 {a,b}[c]*?",
+        "back\tand\x1bforth, line\nend",
         os.fsdecode(b"not utf-8 \xff"),
     ],
 )
@@ -77,7 +73,7 @@ def test_odd_paths(name: str, tmp_path: Path, keys: Path) -> None:
     assert _modes(root) == AS_IT_SHOULD_BE
 
 
-@pytest.mark.parametrize("umask", ["000", "077", "022"])
+@pytest.mark.parametrize("umask", ["000", "077"])
 def test_any_umask_gives_the_same_modes(umask: str, tmp_path: Path, keys: Path) -> None:
     _whole_path(tmp_path, keys, before=("sh", "-c", f'umask {umask}; exec "$@"', "sh"))
     assert _modes(tmp_path) == AS_IT_SHOULD_BE
@@ -85,7 +81,7 @@ def test_any_umask_gives_the_same_modes(umask: str, tmp_path: Path, keys: Path) 
     assert others == []
 
 
-@pytest.mark.parametrize("locale", ["C", "POSIX", "de_DE.ISO-8859-1", "C.UTF-8"])
+@pytest.mark.parametrize("locale", ["C", "de_DE.ISO-8859-1"])
 def test_any_locale(locale: str, tmp_path: Path, keys: Path) -> None:
     root = tmp_path / "Zürich"
     root.mkdir()
