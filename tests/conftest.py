@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import ORGANIZATION, PASSPHRASE, done, openssl
+from support import HOSTS, ORGANIZATION, PASSPHRASE, done, openssl
 
 MakeRequest = Callable[..., Path]
 
@@ -80,3 +80,22 @@ def make_request(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeRe
         return target
 
     return make
+
+
+@pytest.fixture(scope="session")
+def pristine_fleet(
+    pristine: Path, keys: Path, make_request: MakeRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """`pristine` with certificates 01 to 03 for the guide's three hosts; not to be changed."""
+    directory = tmp_path_factory.mktemp("fleet") / "database-ca"
+    shutil.copytree(pristine, directory)
+    for name in HOSTS:
+        make_request(name, to=directory / "certreqs")
+    done("sign", *HOSTS, "--yes", "--passphrase-file", keys / "phrase", directory=directory)
+    return directory
+
+
+@pytest.fixture
+def fleet(pristine_fleet: Path, tmp_path: Path) -> Path:
+    """An authority of one's own that has signed for aiken (01), margaret (02) and gannibal (03)."""
+    return Path(shutil.copytree(pristine_fleet, tmp_path / "database-ca"))

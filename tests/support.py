@@ -125,3 +125,34 @@ def frozen_tool(clock: str, *arguments: str | Path, directory: Path, **more: Any
     command = (sys.executable, "-m", "dbca_openssl", *arguments, "--openssl", program)
     environment = {"TZ": "UTC"} | dict(more.pop("environment", {}))
     return run("faketime", "-f", clock, *command, directory=directory, environment=environment, **more)
+
+
+def recording_openssl(directory: Path) -> tuple[Path, Path]:
+    """An openssl that does its work and writes each argument list as a line of JSON; returns it and its record."""
+    path, record = directory / "recording-openssl", directory / "recorded"
+    record.touch()
+    path.write_text(
+        f"#!{sys.executable} -IS\n"
+        "import json, os, sys\n"
+        f"with open({str(record)!r}, 'a') as file: file.write(json.dumps(sys.argv[1:]) + '\\n')\n"
+        f"os.execv({shutil.which('openssl')!r}, ['openssl', *sys.argv[1:]])\n"
+    )
+    path.chmod(0o755)
+    return path, record
+
+
+def recorded(record: Path, command: str) -> list[list[str]]:
+    """The argument lists of one openssl command in a record."""
+    return [arguments for line in record.read_text().splitlines() if (arguments := json.loads(line))[0] == command]
+
+
+def index_rows(ca: Path) -> list[list[str]]:
+    """The fields of each row of an index."""
+    return [line.split("\t") for line in (ca / "database-ca.index").read_text().splitlines()]
+
+
+def refusal(finished: Finished) -> str:
+    """What a command that was refused says is wrong, without its hints."""
+    assert finished.code == 1, finished.output + finished.messages
+    (line,) = [line for line in finished.messages.splitlines() if line.startswith("dbca-openssl: ")][-1:]
+    return line.removeprefix("dbca-openssl: ")

@@ -1,6 +1,7 @@
 """The one place where errors are caught and become messages and exit codes.
 
-0 done; 1 refused or failed, nothing changed; 2 wrong usage; 130 interrupted.
+0 done; 1 refused or failed, nothing changed; 2 wrong usage; 130 interrupted. `check` has the codes of monitoring
+plugins, where 1 and 2 say something of the authority: what is wrong with the command itself is 3.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import sys
 
 import typer
 
+from dbca_openssl.authority.findings import UNKNOWN
 from dbca_openssl.cli import output
 from dbca_openssl.cli.app import app
 from dbca_openssl.errors import DatabaseCaError
@@ -24,6 +26,7 @@ def run(arguments: list[str]) -> int:
     """Run the command with `arguments` and return its exit code; no exception leaves it."""
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     output.as_json, output.verbose = "--json" in options, "--verbose" in options
+    failed, usage = (UNKNOWN, UNKNOWN) if options[:1] == ["check"] else (FAILED, USAGE)
     try:
         code = app(args=arguments, prog_name="dbca-openssl", standalone_mode=False)
         sys.stdout.flush()
@@ -32,7 +35,7 @@ def run(arguments: list[str]) -> int:
         output.error(error)
     except _UsageError as error:
         output.usage_error(error)
-        return USAGE
+        return usage
     except typer.Exit as error:
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
@@ -51,4 +54,4 @@ def run(arguments: list[str]) -> int:
                 "please report it with the output of the same command under DBCA_TRACEBACK=1",
             )
         )
-    return FAILED
+    return failed
