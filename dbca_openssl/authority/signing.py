@@ -269,10 +269,15 @@ def _check(
     change.require_intact(*DATABASE)
     by_name = {row.name for row in rows}
     for proposal in proposals:
-        if proposal.name not in by_name:
-            raise (
-                complaints.said(result.messages)
-                or DatabaseCaError(f"openssl did not sign the request of {proposal.name}")
+        if proposal.name not in by_name:  # openssl passes over it and exits 0
+            known = complaints.said(result.messages)
+            if known and len(proposals) == 1:
+                raise known
+            why = f": {known.message}" if known else ""
+            raise DatabaseCaError(
+                f"openssl did not sign the request of {proposal.name}{why}",
+                *(known.hints if known else ()),
+                detail=result.messages,
             )
     serials = [index.serial_text(change.serial + number) for number in range(len(proposals))]
     if [row.serial for row in rows] != serials:
