@@ -72,10 +72,11 @@ class Checked:
 def check(authority: Authority, limits: Limits) -> Checked:
     """Look at everything that can be looked at without the key.
 
-    Raises DatabaseCaError where nothing can be told: there is no authority, or it may not be read.
+    Raises DatabaseCaError where nothing can be told: there is no authority, it may not be read, or there is no openssl.
     """
     require_something(authority)
     _require_readable(authority)
+    authority.openssl.version  # noqa: B018  # the probe: without openssl nothing can be told
     at = validity.now()
     own, rows = None, None
     findings = [*_files(authority), *_leftovers(authority)]
