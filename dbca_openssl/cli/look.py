@@ -68,7 +68,7 @@ def list_(
         output.tell("no such certificate" if wanted or expiring is not None else "no certificate has been signed yet")
         return
     output.result(
-        {"certificates": [_row_document(row, at) for row in rows]},
+        {"certificates": [_row_document(row, at) for row in rows] if output.as_json else []},
         output.table(
             ("NAME", "SERIAL", "UNTIL", "DAYS", "STATUS"),
             (
