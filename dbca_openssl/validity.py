@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -32,6 +33,7 @@ def openssl_time(at: datetime) -> str:
     return f"{at:%Y%m%d%H%M%S}Z"
 
 
+@lru_cache(maxsize=1024)  # of each row of an index it is asked several times, and there may be 100,000
 def asn1_time(text: str) -> datetime:
     """A UTCTime (`YYMMDDHHMMSSZ`, 1950 to 2049) or a GeneralizedTime (`YYYYMMDDHHMMSSZ`), as the index has them.
 

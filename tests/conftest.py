@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from killing import LATER, NAMES, OLD, PLAIN, World
-from support import ORGANIZATION, PASSPHRASE, done, openssl
+from support import HOSTS, ORGANIZATION, PASSPHRASE, done, openssl
 from workshop import Workshop
 
 from dbca_openssl.host.request import NewRequest
@@ -107,6 +107,25 @@ def world(pristine: Path, keys: Path, make_request: MakeRequest, tmp_path_factor
     signed = world.tool("sign", OLD, "--yes", "--ca", world.ca)
     assert signed.code == 0, signed.messages
     return world
+
+
+@pytest.fixture(scope="session")
+def pristine_fleet(
+    pristine: Path, keys: Path, make_request: MakeRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """`pristine` with certificates 01 to 03 for the guide's three hosts; not to be changed."""
+    directory = tmp_path_factory.mktemp("fleet") / "database-ca"
+    shutil.copytree(pristine, directory)
+    for name in HOSTS:
+        make_request(name, to=directory / "certreqs")
+    done("sign", *HOSTS, "--yes", "--passphrase-file", keys / "phrase", directory=directory)
+    return directory
+
+
+@pytest.fixture
+def fleet(pristine_fleet: Path, tmp_path: Path) -> Path:
+    """An authority of one's own that has signed for aiken (01), margaret (02) and gannibal (03)."""
+    return Path(shutil.copytree(pristine_fleet, tmp_path / "database-ca"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -127,3 +128,77 @@ def frozen_tool(clock: str, *arguments: str | Path, directory: Path, **more: Any
     command = (sys.executable, "-m", "dbca_openssl", *arguments, "--openssl", program)
     environment = {"TZ": "UTC"} | dict(more.pop("environment", {}))
     return run("faketime", "-f", clock, *command, directory=directory, environment=environment, **more)
+
+
+def recording_openssl(directory: Path) -> tuple[Path, Path]:
+    """An openssl that does its work and writes each argument list as a line of JSON; returns it and its record."""
+    path, record = directory / "recording-openssl", directory / "recorded"
+    record.touch()
+    path.write_text(
+        f"#!{sys.executable} -IS\n"
+        "import json, os, sys\n"
+        f"with open({str(record)!r}, 'a') as file: file.write(json.dumps(sys.argv[1:]) + '\\n')\n"
+        f"os.execv({shutil.which('openssl')!r}, ['openssl', *sys.argv[1:]])\n"
+    )
+    path.chmod(0o755)
+    return path, record
+
+
+def recorded(record: Path, command: str) -> list[list[str]]:
+    """The argument lists of one openssl command in a record."""
+    return [arguments for line in record.read_text().splitlines() if (arguments := json.loads(line))[0] == command]
+
+
+def index_rows(ca: Path) -> list[list[str]]:
+    """The fields of each row of an index."""
+    return [line.split("\t") for line in (ca / "database-ca.index").read_text().splitlines()]
+
+
+def refusal(finished: Finished) -> str:
+    """What a command that was refused says is wrong, without its hints."""
+    assert finished.code == 1, finished.output + finished.messages
+    (line,) = [line for line in finished.messages.splitlines() if line.startswith("dbca-openssl: ")][-1:]
+    return line.removeprefix("dbca-openssl: ")
+
+
+def plain_request(ca: Path, name: str, key: Path) -> Path:
+    """A request with a common name and nothing else, in `certreqs/`; much quicker than the guide's."""
+    path = ca / f"certreqs/{name}.req.pem"
+    openssl(
+        *("req", "-new", "-key", key, "-subj", f"/CN={name}", "-out", path),
+        directory=ca,
+        environment={"OPENSSL_CONF": "/dev/null"},
+    )
+    return path
+
+
+def on_a_terminal(
+    *arguments: str | Path, directory: Path, environment: Mapping[str, str] | None = None, answers: Sequence[str] = ()
+) -> tuple[int, str]:
+    """Run the tool on a terminal of its own, where `answers` are typed in turn at each prompt.
+
+    Returns its exit code and all that was shown.
+    """
+    import sh
+
+    shown: list[str] = []
+    waiting = list(answers)
+
+    def typist(text: str, keyboard: Any) -> None:
+        shown.append(text)
+        if waiting and re.search(r"(?:\[y/N\]|key|more): $|\[y/N\] $", "".join(shown)):
+            keyboard.put(waiting.pop(0) + "\n")
+
+    command = sh.Command(sys.executable)(
+        *("-m", "dbca_openssl", *map(str, arguments)),
+        _cwd=str(directory),
+        _env={"PATH": os.environ["PATH"], "HOME": str(directory)} | dict(environment or {}),
+        _tty_in=True,
+        _unify_ttys=True,
+        _out=typist,
+        _out_bufsize=0,
+        _new_session=True,
+        _ok_code=list(range(256)),
+        _return_cmd=True,
+    )
+    return int(command.exit_code), "".join(shown)

@@ -19,6 +19,9 @@ from dbca_openssl.passphrase import Passphrase
 from dbca_openssl.steps import Command
 from dbca_openssl.transaction import COMMIT, Lock, Tell, Transaction, recover
 
+FEW = 3
+"""Up to so many steps are not worth a progress bar."""
+
 
 class Change(Transaction):
     """A transaction on the authority's directory, with its data files staged where `CA_HOME` points."""
@@ -52,8 +55,12 @@ class Change(Transaction):
 
         Raises DatabaseCaError where it does not leave what it should.
         """
-        watch = partial(self.authority.progress, steps) if steps > 1 else None
-        return command.run(self.authority.openssl, self.directory, passphrase, self.keep_open, watch)
+        watch = partial(self.authority.progress, steps) if steps > FEW else None
+        try:
+            return command.run(self.authority.openssl, self.directory, passphrase, self.keep_open, watch)
+        finally:
+            if watch:
+                watch(steps)  # however it ended, nothing of the bar stays on the terminal
 
     def appended(self, result: Result) -> list[Row]:
         """The rows that openssl added to the staged index, once everything that was in it has been found again.

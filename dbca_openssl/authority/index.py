@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from dbca_openssl.authority.paths import SERIAL
 from dbca_openssl.complaints import REPAIR
@@ -12,6 +12,13 @@ from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.validity import asn1_time
 
 VALID, REVOKED, EXPIRED = "V", "R", "E"
+
+_DATE = r"(?:\d\d)?\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])[0-5]\d[0-5]\dZ"
+_LINE = re.compile(rf"([VE])\t({_DATE})\t()\t((?:[0-9A-F][0-9A-F])+)\t[^\t]*\t([^\t]+)")
+_REVOKED_LINE = re.compile(rf"(R)\t({_DATE})\t({_DATE}(?:,[^\t]*)?)\t((?:[0-9A-F][0-9A-F])+)\t[^\t]*\t([^\t]+)")
+
+_REASONS = {"keyTime": "keyCompromise", "CAkeyTime": "CACompromise", "holdInstruction": "certificateHold"}
+"""What `openssl ca` writes for `-crl_compromise`, `-crl_CA_compromise` and `-crl_hold`, and the reason it means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +50,17 @@ class Row:
     def reason(self) -> str | None:
         """Why it was revoked, in the words of RFC 5280, or None."""
         parts = self.revoked.split(",")
-        return parts[1] if len(parts) > 1 else None
+        return _REASONS.get(parts[1], parts[1]) if len(parts) > 1 else None
 
     def status(self, at: datetime) -> str:
         """`valid`, `expired` or `revoked` at a time; openssl itself notices an expiry only at `-updatedb`."""
         if self.state == REVOKED:
             return "revoked"
         return "expired" if self.state == EXPIRED or self.end <= at else "valid"
+
+    def is_ending(self, at: datetime, days: int) -> bool:
+        """Whether it is valid at a time, but not for longer than `days` days from then on."""
+        return self.status(at) == "valid" and self.end <= at + timedelta(days=days)
 
 
 def rows(data: bytes) -> list[Row]:
@@ -60,11 +71,10 @@ def rows(data: bytes) -> list[Row]:
     for number, line in enumerate(data.decode("utf-8", "replace").split("\n")[:-1], 1):
         if line.startswith("#"):
             continue
-        fields = line.split("\t")
-        if len(fields) != 6 or fields[0] not in (VALID, REVOKED, EXPIRED) or not re.fullmatch("[0-9A-F]+", fields[3]):
+        match = _LINE.fullmatch(line) or _REVOKED_LINE.fullmatch(line)
+        if not match:
             raise damaged(f"line {number} is not one of its rows")
-        state, until, revoked, serial, _, subject = fields
-        found.append(Row(state, until, revoked, serial, subject))
+        found.append(Row(*match.groups()))
     return found
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from dbca_openssl import validity
 from dbca_openssl.authority import index, revocation, signing, structures
-from dbca_openssl.authority.certificates import certificate_path, own_certificate
+from dbca_openssl.authority.certificates import certificate_path, is_path, own_certificate
 from dbca_openssl.authority.index import Row
-from dbca_openssl.authority.paths import CRL, INDEX, Authority, certificate_of, issued
+from dbca_openssl.authority.paths import INDEX, Authority, certificate_of, issued
 from dbca_openssl.authority.revocation import RevocationList
 from dbca_openssl.authority.structures import Certificate
 from dbca_openssl.errors import DatabaseCaError
@@ -24,7 +24,7 @@ SOON = 30
 
 @dataclass(frozen=True)
 class Status:
-    """The authority at a glance: its own certificate, its list (None: there is none), and the rows of its index."""
+    """The authority at a glance: its certificate, its list (None: there is none that is good), its index's rows."""
 
     own: Certificate
     revocation_list: RevocationList | None
@@ -38,8 +38,7 @@ class Status:
 
     def ending_soon(self) -> list[Row]:
         """The valid certificates that end within 30 days."""
-        limit = self.at + timedelta(days=SOON)
-        return [row for row in self.rows if row.status(self.at) == "valid" and row.end <= limit]
+        return [row for row in self.rows if row.is_ending(self.at, SOON)]
 
 
 @dataclass(frozen=True)
@@ -65,8 +64,7 @@ def status(authority: Authority) -> Status:
     authority.require()
     own = own_certificate(authority)
     rows = of_hosts(index.rows(authority.read(INDEX)), own)
-    current = revocation.current_list(authority) if authority.path(CRL).exists() else None
-    return Status(own, current, rows, signing.waiting(authority), validity.now())
+    return Status(own, _list(authority), rows, signing.waiting(authority), validity.now())
 
 
 def details(authority: Authority, what: str) -> Details:
@@ -87,8 +85,19 @@ def details(authority: Authority, what: str) -> Details:
     return Details(certificate, str(authority.path(path)), row, names, hashlib.sha256(der).hexdigest().upper())
 
 
+def _list(authority: Authority) -> RevocationList | None:
+    try:
+        return revocation.current_list(authority)
+    except DatabaseCaError:
+        return None
+
+
 def _path(authority: Authority, what: str, rows: list[Row]) -> str:
-    if "/" not in what and not authority.path(certificate_of(what)).exists() and re.fullmatch("[0-9A-Fa-f]+", what):
+    if is_path(what) or authority.path(certificate_of(what)).exists():
+        return str(certificate_path(authority, what).absolute())
+    if generations := [row.serial for row in rows if row.name == what]:
+        return issued(generations[-1])
+    if re.fullmatch("[0-9A-Fa-f]+", what):
         serial = what.upper() if len(what) % 2 == 0 else f"0{what.upper()}"
         if any(row.serial == serial for row in rows):
             return issued(serial)

@@ -22,6 +22,9 @@ CRL = "crl/database-ca.crl"
 DATABASE = (SERIAL, ATTRIBUTES, INDEX)
 """What `openssl ca` replaces when it signs, in the order in which openssl does it."""
 
+MISNAMED_CONFIGURATION = "database_ca.cnf"
+"""What the guide's text calls it, one line before its command has the right name (erratum 1)."""
+
 DIRECTORIES = ("certreqs", "certs", "crl", "newcerts", "private")
 
 
@@ -61,6 +64,11 @@ class Authority:
     def require(self) -> None:
         """Raise DatabaseCaError where the directory holds no authority."""
         if not self.path(CONFIGURATION).is_file():
+            if self.path(MISNAMED_CONFIGURATION).is_file():
+                raise DatabaseCaError(
+                    f"{self.path(MISNAMED_CONFIGURATION)} must be called {CONFIGURATION}",
+                    "dbca-openssl repair renames it",
+                )
             raise DatabaseCaError(
                 f"no authority in {self.directory}: there is no {CONFIGURATION}",
                 "name its directory with --ca DIR or DBCA_CA, or make one: dbca-openssl init --organization NAME",

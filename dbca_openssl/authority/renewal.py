@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from dbca_openssl import validity
 from dbca_openssl.authority import commands, index, inventory, revocation, signing, structures, vetting
@@ -36,9 +35,9 @@ class Renewal:
 def expiring(authority: Authority, days: int) -> list[str]:
     """The names whose last certificate is not revoked and ends within `days` days, or has ended."""
     authority.require()
-    limit = validity.now() + timedelta(days=days)
+    at = validity.now()
     last = {row.name: row for row in inventory.certificates(authority)}
-    return [name for name, row in last.items() if row.state != index.REVOKED and row.end <= limit]
+    return [name for name, row in last.items() if row.status(at) == "expired" or row.is_ending(at, days)]
 
 
 def propose(authority: Authority, names: Sequence[str], period: Period) -> list[Renewal]:
@@ -83,7 +82,7 @@ def plan(authority: Authority, renewals: Sequence[Renewal], period: Period, with
     at = validity.now()
     revoked = [row for renewal in renewals for row in renewal.superseded if row.end > at]
     sections = []
-    if any(row.end <= at for renewal in renewals for row in renewal.superseded):
+    if any(row.state == index.VALID and row.end <= at for row in index.rows(authority.read(INDEX))):
         sections.append(Section("Mark what has ended", (commands.mark_expired(),)))
     if revoked:
         steps = tuple(commands.revoke(issued(row.serial), reason=SUPERSEDED) for row in revoked)

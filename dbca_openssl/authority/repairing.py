@@ -13,20 +13,22 @@ from itertools import count
 from pathlib import Path
 
 from dbca_openssl import validity
-from dbca_openssl.authority import checking, index, revocation
-from dbca_openssl.authority.certificates import own_certificate, read_certificate
+from dbca_openssl.authority import checking, copies, index, revocation
+from dbca_openssl.authority.certificates import own_certificate
 from dbca_openssl.authority.change import heal
+from dbca_openssl.authority.index import Row
 from dbca_openssl.authority.paths import (
     ATTRIBUTES,
-    CERTIFICATE,
     CRL_NUMBER,
     DIRECTORIES,
     INDEX,
     KEY,
     SERIAL,
     Authority,
+    certificate_of,
     issued,
 )
+from dbca_openssl.authority.structures import Certificate
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.steps import PRIVATE_DIRECTORY, PRIVATE_FILE, set_mode, write_new
 from dbca_openssl.transaction import COMMIT, STAGE, Lock, fsync, recover
@@ -43,30 +45,35 @@ class Repair:
 def repair(authority: Authority, agreed: Callable[[list[str]], None]) -> list[str]:
     """Mend round by round what can be mended; returns what was done.
 
-    Before each round `agreed` gets the list of what would be done, and raises where it shall not be. Later rounds
-    are for what only shows once the earlier things are mended.
+    Before each round `agreed` gets the list of what would be done, and raises where it shall not be; then nothing
+    more is done. Later rounds are for what only shows once the earlier things are mended.
+    Raises DatabaseCaError where there is no authority, or where nothing has been done yet and nothing shall be.
     """
+    checking.require_something(authority)
+    if not find(authority):  # so that a directory in order is not even given a lock file
+        return []
     done: list[str] = []
-    seen: set[str] = set()
     lock = Lock(authority.directory, authority.tell, authority.lock_timeout)
     try:
-        while True:
-            repairs = [one for one in find(authority) if one.text not in seen]
-            if not repairs:
-                return done
-            agreed([one.text for one in repairs])
+        while repairs := [one for one in find(authority) if one.text not in done]:
+            try:
+                agreed([one.text for one in repairs])
+            except DatabaseCaError:
+                if done:
+                    break
+                raise
             for one in repairs:
                 one.do()
-                seen.add(one.text)
                 done.append(one.text)
             fsync(authority.directory)
+        return done
     finally:
         lock.release()
 
 
 def find(authority: Authority) -> list[Repair]:
     """What can be mended now: the first group that has anything, since the later ones build on it."""
-    for group in (_names, _leftovers, _index, _attributes, _unindexed, _numbers, _modes):
+    for group in (_names, _leftovers, _index, _attributes, _unindexed, _undelivered, _numbers, _modes):
         if repairs := list(group(authority)):
             return repairs
     return []
@@ -106,54 +113,34 @@ def _leftovers(authority: Authority) -> Iterator[Repair]:
 
 def _index(authority: Authority) -> Iterator[Repair]:
     data = _data(authority, INDEX)
-    if data is None:
+    mended = None if data is None else copies.mended_index(authority, data)
+    if data is None or mended is None or mended == data:
         return
-    lines = [line for line in data.split(b"\n") if line.strip()]
-    mended = b"".join(line + b"\n" for line in lines)
-    if mended == data:
-        return
-    try:
-        index.rows(mended)
-    except DatabaseCaError:
-        return  # a line is damaged beyond that, and nobody can know what it said
     what = "without its blank lines" if mended.count(b"\n") < data.count(b"\n") else "with the final line end"
     yield Repair(f"write {INDEX} again {what}", partial(_replace, authority, INDEX, mended))
 
 
 def _attributes(authority: Authority) -> Iterator[Repair]:
-    if not authority.path(ATTRIBUTES).exists():
+    if not _data(authority, ATTRIBUTES):
         text = b"unique_subject = yes\n"
         yield Repair(f"write {ATTRIBUTES} as openssl does", partial(_replace, authority, ATTRIBUTES, text))
 
 
 def _unindexed(authority: Authority) -> Iterator[Repair]:
     """Certificates in `newcerts/` that an openssl had signed and was killed before it wrote the index."""
-    try:
-        rows = index.rows(authority.read(INDEX))
-        own = own_certificate(authority)
-    except DatabaseCaError:
-        return
-    known = {row.serial for row in rows}
-    valid = {row.name for row in rows if row.state == index.VALID}
-    for number in sorted(checking.issued_serials(authority)):
-        serial = index.serial_text(number)
-        if serial in known:
+    for one in copies.unindexed(authority, *known) if (known := _known(authority)) else ():
+        if one.certificate is None or one.why:
             continue
-        try:
-            certificate = read_certificate(authority, issued(serial))
-        except DatabaseCaError:
-            continue
-        name = certificate.common_name
-        ours = certificate.issuer == own.subject and certificate.serial == number and _is_signed(authority, serial)
-        if not ours or len(certificate.subject_parts) != 1 or not name.isascii() or name in valid:
-            continue
-        valid.add(name)
-        state = index.VALID if certificate.end > validity.now() else index.EXPIRED
-        line = f"{state}\t{validity.index_time(certificate.end)}\t\t{serial}\tunknown\t/CN={name}\n"
-        yield Repair(
-            f"enter {issued(serial)} ({name}) into the index",
-            partial(_append, authority, line),
-        )
+        name, end = one.certificate.common_name, one.certificate.end
+        state = index.VALID if end > validity.now() else index.EXPIRED
+        line = f"{state}\t{validity.index_time(end)}\t\t{one.serial}\tunknown\t/CN={name}\n"
+        yield Repair(f"enter {issued(one.serial)} ({name}) into the index", partial(_append, authority, line))
+
+
+def _undelivered(authority: Authority) -> Iterator[Repair]:
+    for row in copies.undelivered(authority, *known) if (known := _known(authority)) else ():
+        source, target = issued(row.serial), certificate_of(row.name)
+        yield Repair(f"copy {source} to {target}", partial(_put, authority, target, authority.read(source)))
 
 
 def _numbers(authority: Authority) -> Iterator[Repair]:
@@ -161,9 +148,7 @@ def _numbers(authority: Authority) -> Iterator[Repair]:
         rows = index.rows(authority.read(INDEX))
     except DatabaseCaError:
         return
-    highest = max([int(row.serial, 16) for row in rows] + checking.issued_serials(authority), default=-1)
-    if highest >= 0:
-        yield from _number(authority, SERIAL, highest + 1)
+    yield from _number(authority, SERIAL, copies.highest(authority, rows) + 1)
     try:
         yield from _number(authority, CRL_NUMBER, revocation.current_list(authority).number + 1)
     except DatabaseCaError:
@@ -188,9 +173,12 @@ def _modes(authority: Authority) -> Iterator[Repair]:
             yield Repair(f"chmod {mode:o} {name}", partial(set_mode, path, mode))
 
 
-def _is_signed(authority: Authority, serial: str) -> bool:
-    command = ("verify", "-no_check_time", "-CAfile", CERTIFICATE, issued(serial))
-    return authority.openssl.run(command, directory=authority.directory).code == 0
+def _known(authority: Authority) -> tuple[list[Row], Certificate] | None:
+    """The rows and the authority's certificate, or None where one of them can't be read."""
+    try:
+        return index.rows(authority.read(INDEX)), own_certificate(authority)
+    except DatabaseCaError:
+        return None
 
 
 def _data(authority: Authority, name: str) -> bytes | None:
@@ -206,9 +194,10 @@ def _replace(authority: Authority, name: str, data: bytes) -> None:
 
 
 def _put(authority: Authority, name: str, data: bytes) -> None:
-    staged = authority.path(f".{name}.{os.urandom(4).hex()}")
+    target = authority.path(name)
+    staged = target.with_name(f".{target.name}.{os.urandom(4).hex()}")
     write_new(staged, data)
-    staged.rename(authority.path(name))
+    staged.rename(target)
 
 
 def _append(authority: Authority, line: str) -> None:

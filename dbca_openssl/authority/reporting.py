@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from dbca_openssl import __version__, render, validity
 from dbca_openssl.authority import checking, inventory
 from dbca_openssl.authority.index import Row
 from dbca_openssl.authority.paths import Authority
+
+MOST_TICKS, RIGHTMOST_TICK = 6, 92
+"""How many dates fit beside each other on a telephone, and how far to the right one still fits in, in per cent."""
+
+_STEPS = (1, 3, 6, 12, 24, 60, 120, 240, 600, 1200)
+"""Months from one of them to the next."""
 
 LEVELS = ("ok", "warning", "critical", "unknown")
 
@@ -19,7 +25,11 @@ def page(authority: Authority) -> str:
     checked = checking.check(authority, checking.Limits())
     at = status.at
     current = [row for row in status.rows if row.status(at) == "valid"]
-    last = max([status.own.end, *(row.end for row in current)])
+    # the line is as long as the certificates; the authority lives on for years, and would crowd them at its beginning
+    ends = [row.end for row in current] or [status.own.end]
+    if status.revocation_list:
+        ends.append(status.revocation_list.end)
+    last = max([at + timedelta(days=1), *ends])
     return render.report(
         version=__version__,
         at=validity.shown(at),
@@ -35,7 +45,7 @@ def page(authority: Authority) -> str:
         ],
         certificates=[_certificate(row, at, last) for row in sorted(status.rows, key=lambda row: row.end)],
         reasons=Counter(row.reason or "no reason given" for row in status.rows if row.status(at) == "revoked"),
-        years=[_year(year, at, last) for year in range(at.year + 1, last.year + 1)],
+        ticks=_ticks(at, last),
     )
 
 
@@ -44,7 +54,8 @@ def _moment(end: datetime, at: datetime, last: datetime) -> dict[str, object]:
     return {
         "date": f"{end:%Y-%m-%d}",
         "days": validity.days_left(end, at),
-        "place": round(max(0.0, 100 * (end - at) / (last - at)), 2),
+        "place": round(min(100.0, max(0.0, 100 * (end - at) / (last - at))), 2),
+        "beyond": end > last,
     }
 
 
@@ -57,6 +68,13 @@ def _certificate(row: Row, at: datetime, last: datetime) -> dict[str, object]:
     }
 
 
-def _year(year: int, at: datetime, last: datetime) -> dict[str, object]:
-    start = at.replace(year=year, month=1, day=1, hour=0, minute=0, second=0)
-    return {"year": year, "place": round(100 * (start - at) / (last - at), 2)}
+def _ticks(at: datetime, last: datetime) -> list[dict[str, object]]:
+    """The first of a few months or years on the time line, and how far along it they are, in per cent."""
+    months = (last.year - at.year) * 12 + last.month - at.month
+    step = next(step for step in _STEPS if months // step <= MOST_TICKS)
+    first = (at.year * 12 + at.month - 1) // step * step
+    whole = (divmod(first + number * step, 12) for number in range(1, MOST_TICKS + 2))
+    moments = [datetime(year, month + 1, 1, tzinfo=UTC) for year, month in whole]
+    moments = [moment for moment in moments if 100 * (moment - at) <= RIGHTMOST_TICK * (last - at)]
+    form = "%Y" if step % 12 == 0 else "%b %Y"
+    return [{"text": f"{moment:{form}}", "place": round(100 * (moment - at) / (last - at), 2)} for moment in moments]

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from dbca_openssl import complaints, validity
 from dbca_openssl.authority import commands, index
-from dbca_openssl.authority.certificates import certificate_path, own_certificate, read_certificate
+from dbca_openssl.authority.certificates import certificate_path, is_path, own_certificate, read_certificate
 from dbca_openssl.authority.change import BACKUPS, Change
 from dbca_openssl.authority.index import Row
 from dbca_openssl.authority.paths import CERTIFICATE, CRL, CRL_NUMBER, DATABASE, INDEX, Authority, issued
@@ -48,7 +48,7 @@ def propose(authority: Authority, what: str) -> list[Row]:
     authority.require()
     rows = index.rows(authority.read(INDEX))
     own = own_certificate(authority)
-    if "/" in what or what.endswith((".pem", ".crt")):
+    if is_path(what):
         found = [_row_of_file(authority, what, rows)]
     elif named := [row for row in rows if row.name == what]:
         found = [row for row in named if row.state == index.VALID] or named[-1:]
@@ -59,8 +59,10 @@ def propose(authority: Authority, what: str) -> list[Row]:
         raise DatabaseCaError(
             f"there is no certificate with the name or serial {shown(what)}", "dbca-openssl list tells which there are"
         )
+    own_serial = index.serial_text(own.serial)
+    own_subject = next((row.subject for row in rows if row.serial == own_serial), None)
     for row in found:
-        if row.serial == index.serial_text(own.serial):
+        if row.subject == own_subject:  # also one that init --renew has replaced: it has the same key
             raise DatabaseCaError("the authority does not revoke itself", "its certificate ends by not being trusted")
         if row.state == index.REVOKED:
             raise DatabaseCaError(f"{row.name} (serial {row.serial}) is revoked already")
@@ -90,6 +92,7 @@ def revoke(
     Raises DatabaseCaError, and then nothing has changed.
     """
     with Change(authority, CRL_NUMBER, CRL) as change:
+        _require_same(change, rows)
         revoke_in(change, rows, reason, passphrase)
         made = list_in(change, None, passphrase) if with_list else None
         change.commit((*DATABASE, *((CRL_NUMBER,) if made else ())), (CRL,) if made else (), BACKUPS)
@@ -123,6 +126,12 @@ def list_in(change: Change, days: int | None, passphrase: Passphrase | None) -> 
     change.run(commands.revocation_list(home=change.stage, days=days), passphrase)
     change.require_intact(CRL_NUMBER, CRL)
     return _read(change.authority, f"{change.stage}/{CRL}")
+
+
+def _require_same(change: Change, rows: Sequence[Row]) -> None:
+    """What was shown and agreed to must still be so: meanwhile another process may have renewed or revoked it."""
+    if not set(rows) <= set(change.rows):
+        raise DatabaseCaError("another process changed the index meanwhile", "run the command again")
 
 
 def _require_ours(change: Change, rows: Sequence[Row]) -> None:

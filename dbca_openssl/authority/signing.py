@@ -243,6 +243,11 @@ def _require_free(rows: Sequence[index.Row], requests: Sequence[Vetted], own: Ce
             raise DatabaseCaError(f"{request.name} is asked for twice")
         seen.add(request.name)
         if row := taken.get(request.name):
+            if row.end <= validity.now():  # openssl takes it for a valid one until it is marked
+                raise DatabaseCaError(
+                    f"the certificate of {request.name} ended on {validity.shown(row.end)}",
+                    f"dbca-openssl renew {request.name} marks it as expired and signs the request",
+                )
             raise DatabaseCaError(
                 f"{request.name} has a valid certificate already: serial {row.serial}, until {validity.shown(row.end)}",
                 f"dbca-openssl renew {request.name} replaces it",

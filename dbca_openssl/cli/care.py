@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from dbca_openssl.authority import checking, repairing, reporting, succession
+from dbca_openssl.authority import checking, findings, repairing, reporting, succession
 from dbca_openssl.authority.checking import Checked, Limits
 from dbca_openssl.cli import options, output
 from dbca_openssl.cli.options import Ca, Json, LockTimeout, OpenSSLProgram, Verbose, Yes
-from dbca_openssl.steps import write_new
+from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.steps import require_absent, write_new
+
+_STATUS = ("dbca_check_status", "0 fine, 1 warning, 2 critical, 3 unknown")
 
 WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 
@@ -45,13 +49,21 @@ def check(
     \b
       dbca-openssl check
       dbca-openssl check --warn-days 60 --json
-      dbca-openssl check --format prometheus > /var/lib/prometheus/node-exporter/dbca.prom
+      dbca-openssl check --format prometheus | sponge /var/lib/prometheus/node-exporter/dbca.prom
 
-    Exit codes, as monitoring plugins have them: 0 fine, 1 warning, 2 critical, 3 unknown. A revocation list lives
+    Exit codes, as monitoring plugins have them: 0 fine, 1 warning, 2 critical, 3 unknown, since there is no
+    authority, it cannot be read, or the command line is wrong. A revocation list lives
     for weeks only: for it the limits are at most a quarter and an eighth of its life.
     """
-    checked = checking.check(options.authority(ca, openssl), Limits(warn_days, critical_days, deep))
-    if format_ == "prometheus" and not output.as_json:
+    prometheus = format_ == "prometheus" and not output.as_json
+    try:
+        checked = checking.check(options.authority(ca, openssl), Limits(warn_days, critical_days, deep))
+    except DatabaseCaError as error:
+        if prometheus:
+            output.result({}, _metric(*_STATUS, [("", findings.UNKNOWN)]))
+        output.error(error)
+        raise typer.Exit(findings.UNKNOWN) from None
+    if prometheus:
         output.result({}, _prometheus(checked))
     else:
         output.result(
@@ -86,8 +98,6 @@ def repair(
     A data file that is written again is kept as NAME.damaged.
     """
     authority = options.authority(ca, openssl, lock_timeout)
-    if not authority.directory.is_dir():
-        authority.require()
 
     def agreed(texts: list[str]) -> None:
         output.show(f"  {text}" for text in texts)
@@ -147,8 +157,11 @@ def rollover(
     state = succession.rollover(leaving, coming)
     written = []
     if bundle is not None:
+        files = succession.bundle((coming, leaving))
+        for name in files:
+            require_absent(bundle / name)
         bundle.mkdir(exist_ok=True)
-        for name, data in succession.bundle((coming, leaving)).items():
+        for name, data in files.items():
             write_new(bundle / name, data, 0o644)
             written.append(str(bundle / name))
     new = shlex.quote(str(coming.directory))
@@ -193,7 +206,7 @@ def _prometheus(checked: Checked) -> list[str]:
     counts = Counter(row.status(checked.at) for row in checked.rows)
     by_status = [(f'{{status="{word}"}}', float(counts[word])) for word in ("valid", "expired", "revoked")]
     figures: list[tuple[str, str, list[tuple[str, float]]]] = [
-        ("dbca_check_status", "0 fine, 1 warning, 2 critical", [("", checked.level)]),
+        (*_STATUS, [("", checked.level)]),
         ("dbca_certificates", "Certificates in the index by status", by_status),
     ]
     for name, what, end in (
@@ -202,17 +215,18 @@ def _prometheus(checked: Checked) -> list[str]:
     ):
         if end:
             figures.append((name, what, [("", end.timestamp())]))
-    ends = [
-        (f'{{name="{_label(row.name)}",serial="{row.serial}"}}', row.end.timestamp())
+    ends = {  # no labels twice, or Prometheus drops everything
+        f'{{name="{_label(row.name)}",serial="{row.serial}"}}': row.end.timestamp()
         for row in checked.rows
         if row.state == "V"
-    ]
-    figures.append(("dbca_certificate_not_after_seconds", "When a certificate ends", ends))
-    lines = []
-    for name, what, samples in figures:
-        lines += [f"# HELP {name} {what}", f"# TYPE {name} gauge"]
-        lines += [f"{name}{labels} {value:.0f}" for labels, value in samples]
-    return lines
+    }
+    figures.append(("dbca_certificate_not_after_seconds", "When a certificate ends", list(ends.items())))
+    return [line for name, what, samples in figures for line in _metric(name, what, samples)]
+
+
+def _metric(name: str, what: str, samples: Iterable[tuple[str, float]]) -> list[str]:
+    values = [f"{name}{labels} {value:.0f}" for labels, value in samples]
+    return [f"# HELP {name} {what}", f"# TYPE {name} gauge", *values]
 
 
 def _label(text: str) -> str:

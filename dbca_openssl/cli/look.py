@@ -65,12 +65,14 @@ def list_(
     at = validity.now()
     wanted = {word for word, on in (("valid", valid), ("expired", expired), ("revoked", revoked)) if on}
     if wanted or expiring is not None:
-        rows = [row for row in rows if row.status(at) in wanted or _is_expiring(row, expiring, at)]
+        rows = [
+            row for row in rows if row.status(at) in wanted or (expiring is not None and row.is_ending(at, expiring))
+        ]
     if not rows and not output.as_json:
         output.tell("no such certificate" if wanted or expiring is not None else "no certificate has been signed yet")
         return
     output.result(
-        {"certificates": [_row_document(row, at) for row in rows]},
+        {"certificates": [_row_document(row, at) for row in rows] if output.as_json else []},
         output.table(
             ("NAME", "SERIAL", "UNTIL", "DAYS", "STATUS"),
             (
@@ -108,6 +110,8 @@ def show(
         "name": certificate.common_name,
         "serial": serial,
         "status": status,
+        "revoked_at": validity.iso(found.row.revoked_at) if found.row and found.row.revoked_at else None,
+        "reason": found.row.reason if found.row else None,
         "alternative_names": [f"{kind}:{name}" for kind, name in found.alternative_names],
         "not_before": validity.iso(certificate.start),
         "not_after": validity.iso(certificate.end),
@@ -115,6 +119,8 @@ def show(
         "sha256": found.fingerprint,
         "path": found.path,
     }
+    if found.row and found.row.revoked_at:
+        status += f" on {validity.shown(found.row.revoked_at)}" + (f", {found.row.reason}" if found.row.reason else "")
     names = ", ".join(document["alternative_names"]) or "none: clients compare the common name"
     output.result(
         document,
@@ -151,7 +157,7 @@ def glance(ca: Path | None, openssl: str) -> None:
     status = inventory.status(authority)
     counts = {word: status.count(word) for word in ("valid", "expired", "revoked")}
     current = status.revocation_list
-    following = _next(status)
+    following, soon = _next(status), status.ending_soon()
     left = validity.days_left(status.own.end, status.at)
     output.result(
         {
@@ -162,6 +168,7 @@ def glance(ca: Path | None, openssl: str) -> None:
             "crl_next_update": validity.iso(current.end) if current else None,
             "crl_days_left": validity.days_left(current.end, status.at) if current else None,
             "certificates": counts,
+            "ending_soon": [row.name for row in soon],
             "waiting": status.waiting,
             "next": following,
         },
@@ -177,7 +184,8 @@ def glance(ca: Path | None, openssl: str) -> None:
                         else "none",
                     ),
                     ("signed", ", ".join(f"{count} {word}" for word, count in counts.items())),
-                    *((("waiting", ", ".join(status.waiting[:5])),) if status.waiting else ()),
+                    *((("ending", _some([row.name for row in soon])),) if soon else ()),
+                    *((("waiting", _some(status.waiting)),) if status.waiting else ()),
                 )
             ),
             "next:",
@@ -186,20 +194,27 @@ def glance(ca: Path | None, openssl: str) -> None:
     )
 
 
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
 def _next(status: Status) -> list[str]:
     """The commands that the state of the authority asks for."""
     lines = []
+    if validity.days_left(status.own.end, status.at) < inventory.SOON:
+        lines.append("dbca-openssl init --renew")
     if (
         status.revocation_list is None
         or validity.days_left(status.revocation_list.end, status.at) < inventory.SOON // 2
     ):
         lines.append("dbca-openssl crl")
-    lines += [f"dbca-openssl sign {name}" for name in status.waiting[:5]]
+    if len(status.waiting) > 3:
+        lines.append("dbca-openssl sign --all")
+    else:
+        lines += [f"dbca-openssl sign {name}" for name in status.waiting]
+    if status.ending_soon():
+        lines.append(f"dbca-openssl renew --expiring {inventory.SOON}")
     return lines or ["dbca-openssl list" if status.rows else "dbca-openssl request NAME  # on each host"]
-
-
-def _is_expiring(row: index.Row, days: int | None, at: datetime) -> bool:
-    return days is not None and row.status(at) == "valid" and validity.days_left(row.end, at) <= days
 
 
 def _row_document(row: index.Row, at: datetime) -> dict[str, Any]:

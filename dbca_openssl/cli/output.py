@@ -65,13 +65,13 @@ def show(lines: Iterable[str]) -> None:
 
 
 def progress(steps: int, done: int) -> None:
-    """How far long work is, as a bar on a terminal; nothing anywhere else."""
+    """How far long work is, as a bar on a terminal, wiped out once all is done; nothing anywhere else."""
     if as_json or not sys.stderr.isatty():
         return
     width = 40
     filled = width * done // steps
-    end = "\r\033[K" if done >= steps else ""
-    print(f"\r{'#' * filled}{'.' * (width - filled)} {done}/{steps}{end}", end="", file=sys.stderr, flush=True)
+    bar = f"{'#' * filled}{'.' * (width - filled)} {done}/{steps}" if done < steps else "\033[K"
+    print(f"\r{bar}", end="", file=sys.stderr, flush=True)
 
 
 def error(problem: DatabaseCaError) -> None:

@@ -1,6 +1,7 @@
 """The one place where errors are caught and become messages and exit codes.
 
-0 done; 1 refused or failed, nothing changed; 2 wrong usage; 130 interrupted.
+0 done; 1 refused or failed, nothing changed; 2 wrong usage; 130 interrupted. `check` has the codes of monitoring
+plugins, where 1 and 2 say something of the authority: what is wrong with the command itself is 3.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import sys
 
 import typer
 
+from dbca_openssl.authority.findings import UNKNOWN
 from dbca_openssl.cli import output
 from dbca_openssl.cli.app import VERBS, build
 from dbca_openssl.cli.options import UsageError
@@ -28,6 +30,7 @@ def run(arguments: list[str]) -> int:
     if arguments and verb is None and not arguments[0].startswith("-"):
         output.error(_unknown(arguments[0]))
         return USAGE
+    failed, usage = (UNKNOWN, UNKNOWN) if options[:1] == ["check"] else (FAILED, USAGE)
     try:
         code = build(verb)(args=arguments, prog_name="dbca-openssl", standalone_mode=False)
         sys.stdout.flush()
@@ -36,7 +39,7 @@ def run(arguments: list[str]) -> int:
         output.error(error)
     except UsageError as error:
         output.usage_error(error, verb)
-        return USAGE
+        return usage
     except typer.Exit as error:
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
@@ -55,7 +58,7 @@ def run(arguments: list[str]) -> int:
                 "please report it with the output of the same command under DBCA_TRACEBACK=1",
             )
         )
-    return FAILED
+    return failed
 
 
 def _unknown(word: str) -> DatabaseCaError:

@@ -102,7 +102,8 @@ def renew(
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Hosts or clients.")] = None,
     ca: Ca = None,
     expiring: Annotated[
-        int | None, typer.Option("--expiring", metavar="DAYS", min=0, help="Every one that ends within DAYS days.")
+        int | None,
+        typer.Option("--expiring", metavar="DAYS", min=0, help="Every one that ends within DAYS days, or has."),
     ] = None,
     days: Days = None,
     cap: Cap = False,
