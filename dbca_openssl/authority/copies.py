@@ -114,7 +114,7 @@ def findings(authority: Authority, rows: Sequence[Row], own: Certificate, deep: 
         yield Finding(CRITICAL, "not-in-index", text, one.mend)
     by_serial = {row.serial: row for row in rows}
     files = set(serials(authority))
-    for serial in by_serial.keys() - files:
+    for serial in sorted(by_serial.keys() - files, key=lambda text: int(text, 16)):
         yield Finding(
             WARNING,
             "no-copy",
