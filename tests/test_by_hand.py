@@ -62,7 +62,7 @@ def test_the_guides_commands_work_on_the_tools_directory_and_the_tool_goes_on(
     assert not verified_by_openssl(ca, AIKEN)
 
     done("sign", GANNIBAL, "--yes", directory=ca, environment=environment)
-    number = done("crl", "--json", directory=ca, environment=environment).document["number"]
+    number = done("crl", "--json", directory=ca, environment=environment).document["crl"]["number"]
     assert number == 2
     done("verify", MARGARET, directory=ca)
     done("verify", GANNIBAL, "--host", GANNIBAL, directory=ca)

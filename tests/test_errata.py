@@ -192,7 +192,7 @@ def test_erratum_8_the_place_of_the_revocation_list(self_signed: Path) -> None:
     assert (self_signed / "crl/database-ca.crl").exists()
 
     document = done("crl", "--json", directory=self_signed).document
-    assert document["crl"] == "crl/database-ca.crl"
+    assert document["crl"]["path"] == "crl/database-ca.crl"
     assert not (self_signed / "database-ca.crl").exists()
 
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -60,16 +61,19 @@ class Page(HTMLParser):
             self.figures[data.strip()], self._figure = self._figure, ""
 
 
-def report(ca: Path, to: Path) -> str:
-    done("report", "-o", to, "--ca", ca, directory=ca)
+def report(ca: Path, to: Path, clock: str | None = None) -> str:
+    run = partial(frozen_tool, clock) if clock else done
+    made = run("report", "-o", to, "--ca", ca, directory=ca)
+    assert made.code == 0, made.messages
     return to.read_text(encoding="utf-8")
 
 
 def test_the_figures_are_those_of_list(fleet: Path, environment: dict[str, str], tmp_path: Path) -> None:
     done("revoke", HOSTS[0], "--reason", "cessationOfOperation", "--yes", directory=fleet, environment=environment)
     done("renew", HOSTS[1], "--yes", directory=fleet, environment=environment)
-    page = Page(report(fleet, tmp_path / "report.html"))
-    rows = done("list", "--json", directory=fleet).document["certificates"]
+    clock = f"{datetime.now(UTC) + timedelta(days=3):%Y-%m-%d %H:%M:%S}"  # days left change with the seconds
+    page = Page(report(fleet, tmp_path / "report.html", clock))
+    rows = frozen_tool(clock, "list", "--json", directory=fleet).document["certificates"]
     counts = Counter(row["status"] for row in rows)
     assert {word: page.figures[word] for word in ("valid", "expired", "revoked")} == {
         word: str(counts[word]) for word in ("valid", "expired", "revoked")
@@ -87,7 +91,7 @@ def test_the_figures_are_those_of_list(fleet: Path, environment: dict[str, str],
     assert [row for row in page.rows if len(row) == 2] == [
         ["Reason", "Certificates"], ["cessationOfOperation", "1"], ["superseded", "1"],
     ]  # fmt: skip
-    glance = done("--json", directory=fleet).document
+    glance = frozen_tool(clock, "--json", directory=fleet).document
     assert page.figures["days of the authority"] == str(glance["days_left"])
     assert page.figures["days of the revocation list"] == str(glance["crl_days_left"])
     assert page.figures["0 found by check"] == "ok"

@@ -116,13 +116,13 @@ def crl(
         return
     secret = options.secret_of(authority, passphrase_file, passphrase_fd)
     made = revocation.renew_list(authority, days, secret)
-    output.result(list_document(made), list_lines(authority, made))
+    output.result({"crl": list_document(made)}, list_lines(authority, made))
 
 
 def list_document(made: RevocationList) -> dict[str, object]:
     """A new list for --json."""
     return {
-        "crl": CRL,
+        "path": CRL,
         "number": made.number,
         "last_update": validity.iso(made.start),
         "next_update": validity.iso(made.end),
