@@ -19,6 +19,9 @@ from dbca_openssl.passphrase import Passphrase
 
 OLDEST = (1, 1, 1)
 
+TIMED_OUT = -1
+"""The exit code of an openssl that was killed because it took too long; openssl itself never has it."""
+
 _INHERITED = ("PATH", "LD_LIBRARY_PATH")
 """All that a child gets of the caller's environment: where programs are, and a self-built openssl's libraries."""
 
@@ -47,15 +50,17 @@ class OpenSSL:
         passphrase: tuple[str, Passphrase] | None = None,
         data: bytes | None = None,
         keep_open: tuple[int, ...] = (),
+        timeout: float | None = None,
     ) -> Result:
         """Run `openssl ARGUMENTS` in `directory` with exactly `environment` beside PATH and LD_LIBRARY_PATH.
 
         `passphrase` is an option (`-passin` or `-passout`) and the secret behind it, handed over by a pipe;
         `data` is its standard input (else empty); `keep_open` are descriptors that it inherits, such as a lock.
+        After `timeout` seconds it is killed, and the exit code is TIMED_OUT.
         Raises DatabaseCaError where the binary is missing, LibreSSL or older than 1.1.1.
         """
         self.version  # noqa: B018  # the probe: a clear refusal instead of a strange failure later
-        return self._start(arguments, directory, environment or {}, passphrase, data, keep_open)
+        return self._start(arguments, directory, environment or {}, passphrase, data, keep_open, timeout)
 
     @cached_property
     def version(self) -> str:
@@ -77,6 +82,7 @@ class OpenSSL:
         passphrase: tuple[str, Passphrase] | None,
         data: bytes | None,
         keep_open: tuple[int, ...],
+        timeout: float | None = None,
     ) -> Result:
         option, secret = passphrase or ("", None)
         with secret.descriptor() if secret else nullcontext(-1) as descriptor:
@@ -93,7 +99,10 @@ class OpenSSL:
                     pass_fds=keep_open + ((descriptor,) if secret else ()),
                     umask=0o077,
                     start_new_session=True,  # without a terminal it can't stop at a prompt of its own
+                    timeout=timeout,
                 )
+            except subprocess.TimeoutExpired as expired:
+                return Result(TIMED_OUT, expired.stdout or b"", (expired.stderr or b"").decode("utf-8", "replace"))
             except FileNotFoundError:
                 if not directory.is_dir():
                     raise DatabaseCaError(f"there is no directory {directory}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from dataclasses import dataclass
 from functools import cache
@@ -51,6 +52,19 @@ def quoted(value: str) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
+def option(value: str) -> str:
+    """`value` as an option file of MariaDB or MySQL gives it back: plain, or between double quotes.
+
+    Raises DatabaseCaError for the characters that no option file can carry.
+    """
+    if re.fullmatch(r"[A-Za-z0-9._:/@%+,=-]+", value):
+        return value
+    for character in value:
+        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character == '"':
+            raise DatabaseCaError(f"{shown(value)} has a character in it that no option file can carry")
+    return '"' + value.replace("\\", "\\\\") + '"'
+
+
 def base_url(text: str) -> str:
     """Where certificate and revocation list will be: an absolute URL in ASCII, without its final slash."""
     if not re.fullmatch(r"(?:https?|file|ldaps?|ftp)://[!#-;=?-Z_a-z~%\[\]]+", text):
@@ -94,6 +108,11 @@ def host_configuration(
     return _render("openssl.cnf.j2", bits=bits, own_name=own_name, alternative_names=alternative_names)
 
 
+def option_file(template: str, **values: object) -> str:
+    """An option file of MariaDB or MySQL, from a template of that name."""
+    return _render(template, **values)
+
+
 def _render(template: str, **values: object) -> str:
     return _environment().get_template(template).render(values)
 
@@ -109,5 +128,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         autoescape=False,  # noqa: S701  # configuration files, not HTML; `quoted` is the filter that they need
     )
-    environment.filters["quoted"] = quoted
+    environment.filters |= {"quoted": quoted, "option": option, "shell": shlex.quote}
     return environment

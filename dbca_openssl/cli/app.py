@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dbca_openssl import __version__
-from dbca_openssl.cli import certificates, create, host, output, texts
+from dbca_openssl.cli import certificates, create, host, output, server, texts
 from dbca_openssl.cli.options import Ca, Json, OpenSSLProgram, Verbose
 
 app = typer.Typer(
@@ -57,3 +57,4 @@ for verb in (
     texts.guide,
 ):
     app.command(name=verb.__name__.rstrip("_"))(verb)
+app.add_typer(server.app, name="server")
