@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -116,7 +115,7 @@ def accounts(
     client, flavor = connection.client(client_program, flavor, defaults_file, socket, host, port, user)
     found = accounts_.accounts(client, flavor)
     closed = accounts_.secure_transport(client)
-    free = [entry for entry in found if entry.kind in ("open", "socket")]
+    free = [entry for kind in ("open", "socket") for entry in found if entry.kind == kind]
     others = {kind: sum(entry.kind == kind for entry in found) for kind in ("tls", "locked", "role", "system")}
     output.result(
         {
@@ -142,7 +141,7 @@ def accounts(
             "the server refuses all of them over TCP: require_secure_transport is on"
             if closed
             else "the server itself refuses none of them: require_secure_transport is off",
-            *(("next:", f"  dbca-openssl server require {shlex.quote(free[0].account.shown())} --ssl") if free else ()),
+            *(("next:", f"  dbca-openssl server require {free[0].account.argument()} --ssl") if free else ()),
         ],
     )
 

@@ -8,6 +8,7 @@ a backslash in it, the statement must come after `PLAIN_MODE`.
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from dataclasses import dataclass
 from typing import Literal
@@ -40,6 +41,11 @@ class Account:
             return self.sql()
         except DatabaseCaError:
             return f"{shown(self.user)}@{shown(self.host)}"
+
+    def argument(self) -> str:
+        """The account as an argument of `server require`, for a shell."""
+        plain = f"{self.user}@{self.host}"
+        return shlex.quote(plain if self.user and account(plain) == self else self.shown())
 
 
 @dataclass(frozen=True)
