@@ -78,7 +78,7 @@ class Answer:
 
 def target(text: str) -> Target:
     """What `HOST[:PORT]` means; an IPv6 address with a port has brackets. Raises DatabaseCaError."""
-    match = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\](?::(\d{1,5}))?|([A-Za-z0-9._-]+)(?::(\d{1,5}))?", text)
+    match = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\](?::(\d{1,5}))?|([A-Za-z0-9][A-Za-z0-9._-]*)(?::(\d{1,5}))?", text)
     if match:
         port = int(match.group(2) or match.group(4) or PORT)
         if 0 < port < 65536:

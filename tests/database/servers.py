@@ -37,7 +37,8 @@ class Programs:
             command += ["--skip-test-db", "--innodb-log-file-size=4M", *_as_root()]
         else:
             command = [self.server, "--no-defaults", "--initialize-insecure", *_as_root()]
-        done = run(*command, f"--datadir={data}", directory=data.parent)
+        # with a tmpdir of its own: a server that starts clears away the temporary tables that it finds
+        done = run(*command, f"--datadir={data}", f"--tmpdir={data.parent}", directory=data.parent)
         assert done.code == 0, done.output + done.messages
 
 
@@ -123,7 +124,12 @@ class Server:
         first = f"--defaults-file={self.settings}" if self.settings else "--no-defaults"
         directory = self.directory
         options = [f"--datadir={directory}/data", f"--socket={self.socket}", f"--pid-file={directory}/pid"]
-        options += [f"--log-error={directory}/log", "--bind-address=127.0.0.1", f"--port={self.port}"]
+        options += [
+            f"--tmpdir={directory}",
+            f"--log-error={directory}/log",
+            "--bind-address=127.0.0.1",
+            f"--port={self.port}",
+        ]
         if self.programs.flavor == "mysql":
             options += ["--mysqlx=OFF", "--secure-file-priv="]
         else:
