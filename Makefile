@@ -1,17 +1,22 @@
 # make demo   a certificate authority and three verified host certificates in ./demo
 # make test   every check and test, in less than five minutes on two cores
+# make test-mysql   the database tests on MySQL instead of MariaDB: Debian's sid packages, unpacked into .mysql_cache
 
 .POSIX:
 PYTHON = python3
 BIN = .venv/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-mysql lint clean
 
 demo: .venv/installed
 	@rm -rf demo && sh tests/demo.sh $(BIN)/dbca-openssl demo
 
 test: .venv/test lint
 	$(BIN)/pytest -q
+
+test-mysql: .venv/test
+	sh tests/database/unpack-mysql .mysql_cache
+	DBCA_TEST_MYSQL=.mysql_cache $(BIN)/pytest -q tests/database
 
 lint: .venv/test
 	$(BIN)/ruff check -q .

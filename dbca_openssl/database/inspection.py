@@ -30,10 +30,11 @@ def inspect(client: Client, flavor: Flavor, openssl: OpenSSL, trust: Trust | Non
     rows = client.query(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
     variables = {row["Variable_name"]: row["Value"] for row in rows}
     end = next(iter(client.query("SHOW STATUS LIKE 'Ssl_server_not_after'")), {}).get("Value", "")
+    certificate, revocation_list = _files(client)
     return [
         *_availability(client, variables),
-        *_certificate(client, openssl, variables, end, at),
-        _revocation_list(client, openssl, variables, trust, at),
+        *_certificate(certificate, openssl, variables, end, at),
+        _revocation_list(revocation_list, openssl, variables, trust, at),
         _protocols(variables),
         *(_start(variables) if flavor == "mysql" else ()),
         _enforcement(client, flavor, variables),
@@ -54,7 +55,7 @@ def _availability(client: Client, variables: dict[str, str]) -> Iterator[Finding
 
 
 def _certificate(
-    client: Client, openssl: OpenSSL, variables: dict[str, str], end: str, at: datetime
+    data: bytes | None, openssl: OpenSSL, variables: dict[str, str], end: str, at: datetime
 ) -> Iterator[Finding]:
     path = variables.get("ssl_cert", "")
     if not path or not variables.get("ssl_ca"):
@@ -71,13 +72,12 @@ def _certificate(
         yield Finding("loaded", Level.UNKNOWN, f"{path}; the server's date of it is not a date")
         return
     yield findings.until("loaded", loaded, at, findings.CERTIFICATE_DAYS, path)
-    data = _file(client, "ssl_cert")
     if data is not None and read_certificate(openssl, data, path).end != loaded:
         yield Finding("file", Level.WARNING, f"{path} is another certificate than the loaded one: server reload")
 
 
 def _revocation_list(
-    client: Client, openssl: OpenSSL, variables: dict[str, str], trust: Trust | None, at: datetime
+    data: bytes | None, openssl: OpenSSL, variables: dict[str, str], trust: Trust | None, at: datetime
 ) -> Finding:
     path = variables.get("ssl_crl", "")
     if not path:
@@ -85,7 +85,6 @@ def _revocation_list(
         if other:
             return Finding("ssl_crl", Level.UNKNOWN, f"the lists are in the directory {other}")
         return Finding("ssl_crl", Level.CRITICAL, "none, so revoked clients get in")
-    data = _file(client, "ssl_crl")
     if data is None:
         return Finding(
             "ssl_crl",
@@ -126,7 +125,12 @@ def _enforcement(client: Client, flavor: Flavor, variables: dict[str, str]) -> F
     return Finding("enforced", Level.WARNING, f"not for {count}, which server accounts lists")
 
 
-def _file(client: Client, variable: str) -> bytes | None:
-    """A public file as the server reads it, wherever the server is; None where it may not be read in this way."""
-    (row,) = client.query(f"SELECT HEX(LOAD_FILE(@@GLOBAL.{variable})) AS data")
-    return None if row["data"] in ("NULL", "") else bytes.fromhex(row["data"])
+def _files(client: Client) -> tuple[bytes | None, bytes | None]:
+    """Certificate and list as the server reads them now, wherever it is; None where it may not read a file for us."""
+    (row,) = client.query(
+        "SELECT HEX(LOAD_FILE(@@GLOBAL.ssl_cert)) AS certificate, HEX(LOAD_FILE(@@GLOBAL.ssl_crl)) AS list"
+    )
+    certificate, revocation_list = (
+        None if data in ("NULL", "") else bytes.fromhex(data) for data in (row["certificate"], row["list"])
+    )
+    return certificate, revocation_list

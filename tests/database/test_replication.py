@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
 from support import Finished, done, tool
 
 from database.conftest import AIKEN, MARGARET, Site, StartServer, settings_of
@@ -133,6 +135,61 @@ def test_tls_is_added_to_a_replication_that_runs(site: Site, start: StartServer,
     source.sql("INSERT INTO d.t VALUES ('and on')")
     assert eventually(lambda: _rows(replica) == [[SENTINEL], ["and on"]]), _check(replica, tmp_path).output
     assert _check(replica, tmp_path).code == 0
+
+
+MARIADB = """\
+-- on the source, aiken.example.net
+CREATE USER 'replication'@'margaret.example.net' IDENTIFIED BY 'p4ss''word' REQUIRE SUBJECT \
+'/CN=margaret.example.net' AND ISSUER \
+'/O=example.net/CN=example.net Database Clients and Servers Certification Authority';
+GRANT REPLICATION SLAVE ON *.* TO 'replication'@'margaret.example.net';
+-- on the replica, margaret.example.net
+CHANGE MASTER TO
+  MASTER_HOST = 'aiken.example.net',
+  MASTER_PORT = 3306,
+  MASTER_USER = 'replication',
+  MASTER_PASSWORD = 'p4ss''word',
+  MASTER_USE_GTID = slave_pos,
+  MASTER_SSL = 1,
+  MASTER_SSL_CA = '/etc/mysql/ssl/database-ca.cert.pem',
+  MASTER_SSL_CERT = '/etc/mysql/ssl/margaret.example.net.cert.pem',
+  MASTER_SSL_KEY = '/etc/mysql/ssl/private/margaret.example.net.key.pem',
+  MASTER_SSL_CRL = '/etc/mysql/ssl/database-ca.crl',
+  MASTER_SSL_VERIFY_SERVER_CERT = 1;
+START REPLICA;
+"""
+
+
+def test_the_statements_for_each_flavor(shared_site: Site, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("p4ss'word\n")
+    command = ("server", "replication", "--source", AIKEN, "--replica", MARGARET, "--ca", str(shared_site.authority))
+    options = ("--gtid", "--password-file", "password")
+    assert done(*command, *options, directory=tmp_path).output == MARIADB
+    mysql = MARIADB.replace("MASTER_USE_GTID = slave_pos", "SOURCE_AUTO_POSITION = 1").replace("MASTER_", "SOURCE_")
+    mysql = mysql.replace("CHANGE MASTER TO", "CHANGE REPLICATION SOURCE TO")
+    assert done(*command, *options, "--flavor", "mysql", directory=tmp_path).output == mysql
+
+
+def test_a_new_password_each_time(shared_site: Site, tmp_path: Path) -> None:
+    command = ("server", "replication", "--source", AIKEN, "--replica", MARGARET, "--ca", str(shared_site.authority))
+    first, second = (done(*command, directory=tmp_path) for _ in range(2))
+    passwords = [
+        re.findall(r"(?:IDENTIFIED BY|PASSWORD =) '([A-Za-z0-9_-]{32})'", one.output) for one in (first, second)
+    ]
+    assert [len(found) for found in passwords] == [2, 2]
+    assert len({*passwords[0], *passwords[1]}) == 2
+    assert "keep them to yourself" in first.messages
+
+
+@pytest.mark.parametrize("password", ["", "\n", "x" * 33])
+def test_a_password_that_mysql_would_cut_off_is_refused(shared_site: Site, tmp_path: Path, password: str) -> None:
+    (tmp_path / "password").write_text(password)
+    refused = tool(
+        *("server", "replication", "--source", AIKEN, "--replica", MARGARET, "--ca", shared_site.authority),
+        *("--password-file", "password"),
+        directory=tmp_path,
+    )
+    assert (refused.code, refused.output) == (1, "")
 
 
 def test_a_server_that_is_no_replica_is_told(shared_server: Server, tmp_path: Path) -> None:
