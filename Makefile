@@ -1,12 +1,13 @@
 # make demo   a certificate authority and three verified host certificates in ./demo
 # make test   every check and test, in less than five minutes on two cores
 # make test-crash   kill -9, a full disk and a fault at every step: slow
+# make test-mysql   the database tests on MySQL instead of MariaDB: Debian's sid packages, unpacked into .mysql_cache
 
 .POSIX:
 PYTHON = python3
 BIN = .venv/bin
 
-.PHONY: demo test test-crash lint clean
+.PHONY: demo test test-crash test-mysql lint clean
 
 demo: .venv/installed
 	@rm -rf demo && sh tests/demo.sh $(BIN)/dbca-openssl demo
@@ -16,6 +17,10 @@ test: .venv/test lint
 
 test-crash: .venv/test
 	$(BIN)/pytest -q tests/crash
+
+test-mysql: .venv/test
+	sh tests/database/unpack-mysql .mysql_cache
+	DBCA_TEST_MYSQL=.mysql_cache $(BIN)/pytest -q tests/database
 
 lint: .venv/test
 	$(BIN)/ruff check -q .

@@ -21,6 +21,9 @@ from dbca_openssl.passphrase import Passphrase
 
 OLDEST = (1, 1, 1)
 
+TIMED_OUT = -1
+"""The exit code of an openssl that was killed because it took too long; openssl itself never has it."""
+
 _INHERITED = ("PATH", "LD_LIBRARY_PATH")
 """All that a child gets of the caller's environment: where programs are, and a self-built openssl's libraries."""
 
@@ -50,12 +53,14 @@ class OpenSSL:
         data: bytes | None = None,
         keep_open: tuple[int, ...] = (),
         watch: Callable[[int], None] | None = None,
+        timeout: float | None = None,
     ) -> Result:
         """Run `openssl ARGUMENTS` in `directory` with exactly `environment` beside PATH and LD_LIBRARY_PATH.
 
         `passphrase` is an option (`-passin` or `-passout`) and the secret behind it, handed over by a pipe;
         `data` is its standard input (else empty); `keep_open` are descriptors that it inherits, such as a lock;
         `watch` is called now and then with the number of requests that `openssl ca` has looked at.
+        After `timeout` seconds it is killed, and the exit code is TIMED_OUT.
         Raises DatabaseCaError where the binary is missing, LibreSSL or older than 1.1.1.
         """
         self.version  # noqa: B018  # the probe: a clear refusal instead of a strange failure later
@@ -64,7 +69,7 @@ class OpenSSL:
             command, *rest = arguments
             given = (option, f"fd:{descriptor}") if secret else ()
             inherited = keep_open + ((descriptor,) if secret else ())
-            return self._start((command, *given, *rest), directory, environment or {}, data, inherited, watch)
+            return self._start((command, *given, *rest), directory, environment or {}, data, inherited, watch, timeout)
 
     @cached_property
     def version(self) -> str:
@@ -86,6 +91,7 @@ class OpenSSL:
         data: bytes | None = None,
         pass_fds: tuple[int, ...] = (),
         watch: Callable[[int], None] | None = None,
+        timeout: float | None = None,
     ) -> Result:
         # until the child is known here, a Ctrl-C would leave it behind
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -108,7 +114,11 @@ class OpenSSL:
                         if messages is not None and watch is not None:
                             output = _followed(process, messages, watch)
                         else:
-                            output, errors = process.communicate(data)
+                            output, errors = process.communicate(data, timeout)
+                    except subprocess.TimeoutExpired:
+                        process.kill()
+                        output, errors = process.communicate()
+                        return Result(TIMED_OUT, output, errors.decode("utf-8", "replace"))
                     except BaseException:
                         process.kill()
                         raise

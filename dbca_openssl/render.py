@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from dataclasses import dataclass
 from functools import cache
@@ -49,6 +50,19 @@ def quoted(value: str) -> str:
         if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
             raise DatabaseCaError(f"{shown(value)} has a character in it that no configuration file can carry")
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def option(value: str) -> str:
+    """`value` as an option file of MariaDB or MySQL gives it back: plain, or between double quotes.
+
+    Raises DatabaseCaError for the characters that no option file can carry.
+    """
+    if re.fullmatch(r"[A-Za-z0-9._:/@%+,=-]+", value):
+        return value
+    for character in value:
+        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character == '"':
+            raise DatabaseCaError(f"{shown(value)} has a character in it that no option file can carry")
+    return '"' + value.replace("\\", "\\\\") + '"'
 
 
 def base_url(text: str) -> str:
@@ -99,6 +113,11 @@ def report(**values: object) -> str:
     return _render("report.html.j2", **values)
 
 
+def option_file(template: str, **values: object) -> str:
+    """An option file of MariaDB or MySQL, from a template of that name."""
+    return _render(template, **values)
+
+
 def _render(template: str, **values: object) -> str:
     return _environment().get_template(template).render(values)
 
@@ -115,5 +134,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         autoescape=select_autoescape(["html.j2"], default=False),  # configuration files have `quoted` instead
     )
-    environment.filters["quoted"] = quoted
+    environment.filters |= {"quoted": quoted, "option": option, "shell": shlex.quote}
     return environment

@@ -28,6 +28,7 @@ VERBS = {
     "repair": "care",
     "report": "care",
     "rollover": "care",
+    "server": "server",
     "render": "texts",
     "guide": "texts",
 }
@@ -45,7 +46,10 @@ def build(verb: str | None = None) -> typer.Typer:
     app.callback(invoke_without_command=True)(bare)
     for name in [verb] if verb else VERBS:
         module = import_module(f"dbca_openssl.cli.{VERBS[name]}")
-        app.command(name=name)(getattr(module, "list_" if name == "list" else name))
+        if name == "server":
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name=name)(getattr(module, "list_" if name == "list" else name))
     return app
 
 

@@ -1,0 +1,154 @@
+"""What a server shows to anybody who connects, held against what the authority issued: no account is needed.
+
+openssl itself judges the certificate (verify(1)); the revocation list and the dates are looked at one by one, so that
+a list that is over does not hide a certificate that is revoked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from dbca_openssl.authority import index
+from dbca_openssl.authority.structures import Certificate
+from dbca_openssl.database import findings, handshake
+from dbca_openssl.database.findings import Finding, Level, UnreachableError
+from dbca_openssl.database.handshake import ClientCertificate, Served, Target
+from dbca_openssl.database.trust import Trust, read_certificate
+from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.openssl import Result
+
+MODERN = ("TLSv1.2", "TLSv1.3")
+"""The guide: "at least TLSv1.2"."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A server to look at: the host name that its certificate must have, and where it is.
+
+    `canary` is a revoked certificate that must be refused, `valid_client` one that must be let in.
+    """
+
+    trust: Trust
+    name: str
+    where: Target
+    canary: ClientCertificate | None = None
+    valid_client: ClientCertificate | None = None
+
+
+def probe(what: Probe, at: datetime) -> list[Finding]:
+    """Connect once, and once more for each client certificate. Raises DatabaseCaError where nothing can be judged."""
+    trust, issued = what.trust, what.trust.issued(what.name)
+    if what.canary:
+        _require_revoked(trust, what.canary)
+    try:
+        served = handshake.served(trust.openssl, what.where)
+    except UnreachableError as error:
+        return [Finding("server", Level.CRITICAL, error.message)]
+    found = [protocol(served), *certificate(what, served, issued, at), revocation_list(trust, at)]
+    if what.valid_client:
+        found.append(_valid_client(what, what.valid_client))
+    if what.canary:
+        found.append(_canary(what, what.canary))
+    return found
+
+
+def protocol(served: Served) -> Finding:
+    """The protocol that server and openssl agreed upon, their best."""
+    return Finding("protocol", Level.OK if served.protocol in MODERN else Level.CRITICAL, served.protocol)
+
+
+def certificate(what: Probe, served: Served, issued: Certificate, at: datetime) -> Iterator[Finding]:
+    """Whether the certificate is the issued one, and good for its name, now and according to the list."""
+    trust = what.trust
+    shown = read_certificate(trust.openssl, served.certificate, f"what {what.where} serves")
+    serial = index.serial_text(shown.serial)
+    if shown.encoded == issued.encoded:
+        yield Finding("certificate", Level.OK, f"serial {serial}, as it was issued")
+    elif shown.issuer == issued.issuer:
+        yield Finding(
+            "certificate",
+            Level.CRITICAL,
+            f"serial {serial} of {shown.common_name or 'nobody'}, where {index.serial_text(issued.serial)} was issued: "
+            "deploy it, then server reload",
+        )
+    else:
+        yield Finding("certificate", Level.CRITICAL, "another authority issued it, or the server itself")
+    complaint = _complaint(_verify(trust, served.certificate, "-no_check_time", *_for_name(what.name)))
+    yield Finding("chain", *((Level.CRITICAL, complaint) if complaint else (Level.OK, f"good for {what.name}")))
+    complaint = _complaint(
+        _verify(trust, served.certificate, "-no_check_time", "-crl_check", "-CRLfile", str(trust.revocation_list))
+    )
+    yield Finding("revocation", *((Level.CRITICAL, complaint) if complaint else (Level.OK, "not revoked")))
+    if at < shown.start:
+        yield Finding("validity", Level.CRITICAL, f"not before {shown.start:%Y-%m-%d %H:%M:%S}Z")
+    else:
+        yield findings.until("validity", shown.end, at, findings.CERTIFICATE_DAYS)
+
+
+def revocation_list(trust: Trust, at: datetime) -> Finding:
+    """The age of the revocation list; when it is over, servers refuse every client that shows a certificate."""
+    try:
+        return findings.until("crl", trust.list_end(), at, findings.LIST_DAYS)
+    except DatabaseCaError as error:
+        return Finding("crl", Level.CRITICAL, error.message)
+
+
+def _valid_client(what: Probe, client: ClientCertificate) -> Finding:
+    answer = handshake.answer(what.trust.openssl, what.where, client)
+    if answer.accepted:
+        return Finding("client", Level.OK, f"{client.certificate.name} is let in")
+    return Finding("client", Level.CRITICAL, f"{client.certificate.name} is refused: {answer}")
+
+
+def _canary(what: Probe, canary: ClientCertificate) -> Finding:
+    answer = handshake.answer(what.trust.openssl, what.where, canary)
+    name = canary.certificate.name
+    if answer.accepted:
+        return Finding(
+            "canary", Level.CRITICAL, f"{name} is revoked, but the server lets it in: it has an old list, or none"
+        )
+    if answer.alert == handshake.REVOKED:
+        return Finding("canary", Level.OK, f"{name} is refused as revoked")
+    if answer.alert == handshake.EXPIRED:
+        return Finding(
+            "canary", Level.CRITICAL, "the list that the server has is over, so it refuses every client certificate"
+        )
+    return Finding("canary", Level.CRITICAL, f"{name} is refused, but not as revoked: {answer}")
+
+
+def _require_revoked(trust: Trust, canary: ClientCertificate) -> None:
+    """A canary that is not revoked, or is of another authority, would be refused, or not, for another reason."""
+    options = ("-no_check_time", "-crl_check", "-CRLfile", str(trust.revocation_list))
+    try:
+        complaint = _complaint(_verify(trust, canary.certificate.read_bytes(), *options))
+    except OSError as error:
+        raise DatabaseCaError(f"cannot read {canary.certificate}: {error.strerror}") from None
+    if complaint != "certificate revoked":
+        raise DatabaseCaError(
+            f"{canary.certificate} is no canary: it is {complaint or 'not revoked'}",
+            "sign a client certificate for this purpose, and revoke it; then: dbca-openssl crl",
+        )
+
+
+def _verify(trust: Trust, pem: bytes, *options: str) -> Result:
+    return trust.openssl.run(
+        ("verify", "-x509_strict", *options, "-CAfile", str(trust.authority)), directory=Path("/"), data=pem
+    )
+
+
+def _complaint(result: Result) -> str:
+    """What openssl has against a certificate; an empty text where it has nothing."""
+    said = result.messages + result.output.decode("utf-8", "replace")
+    if result.code == 0 and result.output.rstrip().endswith(b": OK"):
+        return ""
+    reasons = re.findall(r"^error \d+ at \d+ depth lookup: ?(.+)$", said, re.MULTILINE)
+    return reasons[0].strip() if reasons else "openssl cannot judge it"
+
+
+def _for_name(name: str) -> tuple[str, str]:
+    address = re.fullmatch(r"[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", name)
+    return ("-verify_ip" if address else "-verify_hostname", name)

@@ -1,0 +1,111 @@
+"""What a server is held against: the authority's certificate, its revocation list, and the issued certificates."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from dbca_openssl import validity
+from dbca_openssl.authority import structures
+from dbca_openssl.authority.paths import CERTIFICATE, CONFIGURATION, CRL, Authority
+from dbca_openssl.authority.structures import Certificate
+from dbca_openssl.database.statements import Requirement
+from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.names import shown
+from dbca_openssl.openssl import OpenSSL
+from dbca_openssl.outline import UnreadableError
+
+
+@dataclass(frozen=True)
+class Trust:
+    """The public files, wherever they are: in the authority's directory, or on a host in `/etc/mysql/ssl`."""
+
+    openssl: OpenSSL
+    authority: Path
+    revocation_list: Path
+    certificates: Path
+
+    def path(self, name: str) -> Path:
+        """Where the certificate that was issued to `name` is."""
+        return self.certificates / f"{name}.cert.pem"
+
+    def issued(self, name: str) -> Certificate:
+        """The certificate that was issued to `name`. Raises DatabaseCaError where there is none that can be read."""
+        return read_certificate(self.openssl, _read(self.path(name)), str(self.path(name)))
+
+    def list_end(self) -> datetime:
+        """Until when the revocation list is good, once its signature was found to be the authority's (crl(1))."""
+        result = self.openssl.run(
+            ("crl", "-noout", "-nextupdate", "-CAfile", str(self.authority)),
+            directory=Path("/"),
+            data=_read(self.revocation_list),
+        )
+        if "verify OK" not in result.messages:
+            raise DatabaseCaError(
+                f"{self.revocation_list} is no revocation list of this authority", detail=result.messages
+            )
+        return next_update(self.openssl, _read(self.revocation_list), str(self.revocation_list))
+
+
+def of_authority(authority: Authority) -> Trust:
+    """What lies in the authority's directory, or in one with the copies that every host has, such as `/etc/mysql/ssl`.
+
+    Raises DatabaseCaError where it is neither.
+    """
+    directory = authority.directory
+    if not authority.path(CONFIGURATION).is_file() and authority.path(CERTIFICATE).is_file():
+        return Trust(authority.openssl, directory / CERTIFICATE, directory / Path(CRL).name, directory)
+    authority.require()
+    return Trust(authority.openssl, directory / CERTIFICATE, directory / CRL, directory / "certs")
+
+
+def read_certificate(openssl: OpenSSL, pem: bytes, label: str) -> Certificate:
+    """The one certificate in `pem`; raises DatabaseCaError, which calls it `label`, where there is none."""
+    try:
+        return structures.certificates(openssl, [structures.certificate_der(pem)])[0]
+    except UnreadableError as error:
+        raise DatabaseCaError(f"{label} is no certificate that can be read: {error}") from None
+
+
+def next_update(openssl: OpenSSL, pem: bytes, label: str) -> datetime:
+    """Until when the revocation list in `pem` is good. Raises DatabaseCaError where it is none (crl(1))."""
+    result = openssl.run(("crl", "-noout", "-nextupdate"), directory=Path("/"), data=pem)
+    match = re.match(rb"nextUpdate=(.+)", result.output)
+    try:
+        return validity.printed_time(match.group(1).decode() if match else "")
+    except ValueError:
+        raise DatabaseCaError(f"{label} is no revocation list that can be read", detail=result.messages) from None
+
+
+def requirement(trust: Trust, name: str) -> Requirement:
+    """Subject and issuer of the certificate of `name`, as a server compares them: X509_NAME_oneline(3).
+
+    Raises DatabaseCaError where the versions of openssl write them in different ways.
+    """
+    path = trust.path(name)
+    result = trust.openssl.run(
+        ("x509", "-noout", "-subject", "-issuer", "-nameopt", "compat"), directory=Path("/"), data=_read(path)
+    )
+    found = re.fullmatch(r"subject= ?(/\S.*)\nissuer= ?(/\S.*)\n", result.output.decode("utf-8", "replace"))
+    if result.code != 0 or not found:
+        raise DatabaseCaError(f"{path} is no certificate that can be read", detail=result.messages)
+    certificate = trust.issued(name)
+    issuer = read_certificate(trust.openssl, _read(trust.authority), str(trust.authority))
+    if certificate.issuer != issuer.subject:
+        raise DatabaseCaError(f"{path} was issued by another authority than {trust.authority}")
+    for part, pairs in (("subject", certificate.subject_parts), ("issuer", issuer.subject_parts)):
+        if value := next((value for _, value in pairs if "/" in value or "+" in value), None):
+            raise DatabaseCaError(
+                f"the {part} {shown(value)} has a '/' or '+' in it, which servers write in different ways",
+                "--x509 asks for any certificate of the authority",
+            )
+    return Requirement("CERTIFICATE", found.group(1), found.group(2))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DatabaseCaError(f"cannot read {path}: {error.strerror}") from None

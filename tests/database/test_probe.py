@@ -1,0 +1,188 @@
+"""`server probe`: what anybody who connects can see, and a canary that must be refused."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from support import done, openssl, snapshot, tool
+
+from database.conftest import AIKEN, CLIENT, MARGARET, REVOKED, Site, StartServer, settings_of
+from database.servers import Server, eventually, free_port
+from dbca_openssl.database import handshake
+from dbca_openssl.database.findings import UnreachableError
+from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.openssl import OpenSSL
+
+
+def _pair(site: Site, name: str) -> tuple[Path, Path]:
+    return site.ssl(name) / f"{name}.cert.pem", site.ssl(name) / f"private/{name}.key.pem"
+
+
+def _findings(document: dict[str, list[dict[str, str]]]) -> dict[str, str]:
+    return {one["subject"]: f"{one['level']}: {one['text']}" for one in document["findings"]}
+
+
+def test_a_server_as_it_should_be(shared_server: Server, shared_site: Site, tmp_path: Path) -> None:
+    before = snapshot(shared_site.authority)
+    probed = done(
+        *("server", "probe", AIKEN, "--connect", shared_server.address, "--ca", shared_site.authority, "--json"),
+        *("--canary", *_pair(shared_site, REVOKED), "--client", *_pair(shared_site, CLIENT)),
+        directory=tmp_path,
+    ).document
+    assert probed["level"] == "ok"
+    found = _findings(probed)
+    assert found["protocol"] == "ok: TLSv1.3"
+    assert found["certificate"] == f"ok: serial {shared_site.serial(AIKEN)}, as it was issued"
+    assert found["chain"] == f"ok: good for {AIKEN}"
+    assert found["revocation"] == "ok: not revoked"
+    assert found["canary"] == "ok: client2.cert.pem is refused as revoked"
+    assert found["client"] == "ok: client1.cert.pem is let in"
+    assert snapshot(shared_site.authority) == before
+
+
+def test_the_copies_on_a_host_are_enough(shared_server: Server, shared_site: Site, tmp_path: Path) -> None:
+    done(
+        "server", "probe", AIKEN, "--connect", shared_server.address, "--ca", shared_site.ssl(AIKEN), directory=tmp_path
+    )
+
+
+def test_another_name_is_not_served(shared_server: Server, shared_site: Site, tmp_path: Path) -> None:
+    probed = tool(
+        *("server", "probe", MARGARET, "--connect", shared_server.address, "--ca", shared_site.authority, "--json"),
+        directory=tmp_path,
+    )
+    assert probed.code == 2
+    found = _findings(probed.document)
+    assert found["certificate"].startswith(f"critical: serial {shared_site.serial(AIKEN)} of {AIKEN}")
+    assert found["chain"] == "critical: hostname mismatch"
+
+
+def test_a_server_certificate_that_is_revoked(site: Site, shared_server: Server, tmp_path: Path) -> None:
+    """The shared server's authority is the same one, so a list of ours can revoke its certificate."""
+    site.revoke(AIKEN)
+    site.new_list()
+    command = ("server", "probe", AIKEN, "--connect", shared_server.address, "--ca", site.authority, "--json")
+    probed = tool(*command, directory=tmp_path)
+    assert probed.code == 2
+    assert _findings(probed.document)["revocation"] == "critical: certificate revoked"
+    site.new_list("-crl_lastupdate", "20260101000000Z", "-crl_nextupdate", "20260201000000Z")
+    found = _findings(tool(*command, directory=tmp_path).document)
+    assert found["revocation"] == "critical: certificate revoked", "a list that is over hides it"
+    assert found["crl"].startswith("critical: over since 2026-02-01 00:00:00Z")
+
+
+def test_a_server_without_a_list_lets_the_canary_in(shared_site: Site, start: StartServer, tmp_path: Path) -> None:
+    text = settings_of(shared_site, MARGARET).read_text()
+    without = tmp_path / "without-crl.cnf"
+    without.write_text("\n".join(line for line in text.splitlines() if not line.startswith("ssl_crl")))
+    server = start(without)
+    probed = tool(
+        *("server", "probe", MARGARET, "--connect", server.address, "--ca", shared_site.authority, "--json"),
+        *("--canary", *_pair(shared_site, REVOKED)),
+        directory=tmp_path,
+    )
+    assert probed.code == 2
+    assert _findings(probed.document)["canary"].startswith("critical: client2.cert.pem is revoked, but the server lets")
+    checked = tool("server", "check", *server.connection, "--json", directory=tmp_path)
+    assert checked.code == 2
+    assert _findings(checked.document)["ssl_crl"] == "critical: none, so revoked clients get in"
+
+
+def test_only_a_revoked_certificate_is_a_canary(shared_server: Server, shared_site: Site, tmp_path: Path) -> None:
+    refused = tool(
+        *("server", "probe", AIKEN, "--connect", shared_server.address, "--ca", shared_site.authority),
+        *("--canary", *_pair(shared_site, CLIENT)),
+        directory=tmp_path,
+    )
+    assert refused.code == 3
+    assert "client1.cert.pem is no canary: it is not revoked" in refused.messages
+
+
+def test_nobody_there_is_critical(shared_site: Site, tmp_path: Path) -> None:
+    where = f"127.0.0.1:{free_port()}"
+    probed = tool(
+        "server", "probe", AIKEN, "--connect", where, "--ca", shared_site.authority, "--json", directory=tmp_path
+    )
+    assert probed.code == 2
+    assert _findings(probed.document) == {"server": f"critical: {where}: nothing listens there"}
+
+
+def test_no_certificate_to_compare_with_is_unknown(shared_server: Server, shared_site: Site, tmp_path: Path) -> None:
+    probed = tool(
+        *("server", "probe", "other.example.net", "--connect", shared_server.address, "--ca", shared_site.authority),
+        directory=tmp_path,
+    )
+    assert probed.code == 3
+    assert "cannot read" in probed.messages
+
+
+def test_a_server_without_tls_is_told(start: StartServer, shared_site: Site, tmp_path: Path) -> None:
+    server = start(None, "--skip-ssl" if _is_mariadb(shared_site) else "--tls-version=")
+    probed = tool(
+        "server", "probe", AIKEN, "--connect", server.address, "--ca", shared_site.authority, directory=tmp_path
+    )
+    assert probed.code == 2
+    assert "the server speaks no TLS" in probed.output
+    checked = tool("server", "check", *server.connection, directory=tmp_path)
+    assert checked.code == 2
+    here = ("--connect", server.address, "--ca", str(shared_site.authority))
+    reloaded = tool("server", "reload", AIKEN, *here, *server.connection, directory=tmp_path)
+    assert reloaded.code == 1
+
+
+@pytest.mark.skipif("DBCA_TEST_MYSQL" in os.environ, reason="MySQL shows this number to nobody")
+def test_a_probe_is_no_connection_error_to_the_server(shared_server: Server, tmp_path: Path) -> None:
+    """After max_connect_errors of them a server blocks a host, which a plain s_client from cron would achieve."""
+    where = handshake.Target("127.0.0.1", shared_server.port)
+
+    def errors() -> int:
+        return int(shared_server.sql("SHOW GLOBAL STATUS LIKE 'Aborted_connects_preauth'")[0][1])
+
+    before = errors()
+    for _ in range(3):
+        assert handshake.served(OpenSSL(), where).protocol == "TLSv1.3"
+    assert errors() == before
+    openssl("s_client", "-starttls", "mysql", "-connect", str(where), directory=tmp_path)
+    assert eventually(lambda: errors() == before + 1)
+
+
+def test_a_server_that_turns_everybody_away(start: StartServer, shared_site: Site) -> None:
+    server = start(settings_of(shared_site, AIKEN), "--skip-name-resolve")
+    server.sql("DROP USER IF EXISTS root@127.0.0.1")
+    with pytest.raises(UnreachableError, match="turns this machine away"):
+        handshake.served(OpenSSL(), handshake.Target("127.0.0.1", server.port))
+
+
+def test_a_port_that_is_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handshake, "SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        where = handshake.Target("127.0.0.1", silent.getsockname()[1])
+        with pytest.raises(UnreachableError, match=r"no answer within 0\.5 seconds"):
+            handshake.served(OpenSSL(), where)
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("aiken.example.net", "aiken.example.net", 3306),
+        ("aiken:3307", "aiken", 3307),
+        ("192.0.2.7:1", "192.0.2.7", 1),
+        ("[2001:db8::1]:3307", "2001:db8::1", 3307),
+        ("2001:db8::1", "2001:db8::1", 3306),
+    ],
+)
+def test_targets(text: str, host: str, port: int) -> None:
+    assert handshake.target(text) == handshake.Target(host, port)
+
+
+@pytest.mark.parametrize("text", ["", "host:0", "host:65536", "host:", "-h", "a b", "[::1", "host:1:2", "host\n"])
+def test_what_is_no_target(text: str) -> None:
+    with pytest.raises(DatabaseCaError, match="not HOST or HOST:PORT"):
+        handshake.target(text)
+
+
+def _is_mariadb(site: Site) -> bool:
+    return "MariaDB" in settings_of(site, AIKEN).read_text()

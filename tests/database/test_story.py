@@ -1,0 +1,142 @@
+"""From an authority to a server that lets nobody in who should not come in, in the order in which it is done."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from support import done, openssl, tool
+
+from database.conftest import AIKEN, CLIENT, REVOKED, Site, StartServer, settings_of
+from database.servers import Server, session
+
+
+def test_the_whole_story(site: Site, start: StartServer, tmp_path: Path) -> None:
+    # a server with the printed settings, as they stand
+    server = start(settings_of(site, AIKEN))
+    server.sql("CREATE USER app@localhost IDENTIFIED BY 'p4ss'")
+    here = ("--connect", server.address, "--ca", site.authority)
+    ssl, app = site.ssl(CLIENT), ("--user=app", "--password=p4ss")
+
+    # it serves the issued certificate, verified by the client's own settings, and refuses to go without TLS
+    checked = tool("server", "check", AIKEN, *here, *server.connection, "--json", directory=tmp_path)
+    assert (checked.code, checked.document["level"]) == (0, "ok"), checked.output
+    mine = settings_of(site, CLIENT, "--client")
+    with mine.open("a") as file:
+        file.write("user = app\npassword = p4ss\n")
+    mine.chmod(0o600)
+    cipher = server.over_tcp(f"--defaults-file={mine}", statements="SHOW STATUS LIKE 'Ssl_cipher'")
+    assert cipher.code == 0, cipher.messages
+    assert cipher.output.split()[1:], "not encrypted"
+    assert server.over_tcp(*app, server.without_tls).code != 0
+
+    # the account must show one certificate, and no other
+    assert server.over_tcp(*app, *server.with_tls(ssl)).code == 0
+    required = done(
+        *("server", "require", "app@localhost", "--certificate", CLIENT, "--apply", "--ca", site.authority),
+        *server.connection,
+        directory=tmp_path,
+    )
+    assert "SUBJECT '/CN=client1'" in required.output
+    assert server.over_tcp(*app, *server.with_tls(ssl)).code != 0
+    assert server.over_tcp(*app, *server.with_tls(site.ssl(REVOKED), REVOKED)).code != 0
+    assert server.over_tcp(f"--defaults-file={mine}").code == 0
+
+    # another authority is nobody, on both sides
+    foreign = _foreign(tmp_path, CLIENT)
+    own = site.ssl(AIKEN) / "database-ca.cert.pem"
+    assert server.over_tcp(*app, *server.with_tls(foreign, CLIENT, authority=own)).code != 0
+    assert server.over_tcp(*app, *server.with_tls(ssl, CLIENT, authority=foreign / "database-ca.cert.pem")).code != 0
+
+    # a revoked client gets in until the server has read the new list
+    server.sql("CREATE USER other@localhost IDENTIFIED BY 'p4ss' REQUIRE X509")
+    other = ("--user=other", "--password=p4ss", *server.with_tls(site.ssl(REVOKED), REVOKED))
+    assert server.over_tcp(*other).code == 0
+    site.revoke(REVOKED)
+    site.new_list()
+    site.deploy(AIKEN)
+    assert server.over_tcp(*other).code == 0
+    done("server", "reload", AIKEN, *here, *server.connection, directory=tmp_path)
+    assert server.over_tcp(*other).code != 0
+    canary = (site.ssl(REVOKED) / f"{REVOKED}.cert.pem", site.ssl(REVOKED) / f"private/{REVOKED}.key.pem")
+    probed = tool("server", "probe", AIKEN, *here, "--canary", *canary, directory=tmp_path)
+    assert probed.code == 0, probed.output
+
+    # a renewed certificate is served without a restart, while a session goes on
+    with session(server, "--user=root", f"--socket={server.socket}") as open_session:
+        identity = open_session.ask("SELECT CONNECTION_ID()")
+        old = site.serial(AIKEN)
+        site.revoke(AIKEN)
+        site.sign_again(AIKEN)
+        behind = tool("server", "probe", AIKEN, *here, "--json", directory=tmp_path)
+        assert behind.code == 2
+        assert f"serial {old}" in _text(behind.document, "certificate")
+        site.new_list()
+        site.deploy(AIKEN, CLIENT)
+        reloaded = done("server", "reload", AIKEN, *here, *server.connection, "--json", directory=tmp_path)
+        assert reloaded.document["serial"] == site.serial(AIKEN) != old
+        assert open_session.ask("SELECT CONNECTION_ID()") == identity
+    assert server.over_tcp(f"--defaults-file={mine}").code == 0
+
+    # a list that ends is found before it locks anyone out, and after
+    soon = datetime.now(UTC) + timedelta(days=2)
+    site.new_list("-crl_nextupdate", f"{soon:%Y%m%d%H%M%S}Z")
+    site.deploy(AIKEN)
+    done("server", "reload", AIKEN, *here, *server.connection, directory=tmp_path)
+    assert server.over_tcp(f"--defaults-file={mine}").code == 0
+    assert _levels(site, server, tmp_path) == {"check": 1, "probe": 1}
+
+
+def test_a_server_whose_list_is_over_is_found_and_mended(site: Site, start: StartServer, tmp_path: Path) -> None:
+    site.new_list("-crl_lastupdate", "20260101000000Z", "-crl_nextupdate", "20260201000000Z")
+    site.deploy(AIKEN)
+    server = start(settings_of(site, AIKEN))
+    here = ("--connect", server.address, "--ca", site.authority)
+    pair = (site.ssl(CLIENT) / f"{CLIENT}.cert.pem", site.ssl(CLIENT) / f"private/{CLIENT}.key.pem")
+    server.sql("CREATE USER app@localhost IDENTIFIED BY 'p4ss'")
+    with_certificate = ("--user=app", "--password=p4ss", *server.with_tls(site.ssl(CLIENT), CLIENT))
+    assert server.over_tcp(*with_certificate).code != 0
+    found = tool("server", "probe", AIKEN, *here, "--client", *pair, "--json", directory=tmp_path)
+    assert found.code == 2
+    assert "certificate or revocation list expired" in _text(found.document, "client")
+    assert "over since 2026-02-01" in _text(found.document, "crl")
+    assert _levels(site, server, tmp_path) == {"check": 2, "probe": 2}
+    site.new_list()
+    site.deploy(AIKEN)
+    done("server", "reload", AIKEN, *here, *server.connection, directory=tmp_path)
+    assert server.over_tcp(*with_certificate).code == 0
+    assert tool("server", "probe", AIKEN, *here, "--client", *pair, directory=tmp_path).code == 0
+
+
+def _levels(site: Site, server: Server, directory: Path) -> dict[str, int]:
+    """The exit codes of check and probe."""
+    authority = ("--ca", site.authority)
+    check = tool("server", "check", *server.connection, *authority, directory=directory)
+    probe = tool("server", "probe", AIKEN, "--connect", server.address, *authority, directory=directory)
+    assert f"ssl_crl: {site.ssl(AIKEN)}/database-ca.crl, " in check.output.splitlines()[0]
+    assert "crl: " in probe.output.splitlines()[0]
+    return {"check": check.code, "probe": probe.code}
+
+
+def _foreign(directory: Path, name: str) -> Path:
+    """The certificate of another authority for a name."""
+    ssl = directory / "foreign"
+    (ssl / "private").mkdir(parents=True)
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    openssl(
+        *("req", "-x509", *curve, "-keyout", "ca.key", "-out", "database-ca.cert.pem", "-subj", "/CN=Other"),
+        directory=ssl,
+    )
+    openssl("req", *curve, "-keyout", f"private/{name}.key.pem", "-out", "req", "-subj", f"/CN={name}", directory=ssl)
+    openssl(
+        *("x509", "-req", "-in", "req", "-CA", "database-ca.cert.pem", "-CAkey", "ca.key", "-CAcreateserial"),
+        *("-out", f"{name}.cert.pem"),
+        directory=ssl,
+    )
+    return ssl
+
+
+def _text(document: dict[str, object], subject: str) -> str:
+    found = document["findings"]
+    assert isinstance(found, list)
+    return str(next(one["text"] for one in found if one["subject"] == subject))
