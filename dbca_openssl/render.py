@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from dataclasses import dataclass
 from functools import cache
@@ -99,6 +100,24 @@ def report(**values: object) -> str:
     return _render("report.html.j2", **values)
 
 
+def host_script(template: str, **values: object) -> str:
+    """A shell script for a host, by the template `NAME.sh.j2`; every value that is a word goes through `shell`."""
+    return _render(f"{template}.sh.j2", **values)
+
+
+def ansible_playbook(**values: object) -> str:
+    """The playbook for a fleet; every value goes through `yaml`."""
+    return _render("playbook.yml.j2", **values)
+
+
+def _as_yaml(value: object) -> str:
+    """A value as YAML that Ansible takes literally: JSON, which YAML contains, and no template for Ansible."""
+    import json
+
+    text = json.dumps(value, ensure_ascii=True)
+    return f"!unsafe {text}" if "{" in text else text
+
+
 def _render(template: str, **values: object) -> str:
     return _environment().get_template(template).render(values)
 
@@ -116,4 +135,6 @@ def _environment() -> Environment:
         autoescape=select_autoescape(["html.j2"], default=False),  # configuration files have `quoted` instead
     )
     environment.filters["quoted"] = quoted
+    environment.filters["shell"] = shlex.quote
+    environment.filters["yaml"] = _as_yaml
     return environment

@@ -17,10 +17,13 @@ from dbca_openssl.cli.options import Ca, Json, OpenSSLProgram, Verbose
 VERBS = {
     "init": "create",
     "request": "host",
+    "enroll": "remote",
+    "fetch": "remote",
     "sign": "sign",
     "renew": "sign",
     "revoke": "revoke",
     "crl": "revoke",
+    "deploy": "remote",
     "list": "look",
     "show": "look",
     "verify": "look",
@@ -28,6 +31,7 @@ VERBS = {
     "repair": "care",
     "report": "care",
     "rollover": "care",
+    "playbook": "remote",
     "render": "texts",
     "guide": "texts",
 }
