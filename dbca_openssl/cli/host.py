@@ -53,6 +53,7 @@ def request(
     alternative = tuple(names.alternative_name(text) for text in alt_name or ())
     new = NewRequest(plain, ssl_dir.absolute(), alternative, profile, bits)
     if kit:
+        scripts.place(str(new.directory))
         output.script(scripts.kit(new))
         return
     if print_:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from dbca_openssl import complaints
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host.scripts import MARK, user_name
-from dbca_openssl.names import entity_name, shown
+from dbca_openssl.names import entity_name
 
 LARGEST_ANSWER = 256 * 1024
 """Characters: what a script tells is a certificate or a request and a few lines."""
@@ -262,5 +262,6 @@ def _meaning(code: int, answer: Answer, messages: str) -> tuple[str, ...]:
 
 
 def _plain(text: str) -> str:
-    """What a host said, fit for a terminal."""
-    return shown(text.strip()[:200])[1:-1]
+    """What a host said, on one line of a length that can be read, and with nothing in it that a terminal obeys."""
+    line = text.strip()[:400]
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import stat
 import subprocess
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from support import run
+from support import Finished, run
 
 MYSQL = 3306
 """The number of the user `mysql` on each host."""
@@ -31,12 +32,28 @@ admin:x:1001:1001::/tmp:/bin/sh
 guest:x:1002:1002::/tmp:/bin/sh
 """
 _GROUP = f"root:x:0:\nnogroup:x:65534:\nmysql:x:{MYSQL}:\nadmin:x:1001:\nguest:x:1002:\n"
+_NAMESPACES = ("--mount", "--pid", "--fork", "--kill-child")
 _COPIED = ("ld.so.cache", "ssl/openssl.cnf", "pam.d", "security", "localtime", "login.defs", "alternatives")
+
+_SSHD = """\
+Port {port}
+ListenAddress 127.0.0.1
+HostKey /etc/host_key
+AuthorizedKeysFile /etc/authorized_keys
+StrictModes no
+UsePAM no
+UseDNS no
+PasswordAuthentication no
+PermitRootLogin prohibit-password
+PidFile none
+Subsystem sftp internal-sftp
+SetEnv PATH=/etc/bin:/usr/sbin:/usr/bin:/sbin:/bin
+"""
 
 _START = """\
 set -eu
 mount --make-rprivate /
-mount --bind "$1/etc" /etc
+mount --bind "$1" /etc
 mount -t tmpfs none /run
 mkdir -m 755 /run/sshd
 mkdir -p /etc/mysql/ssl
@@ -136,6 +153,65 @@ class Fleet:
         key = (self.directory / "host_key.pub").read_text()
         self.known_hosts.write_text("".join(f"[127.0.0.1]:{port} {key}" for port in reached.values()))
 
+    def restart(self, machine: Machine) -> Machine:
+        """Start a host again, with the files that it had."""
+        machine.crash()
+        for name in ("bin", "told"):
+            shutil.rmtree(machine.etc / name, ignore_errors=True)
+        again = self._boot(machine.name, machine.etc, "")
+        _wait_for_log(again)
+        self.machines[machine.name] = again
+        self.write_config()
+        return again
+
+    def shell(self, machine: Machine, script: str) -> Finished:
+        """Have root run a script on a host, past ssh."""
+        return run(
+            "nsenter", "--mount", "--target", str(machine.pid), "sh", "-s", directory=self.directory, stdin=script
+        )
+
+    @contextmanager
+    def crashing(self, machine: Machine, moment: str) -> Iterator[None]:
+        """The host crashes as soon as it runs `openssl` with arguments that begin with `moment`, a pattern of sh."""
+        self._intercept(machine, moment, ": > /etc/bin/reached; exec sleep 60")
+        reached = machine.etc / "bin/reached"
+        done = threading.Event()
+
+        def watch() -> None:
+            while not done.wait(0.02):
+                if reached.exists():
+                    machine.crash()
+                    return
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            yield
+            assert reached.exists(), f"the host never ran openssl {moment}"
+        finally:
+            done.set()
+            watcher.join()
+
+    def delay(self, machine: Machine, moment: str, seconds: int) -> None:
+        """The host takes some seconds more for an openssl with such arguments, once."""
+        self._intercept(machine, moment, f"mv /etc/bin/openssl /etc/bin/done; sleep {seconds}")
+
+    def lie(self, machine: Machine, commands: str, told: str = "") -> None:
+        """Whatever root is to run on a host, it runs `commands`; `/etc/told` holds `told`."""
+        (machine.etc / "told").write_text(told)
+        (machine.etc / "liar").write_text(f"#!/bin/sh\ncat > /dev/null\n{commands}\n")
+        (machine.etc / "liar").chmod(0o755)
+        (machine.etc / "passwd").write_text(_PASSWD.replace("/root:/bin/sh", "/root:/etc/liar"))
+
+    def _intercept(self, machine: Machine, moment: str, commands: str) -> None:
+        """Put an openssl before the real one on a host: with arguments like `moment` it runs `commands` first."""
+        (machine.etc / "bin").mkdir()
+        pattern = moment.replace(" ", "\\ ")
+        (machine.etc / "bin/openssl").write_text(
+            f'#!/bin/sh\ncase "$*" in {pattern}*) {commands} ;; esac\nexec {program("openssl")} "$@"\n'
+        )
+        (machine.etc / "bin/openssl").chmod(0o755)
+
     def stop(self) -> None:
         """End all hosts."""
         for machine in self.machines.values():
@@ -145,23 +221,15 @@ class Fleet:
         root = self.directory / "hosts" / name
         etc = root / "etc"
         etc.mkdir(parents=True)
+        _make_etc(etc, self.directory)
+        return self._boot(name, etc, size)
+
+    def _boot(self, name: str, etc: Path, size: str) -> Machine:
         port = free_port()
-        _make_etc(etc, self.directory, port)
+        (etc / "sshd.log").unlink(missing_ok=True)
+        (etc / "sshd_config").write_text(_SSHD.format(port=port))
         process = subprocess.Popen(
-            [
-                "unshare",
-                "--mount",
-                "--pid",
-                "--fork",
-                "--kill-child",
-                "sh",
-                "-c",
-                _START,
-                "sh",
-                root,
-                size,
-                program("sshd"),
-            ],
+            ["unshare", *_NAMESPACES, "sh", "-c", _START, "sh", etc, size, program("sshd")],
             env={"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"},
             stdin=subprocess.DEVNULL,
             start_new_session=True,
@@ -190,7 +258,7 @@ def read_all(machines: Iterable[Machine]) -> dict[str, bytes]:
     }
 
 
-def _make_etc(etc: Path, keys: Path, port: int) -> None:
+def _make_etc(etc: Path, keys: Path) -> None:
     for name in _COPIED:
         source = Path("/etc") / name
         (etc / name).parent.mkdir(parents=True, exist_ok=True)
@@ -206,11 +274,7 @@ def _make_etc(etc: Path, keys: Path, port: int) -> None:
     (etc / "sudoers").chmod(0o440)
     shutil.copy(keys / "host_key", etc / "host_key")
     shutil.copy(keys / "administrator.pub", etc / "authorized_keys")
-    (etc / "sshd_config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey /etc/host_key\nAuthorizedKeysFile /etc/authorized_keys\n"
-        "StrictModes no\nUsePAM no\nUseDNS no\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n"
-        "PidFile none\nSubsystem sftp internal-sftp\nMaxStartups 200\n"
-    )
+    (etc / "authorized_keys").chmod(0o644)
 
 
 def _wait_for_log(machine: Machine) -> None:
@@ -221,8 +285,3 @@ def _wait_for_log(machine: Machine) -> None:
         assert machine.process.poll() is None, f"the sshd of {machine.name} did not start"
         time.sleep(0.01)
     raise AssertionError(f"the sshd of {machine.name} does not listen: {log.read_text() if log.exists() else ''}")
-
-
-def interrupt(machine: Machine) -> None:
-    """End sshd's own processes only, so that connections break while what runs on the host goes on."""
-    os.kill(machine.pid, signal.SIGTERM)
