@@ -179,6 +179,9 @@ def enroll(
     bits: Annotated[
         int, typer.Option("--bits", min=2048, max=8192, help="The size of the RSA keys.")
     ] = render.HOST_BITS,
+    rekey: Annotated[
+        bool, typer.Option("--rekey", help="Make a new pair also where there is one, and supersede its certificate.")
+    ] = False,
     ssl_dir: SslDir = render.SSL_DIR,
     owner: Owner = None,
     sudo: Sudo = False,
@@ -199,6 +202,7 @@ def enroll(
       dbca-openssl enroll root@aiken.example.net root@margaret.example.net --owner mysql
       dbca-openssl enroll admin@gannibal.example.net --sudo --owner mysql --alt-name db.example.net
       dbca-openssl enroll $(cat hosts) --jobs 8 --passphrase-file ~/.dbca-passphrase
+      dbca-openssl enroll root@aiken.example.net --rekey    # a new key, and its certificate
 
     The hosts need sshd and openssl. Keys never leave them. A host that has key and certificate is left alone;
     one where an earlier run was cut short is taken up from there.
@@ -208,21 +212,21 @@ def enroll(
     authority = options.authority(ca, openssl, lock_timeout)
     authority.require()
     alternative = tuple(names.alternative_name(text) for text in alt_name or ())
-    how = Enrolment(scripts.place(ssl_dir, owner), alternative, profile, bits, Period(days, cap))
+    how = Enrolment(scripts.place(ssl_dir, owner), alternative, profile, bits, Period(days, cap), rekey)
     hosts = remote.hosts(host)
     ssh = _ssh(ssh_config, hosts, jobs, timeout, sudo)
     if print_:
         output.script(printed.enroll(authority, ssh, hosts, how, options.given_passphrase(passphrase_file)))
         return 0
     encrypted = authority.key_is_encrypted()
-    asked_later = passphrase_file is None and passphrase_fd is None and options.has_terminal()
+    asked_later = passphrase_file is None and passphrase_fd is None and options.terminal_is_there()
     secret = options.passphrase(passphrase_file, passphrase_fd) if encrypted and not asked_later else None
-    with Progress(hosts, enrolment.ENROLLED, enrolment.LEFT_ALONE, enrolment.FAILED) as progress:
+    with Progress(hosts, *enrolment.ENDS) as progress:
         standings = enrolment.prepare(authority, ssh, hosts, how, jobs, progress)
     if encrypted and secret is None and any(standing.proposal for standing in standings):
         secret = options.passphrase(None, None)
     standings = enrolment.sign(authority, standings, how, secret)
-    with Progress(hosts, enrolment.ENROLLED, enrolment.LEFT_ALONE, enrolment.FAILED) as progress:
+    with Progress(hosts, *enrolment.ENDS) as progress:
         standings = enrolment.deliver(authority, ssh, standings, how, jobs, progress)
     return _finish(
         [
@@ -273,7 +277,7 @@ def _ssh(config: Path | None, hosts: Sequence[Host], jobs: int, timeout: float, 
     """ssh asks at the terminal only where one host at a time is worked on."""
     if config is not None and not config.is_file():
         raise DatabaseCaError(f"there is no file {config}", "--ssh-config names one that ssh -F can read")
-    asking = options.has_terminal() and min(jobs, len(hosts)) == 1
+    asking = options.terminal_is_there() and min(jobs, len(hosts)) == 1
     return Ssh(config.absolute() if config else None, batch=not asking, timeout=timeout, sudo=sudo)
 
 

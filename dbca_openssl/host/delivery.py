@@ -55,9 +55,12 @@ def own_files(authority: Authority, names: Sequence[str]) -> dict[str, list[Publ
     return found
 
 
-def deploy(ssh: Ssh, host: Host, where: Place, files: Sequence[PublicFile]) -> Delivered:
-    """Put files on a host, where they are not there yet. Raises DatabaseCaError, and then none of them is changed."""
-    return _delivered(ssh.run(host, scripts.deploy(host.name, where, files)))
+def deploy(ssh: Ssh, host: Host, where: Place, files: Sequence[PublicFile], rekey: bool = False) -> Delivered:
+    """Put files on a host, where they are not there yet. Raises DatabaseCaError, and then none of them is changed.
+
+    `rekey` is as for `scripts.deploy`.
+    """
+    return _delivered(ssh.run(host, scripts.deploy(host.name, where, files, rekey)))
 
 
 def deploy_here(ssh: Ssh, name: str, where: Place, files: Sequence[PublicFile]) -> Delivered:

@@ -12,9 +12,10 @@ from datetime import datetime
 from pathlib import Path
 
 from dbca_openssl import validity
-from dbca_openssl.authority import index, signing, structures, vetting
+from dbca_openssl.authority import certificates, index, renewal, signing, structures, vetting
 from dbca_openssl.authority.index import Row
 from dbca_openssl.authority.paths import INDEX, Authority, issued, request_of
+from dbca_openssl.authority.renewal import Renewal
 from dbca_openssl.authority.signing import Period, Proposal
 from dbca_openssl.authority.vetting import Vetted
 from dbca_openssl.errors import DatabaseCaError
@@ -29,7 +30,9 @@ from dbca_openssl.transaction import Transaction
 Progress = Callable[[Host, str], None]
 """Says what is going on with a host, in a word or two."""
 
-LEFT_ALONE, ENROLLED, FAILED = "left alone", "enrolled", "failed"
+LEFT_ALONE, ENROLLED, REKEYED, FAILED = "left alone", "enrolled", "rekeyed", "failed"
+ENDS = (LEFT_ALONE, ENROLLED, REKEYED, FAILED)
+"""How it ends for a host, in a word."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Enrolment:
     profile: str = "guide"
     bits: int = 0
     period: Period = field(default_factory=Period)
+    rekey: bool = False
 
     def request(self, host: Host) -> NewRequest:
         """What is asked for on a host."""
@@ -56,6 +60,7 @@ class Standing:
     serial: str | None = None
     end: datetime | None = None
     left_alone: bool = False
+    rekeyed: bool = False
     changed: tuple[str, ...] = ()
     error: DatabaseCaError | None = None
 
@@ -64,7 +69,9 @@ class Standing:
         """In a word."""
         if self.error:
             return FAILED
-        return LEFT_ALONE if self.left_alone else ENROLLED
+        if self.left_alone:
+            return LEFT_ALONE
+        return REKEYED if self.rekeyed else ENROLLED
 
 
 def prepare(
@@ -75,7 +82,7 @@ def prepare(
 
     def work(host: Host) -> Standing:
         progress(host, "making its request")
-        answer = ssh.run(host, scripts.enroll(how.request(host)))
+        answer = ssh.run(host, scripts.enroll(how.request(host), how.rekey))
         if answer.one("state") == "enrolled":
             progress(host, LEFT_ALONE)
             return _already(authority, host, answer)
@@ -89,11 +96,19 @@ def prepare(
 def sign(
     authority: Authority, standings: Sequence[Standing], how: Enrolment, secret: Passphrase | None
 ) -> list[Standing]:
-    """Sign what is to be signed, all in one transaction. Raises DatabaseCaError, and then nothing is signed."""
+    """Sign what is to be signed, all in one transaction; a certificate for an older key is superseded in it.
+
+    Raises DatabaseCaError, and then nothing is signed.
+    """
     waiting = [standing.proposal for standing in standings if standing.proposal]
     if not waiting:
         return list(standings)
-    signed = {one.name: one for one in signing.sign(authority, waiting, how.period, secret)}
+    if any(standing.proposal and standing.rekeyed for standing in standings):
+        again = [Renewal(proposal, (), frozenset(), same_key=False) for proposal in waiting]
+        made, _ = renewal.renew(authority, again, how.period, with_list=True, passphrase=secret)
+    else:
+        made = signing.sign(authority, waiting, how.period, secret)
+    signed = {one.name: one for one in made}
     return [
         replace(standing, proposal=None, serial=signed[standing.host.name].serial, end=signed[standing.host.name].end)
         if standing.proposal
@@ -114,8 +129,8 @@ def deliver(
             return standing
         host = standing.host
         progress(host, "delivering")
-        done = delivery.deploy(ssh, host, how.where, [*common, *own[host.name]])
-        progress(host, ENROLLED)
+        done = delivery.deploy(ssh, host, how.where, [*common, *own[host.name]], standing.rekeyed)
+        progress(host, standing.state)
         return replace(standing, changed=done.changed)
 
     outcomes = ssh.each(standings, work, jobs)
@@ -197,7 +212,7 @@ def _already(authority: Authority, host: Host, answer: Answer) -> Standing:
     if (
         row is not None
         and _public_key(authority, answer.text.encode())
-        == signing.read_certificate(authority, issued(row.serial)).public_key
+        == certificates.read_certificate(authority, issued(row.serial)).public_key
     ):
         raise DatabaseCaError(
             f"{host.name}: its certificate is not the valid one, which is serial {row.serial}",
@@ -205,7 +220,7 @@ def _already(authority: Authority, host: Host, answer: Answer) -> Standing:
         )
     raise DatabaseCaError(
         f"{host.name}: it has a certificate that is not a valid one of this authority, and is left alone",
-        f"if the host is to have a new pair: move private/{host.name}.key.pem, its request and its certificate away",
+        f"if the host is to have a new pair: dbca-openssl enroll {host.destination} --rekey",
     )
 
 
@@ -213,9 +228,13 @@ def _asking(authority: Authority, host: Host, how: Enrolment, answer: Answer) ->
     """A host with key and request: what to sign for it, unless its certificate is signed already."""
     vetted = _vetted(authority, host, answer)
     _require_names(host, how, vetted)
+    rekeyed = answer.one("state") == "rekeyed"
     row = _valid_row(authority, host.name)
-    if row is not None and signing.read_certificate(authority, issued(row.serial)).public_key == vetted.public_key:
-        return Standing(host, serial=row.serial, end=row.end)
+    if row is not None and certificates.read_certificate(authority, issued(row.serial)).public_key == vetted.public_key:
+        return Standing(host, serial=row.serial, end=row.end, rekeyed=rekeyed)
+    if rekeyed:
+        end = signing.end_of(authority, how.period, certificates.own_certificate(authority))
+        return Standing(host, Proposal(vetted, None, end), rekeyed=True)
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / f"{host.name}.req.pem"
         path.write_bytes(vetted.pem)

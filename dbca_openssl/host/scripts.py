@@ -74,9 +74,12 @@ def public_file(name: str, data: bytes) -> PublicFile:
     return PublicFile(name, data)
 
 
-def enroll(new: NewRequest) -> str:
-    """Make key and request where there are none, and tell what there is."""
-    return _pair("enroll", f"A key and a certificate signing request for {new.name}", new)
+def enroll(new: NewRequest, rekey: bool = False) -> str:
+    """Make key and request where there are none, and tell what there is.
+
+    With `rekey` a new pair is made beside the one of a host that has its certificate.
+    """
+    return _pair("enroll", f"A key and a certificate signing request for {new.name}", new, rekey=rekey)
 
 
 def kit(new: NewRequest) -> str:
@@ -89,14 +92,23 @@ def fetch(name: str, where: Place) -> str:
     return _script("fetch", f"The request of {name}", name, where.directory)
 
 
-def deploy(name: str, where: Place, files: Sequence[PublicFile]) -> str:
-    """Put files into their place, all of them or none, each by a rename."""
+def deploy(name: str, where: Place, files: Sequence[PublicFile], rekey: bool = False) -> str:
+    """Put files into their place, all of them or none, each by a rename.
+
+    With `rekey` the certificate is for the pair that was made beside the older one, which it replaces now.
+    """
     return _script(
-        "deploy", f"Certificates and revocation list for {name}", name, where.directory, owner=where.owner, files=files
+        "deploy",
+        f"Certificates and revocation list for {name}",
+        name,
+        where.directory,
+        owner=where.owner,
+        files=files,
+        rekey=rekey,
     )
 
 
-def _pair(template: str, title: str, new: NewRequest) -> str:
+def _pair(template: str, title: str, new: NewRequest, **values: object) -> str:
     work = _work()
     return _script(
         template,
@@ -106,6 +118,7 @@ def _pair(template: str, title: str, new: NewRequest) -> str:
         work,
         plan=requests.plan_beside(new, work).script(),
         plan_with_key=requests.plan_beside(new, work, existing_key=True).script(),
+        **values,
     )
 
 
