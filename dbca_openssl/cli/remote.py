@@ -131,23 +131,23 @@ def deploy(
     The guide: "Copy to Target Systems".
     """
     authority = options.authority(ca, openssl)
-    common = delivery.common_files(authority)
+    authority.require()
     if local:
-        return _deploy_here(authority, common, host or [], ssl_dir, owner, timeout, print_)
+        return _deploy_here(authority, host or [], ssl_dir, owner, timeout, print_)
     if not host:
         raise typer.BadParameter("name a HOST, or give --local")
     hosts = remote.hosts(host)
     where = scripts.place(ssl_dir or render.SSL_DIR, owner)
     ssh = _ssh(ssh_config, hosts, jobs, timeout, sudo)
-    own = delivery.own_files(authority, [one.name for one in hosts])
+    files = delivery.files(authority, [one.name for one in hosts])
     if print_:
-        output.script(printed.deploy(ssh, {one: [*common, *own[one.name]] for one in hosts}, where))
+        output.script(printed.deploy(ssh, {one: files[one.name] for one in hosts}, where))
         return 0
     with Progress(hosts, "delivered") as progress:
 
         def work(one: Host) -> Delivered:
             progress(one, "delivering")
-            done = delivery.deploy(ssh, one, where, [*common, *own[one.name]])
+            done = delivery.deploy(ssh, one, where, files[one.name])
             progress(one, "delivered")
             return done
 
@@ -223,9 +223,13 @@ def enroll(
     secret = options.passphrase(passphrase_file, passphrase_fd) if encrypted and not asked_later else None
     with Progress(hosts, *enrolment.ENDS) as progress:
         standings = enrolment.prepare(authority, ssh, hosts, how, jobs, progress)
-    if encrypted and secret is None and any(standing.proposal for standing in standings):
+    if encrypted and asked_later and any(standing.proposal for standing in standings):
         secret = options.passphrase(None, None)
-    standings = enrolment.sign(authority, standings, how, secret)
+    try:
+        standings = enrolment.sign(authority, standings, how, secret)
+    except DatabaseCaError:
+        _show([one.error for one in standings if one.error])
+        raise
     with Progress(hosts, *enrolment.ENDS) as progress:
         standings = enrolment.deliver(authority, ssh, standings, how, jobs, progress)
     return _finish(
@@ -283,7 +287,6 @@ def _ssh(config: Path | None, hosts: Sequence[Host], jobs: int, timeout: float, 
 
 def _deploy_here(
     authority: Authority,
-    common: list[scripts.PublicFile],
     arguments: Sequence[str],
     ssl_dir: str | None,
     owner: str | None,
@@ -296,7 +299,7 @@ def _deploy_here(
     if len(whose) > 1:
         raise typer.BadParameter("with --local, one NAME at the most")
     name = whose[0] if whose else "localhost"
-    files = [*common, *(file for own in delivery.own_files(authority, whose).values() for file in own)]
+    files = delivery.files(authority, whose)[whose[0]] if whose else list(delivery.common_files(authority))
     if print_:
         output.script(scripts.deploy(name, where, files))
         return 0
@@ -328,7 +331,12 @@ def _finish(
     output.result(
         {"hosts": documents}, [*table, *(["next:", *(f"  {line}" for line in following)] if following else [])]
     )
+    _show(errors)
+    return 1 if errors else 0
+
+
+def _show(errors: Sequence[DatabaseCaError]) -> None:
+    """Say what went wrong with single hosts, unless all is in one document."""
     if not output.as_json:
         for error in errors:
             output.error(error)
-    return 1 if errors else 0

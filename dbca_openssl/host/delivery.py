@@ -24,7 +24,7 @@ class Delivered:
     same: tuple[str, ...]
 
 
-def common_files(authority: Authority) -> list[PublicFile]:
+def common_files(authority: Authority) -> tuple[PublicFile, PublicFile]:
     """What every host gets: the authority's certificate and its revocation list.
 
     Says so where the list is over. Raises DatabaseCaError where either is not as it should be.
@@ -32,14 +32,23 @@ def common_files(authority: Authority) -> list[PublicFile]:
     authority.require()
     if revocation.current_list(authority).end <= validity.now():
         authority.tell("the revocation list is over, and servers refuse every client with it: dbca-openssl crl")
-    return [
+    return (
         scripts.public_file(CERTIFICATE, authority.read(CERTIFICATE)),
         scripts.public_file(LIST, authority.read(CRL)),
-    ]
+    )
 
 
-def own_files(authority: Authority, names: Sequence[str]) -> dict[str, list[PublicFile]]:
-    """The certificate of each name, where it has one; one that is expired, revoked or not in the index is left out."""
+def files(authority: Authority, names: Sequence[str]) -> dict[str, list[PublicFile]]:
+    """What each name gets: also its certificate, unless that is expired, revoked or not in the index.
+
+    The revocation list comes last, since it may revoke the certificate that is replaced.
+    """
+    certificate, revocation_list = common_files(authority)
+    own = _own_files(authority, names)
+    return {name: [certificate, *own[name], revocation_list] for name in names}
+
+
+def _own_files(authority: Authority, names: Sequence[str]) -> dict[str, list[PublicFile]]:
     at = validity.now()
     valid = {row.name: row for row in index.rows(authority.read(INDEX)) if row.status(at) == "valid"}
     found: dict[str, list[PublicFile]] = {name: [] for name in names}

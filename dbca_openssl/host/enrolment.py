@@ -121,15 +121,14 @@ def deliver(
     authority: Authority, ssh: Ssh, standings: Sequence[Standing], how: Enrolment, jobs: int, progress: Progress
 ) -> list[Standing]:
     """Bring every certificate that a host lacks to it, with those of the authority."""
-    common = delivery.common_files(authority)
-    own = delivery.own_files(authority, [one.host.name for one in standings if not one.left_alone and not one.error])
+    files = delivery.files(authority, [one.host.name for one in standings if not one.left_alone and not one.error])
 
     def work(standing: Standing) -> Standing:
         if standing.error or standing.left_alone:
             return standing
         host = standing.host
         progress(host, "delivering")
-        done = delivery.deploy(ssh, host, how.where, [*common, *own[host.name]], standing.rekeyed)
+        done = delivery.deploy(ssh, host, how.where, files[host.name], standing.rekeyed)
         progress(host, standing.state)
         return replace(standing, changed=done.changed)
 

@@ -79,6 +79,7 @@ class Ssh:
         self.sudo = sudo
         self._running: dict[int, Any] = {}
         self._lock = threading.Lock()
+        self._stopped = False
 
     def arguments(self, host: Host) -> list[str]:
         """The arguments for ssh that run a script on a host."""
@@ -157,6 +158,8 @@ class Ssh:
         )
         with self._lock:
             self._running[running.pid] = running.process
+            if self._stopped:
+                running.process.kill()
         try:
             running.wait()
             code = 0
@@ -171,6 +174,7 @@ class Ssh:
 
     def _stop(self) -> None:
         with self._lock:
+            self._stopped = True
             for process in self._running.values():
                 with suppress(ProcessLookupError):
                     process.kill()

@@ -98,6 +98,14 @@ class Machine:
             self.process.kill()  # unshare takes all of the namespace with it
         self.process.wait()
 
+    def wait_for(self, name: str) -> None:
+        """Wait until there is a file of that name below /etc."""
+        for _ in range(2000):
+            if (self.etc / name).exists():
+                return
+            time.sleep(0.01)
+        raise AssertionError(f"{self.name} never had /etc/{name}")
+
     def mode(self, name: str) -> tuple[str, int]:
         """The mode of a file below /etc/mysql/ssl, as `ls` shows it, and the number of its owner."""
         status = (self.ssl / name).lstat()

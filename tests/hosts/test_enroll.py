@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from conftest import MakeRequest
-from support import HOSTS, PASSPHRASE, done, openssl, run, snapshot
+from support import HOSTS, PASSPHRASE, done, openssl, run, shell, snapshot, tool
 
 from dbca_openssl.cli.run import run as main
 from hosts.agreement import Wire, on_hosts, require_agreement
@@ -422,3 +426,51 @@ def test_a_switch_that_was_cut_short_is_finished(ca: Path, fleet: Fleet, reach: 
         assert "left alone" in finished.output
         require_agreement(ca, [aiken])
         assert not waiting.exists()
+
+
+def test_the_printed_script_enrolls_as_well(ca: Path, fleet: Fleet, reach: Reach, tmp_path: Path) -> None:
+    machines = fleet.start(AIKEN, MARGARET)
+    before, here = on_hosts(machines), snapshot(ca)
+    hosts = (AIKEN, f"admin@{MARGARET}")
+    for host, more in zip(hosts, ((), ("--sudo", "--owner", "mysql")), strict=True):
+        script = reach("enroll", host, *QUICK, *more, "--print").output
+        if host == AIKEN:
+            assert (on_hosts(machines), snapshot(ca)) == (before, here)
+        finished = shell(script, tmp_path)
+        assert finished.code == 0, finished.messages
+    require_agreement(ca, machines)
+    assert machines[1].mode(f"private/{MARGARET}.key.pem") == ("-rw-------", MYSQL)
+    assert reach("enroll", AIKEN, MARGARET).output.count("left alone") == 2
+
+
+def test_an_interrupt_ends_every_ssh(ca: Path, fleet: Fleet, keys: Path) -> None:
+    machines = fleet.start(AIKEN, MARGARET)
+    for machine in machines:
+        fleet.delay(machine, "req -new", seconds=30)
+    here = snapshot(ca)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dbca_openssl", "enroll", AIKEN, MARGARET, "--ssh-config", fleet.config],
+        cwd=ca,
+        env={"PATH": os.environ["PATH"], "DBCA_PASSPHRASE_FILE": str(keys / "phrase")},
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    for machine in machines:
+        machine.wait_for("bin/done")
+    process.send_signal(signal.SIGINT)
+    _, messages = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Traceback" not in messages
+    assert run("pgrep", "--session", str(process.pid), directory=ca).output == ""
+    assert snapshot(ca) == here
+
+
+def test_without_ssh(ca: Path, tmp_path: Path) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "openssl").symlink_to(shutil.which("openssl") or "")
+    refused = tool("deploy", AIKEN, directory=ca, environment={"PATH": str(programs)})
+    assert refused.code == 1
+    assert "dbca-openssl: ssh is not installed here" in refused.messages

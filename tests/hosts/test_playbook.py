@@ -38,7 +38,6 @@ class Ansible:
         self.variables: dict[str, object] = {
             "dbca_passphrase_file": str(keys / "phrase"),
             "dbca_command": str(Path(sys.executable).with_name("dbca-openssl")),
-            "dbca_sign": [*fleet.machines],
             "dbca_reload": "date >> /etc/reloaded",
         }
 
