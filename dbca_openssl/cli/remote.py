@@ -15,6 +15,8 @@ from dbca_openssl.cli import options, output
 from dbca_openssl.cli.options import (
     AltNames,
     Ca,
+    Cap,
+    Days,
     Json,
     LockTimeout,
     OpenSSLProgram,
@@ -42,7 +44,8 @@ Sudo = Annotated[bool, typer.Option("--sudo", help="Become root on the host by s
 SshConfig = Annotated[
     Path | None, typer.Option("--ssh-config", metavar="FILE", help="Another configuration file for ssh (ssh -F).")
 ]
-Jobs = Annotated[int, typer.Option("--jobs", min=1, max=256, help="How many hosts at a time; with 1, ssh may ask.")]
+Bits = Annotated[int, typer.Option("--bits", metavar="N", min=2048, max=8192, help="The size of the RSA keys.")]
+Jobs = Annotated[int, typer.Option("--jobs", metavar="N", min=1, max=256, help="Hosts at a time; with 1, ssh may ask.")]
 Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, help="How long one host may take.")]
 
 
@@ -60,11 +63,13 @@ def fetch(
     json: Json = False,
     verbose: Verbose = False,
 ) -> int:
-    """Copy the requests of hosts into certreqs/, to be signed. A host that is not reached is named; the others go on.
+    """Copy the requests of hosts into certreqs/, to be signed.
 
     \b
       dbca-openssl fetch aiken.example.net margaret.example.net
       dbca-openssl fetch admin@gannibal.example.net --sudo
+
+    A host that is not reached is named, the others go on, and the exit code is 1.
 
     The guide: "Sign Certificates".
     """
@@ -118,7 +123,7 @@ def deploy(
     json: Json = False,
     verbose: Verbose = False,
 ) -> int:
-    """Bring the authority's certificate, its revocation list and each host's own certificate to the hosts.
+    """Copy certificates and revocation list to hosts, or to this one.
 
     \b
       dbca-openssl deploy root@aiken.example.net root@margaret.example.net --owner mysql
@@ -126,7 +131,8 @@ def deploy(
       dbca-openssl deploy --local
       dbca-openssl deploy --local backup@margaret
 
-    Never a private key. Only what is not there yet is brought, all of it or none, each file by a rename.
+    The authority's certificate, its revocation list, and each host's own certificate where it has a valid one;
+    never a private key. Only what is not there yet is brought, all of it or none, each file by a rename.
 
     The guide: "Copy to Target Systems".
     """
@@ -172,13 +178,9 @@ def enroll(
     ca: Ca = None,
     alt_name: AltNames = None,
     profile: Profile = "guide",
-    days: Annotated[
-        int | None, typer.Option("--days", min=1, max=36500, help="[default: default_days of the configuration]")
-    ] = None,
-    cap: Annotated[bool, typer.Option("--cap", help="Shorten what would outlive the authority's certificate.")] = False,
-    bits: Annotated[
-        int, typer.Option("--bits", min=2048, max=8192, help="The size of the RSA keys.")
-    ] = render.HOST_BITS,
+    days: Days = None,
+    cap: Cap = False,
+    bits: Bits = render.HOST_BITS,
     rekey: Annotated[
         bool, typer.Option("--rekey", help="Make a new pair also where there is one, and supersede its certificate.")
     ] = False,
@@ -196,7 +198,7 @@ def enroll(
     json: Json = False,
     verbose: Verbose = False,
 ) -> int:
-    """All of it for each host, over ssh: key and request made there, signed here in one transaction, delivered.
+    """Give hosts their key and certificate, all of it over ssh.
 
     \b
       dbca-openssl enroll root@aiken.example.net root@margaret.example.net --owner mysql
@@ -204,6 +206,7 @@ def enroll(
       dbca-openssl enroll $(cat hosts) --jobs 8 --passphrase-file ~/.dbca-passphrase
       dbca-openssl enroll root@aiken.example.net --rekey    # a new key, and its certificate
 
+    Key and request are made there, all of them are signed here in one transaction, and the certificates delivered.
     The hosts need sshd and openssl. Keys never leave them. A host that has key and certificate is left alone;
     one where an earlier run was cut short is taken up from there.
 
@@ -254,20 +257,19 @@ def playbook(
     ssl_dir: SslDir = render.SSL_DIR,
     owner: Owner = "mysql",
     profile: Profile = "guide",
-    bits: Annotated[
-        int, typer.Option("--bits", min=2048, max=8192, help="The size of the RSA keys.")
-    ] = render.HOST_BITS,
+    bits: Bits = render.HOST_BITS,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Print an Ansible playbook that does the same as enroll for a fleet, with a note on the inventory.
+    """Print an Ansible playbook that enrolls a fleet.
 
     \b
       dbca-openssl playbook > databases.yml
       ansible-playbook -i inventory databases.yml --check
       ansible-playbook -i inventory databases.yml -e dbca_passphrase_file=$HOME/.dbca-passphrase
 
-    It needs ansible-core here, and Python on the hosts. Run again, it does only what is missing.
+    It begins with a note on the inventory. It needs ansible-core here, and Python on the hosts. Run again, it does
+    only what is missing.
     """
     authority = options.authority(ca)
     text = playbooks.playbook(Fleet(hosts, authority.directory, scripts.place(ssl_dir, owner), profile, bits))
