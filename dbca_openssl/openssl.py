@@ -102,8 +102,9 @@ class OpenSSL:
                 with process:
                     try:
                         if messages is not None and watch is not None:
-                            _follow(process, messages, watch)
-                        output, errors = process.communicate(data)
+                            output = _followed(process, messages, watch)
+                        else:
+                            output, errors = process.communicate(data)
                     except BaseException:
                         process.kill()
                         raise
@@ -134,11 +135,11 @@ def _message_file() -> IO[bytes]:
     return tempfile.TemporaryFile()
 
 
-def _follow(process: subprocess.Popen[bytes], messages: IO[bytes], watch: Callable[[int], None]) -> None:
+def _followed(process: subprocess.Popen[bytes], messages: IO[bytes], watch: Callable[[int], None]) -> bytes:
+    """The output, which is read all the time: a batch prints every certificate, and a full pipe would stop it."""
     while True:
         try:
-            process.wait(0.2)
-            return
+            return process.communicate(timeout=0.2)[0]
         except subprocess.TimeoutExpired:
             text = os.pread(messages.fileno(), os.fstat(messages.fileno()).st_size, 0)
             watch(text.count(b"Signature ok"))
