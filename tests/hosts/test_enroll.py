@@ -360,7 +360,7 @@ def test_a_wrong_passphrase_signs_nothing_and_the_next_run_goes_on(
     here = snapshot(ca, without=(".lock",))
     refused = reach("enroll", AIKEN, *QUICK, "--passphrase-file", wrong)
     assert refused.code == 1
-    assert refused.messages.splitlines()[-1] == "dbca-openssl: the pass phrase is wrong"
+    assert "dbca-openssl: the pass phrase is wrong" in refused.messages.splitlines()
     assert snapshot(ca, without=(".lock",)) == here
     key = read_all([aiken])
     assert reach("enroll", AIKEN, *QUICK).code == 0

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +73,13 @@ def recap(finished: Finished) -> Recap:
 
 
 @pytest.fixture
-def ansible(ca: Path, fleet: Fleet, keys: Path, tmp_path: Path) -> Ansible:
+def ansible(ca: Path, fleet: Fleet, keys: Path, tmp_path: Path) -> Iterator[Ansible]:
     fleet.start(AIKEN, MARGARET)
     directory = tmp_path / "control"
     directory.mkdir()
-    return Ansible(ca, fleet, keys, directory)
+    control = Ansible(ca, fleet, keys, directory)
+    yield control
+    shutil.rmtree(control.sockets)
 
 
 def test_the_playbook_does_it_once_and_check_is_honest(ca: Path, fleet: Fleet, ansible: Ansible, keys: Path) -> None:
