@@ -118,6 +118,24 @@ def option_file(template: str, **values: object) -> str:
     return _render(template, **values)
 
 
+def host_script(template: str, **values: object) -> str:
+    """A shell script for a host, by the template `NAME.sh.j2`; every value that is a word goes through `shell`."""
+    return _render(f"{template}.sh.j2", **values)
+
+
+def ansible_playbook(**values: object) -> str:
+    """The playbook for a fleet; every value goes through `yaml`."""
+    return _render("playbook.yml.j2", **values)
+
+
+def _as_yaml(value: object) -> str:
+    """A value as YAML that Ansible takes literally: JSON, which YAML contains, and no template for Ansible."""
+    import json
+
+    text = json.dumps(value, ensure_ascii=True)
+    return f"!unsafe {text}" if "{" in text else text
+
+
 def _render(template: str, **values: object) -> str:
     return _environment().get_template(template).render(values)
 
@@ -134,5 +152,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         autoescape=select_autoescape(["html.j2"], default=False),  # configuration files have `quoted` instead
     )
-    environment.filters |= {"quoted": quoted, "option": option, "shell": shlex.quote}
+    environment.filters |= {"quoted": quoted, "option": option, "shell": shlex.quote, "yaml": _as_yaml}
     return environment

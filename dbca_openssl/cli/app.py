@@ -17,10 +17,13 @@ from dbca_openssl.cli.options import Ca, Json, OpenSSLProgram, Verbose
 VERBS = {
     "init": "create",
     "request": "host",
+    "enroll": "remote",
+    "fetch": "remote",
     "sign": "sign",
     "renew": "sign",
     "revoke": "revoke",
     "crl": "revoke",
+    "deploy": "remote",
     "list": "look",
     "show": "look",
     "verify": "look",
@@ -29,6 +32,7 @@ VERBS = {
     "report": "care",
     "rollover": "care",
     "server": "server",
+    "playbook": "remote",
     "render": "texts",
     "guide": "texts",
 }

@@ -13,6 +13,7 @@ from dbca_openssl import names, render
 from dbca_openssl.cli import output
 from dbca_openssl.cli.options import AltNames, Json, LockTimeout, OpenSSLProgram, Print, Profile, Verbose
 from dbca_openssl.host import request as requests
+from dbca_openssl.host import scripts
 from dbca_openssl.host.request import NewRequest
 from dbca_openssl.openssl import OpenSSL
 
@@ -29,6 +30,9 @@ def request(
     bits: HostBits = render.HOST_BITS,
     lock_timeout: LockTimeout = None,
     print_: Print = False,
+    kit: Annotated[
+        bool, typer.Option("--kit", help="Print one script to carry to the host, which needs only openssl there.")
+    ] = False,
     openssl: OpenSSLProgram = "openssl",
     json: Json = False,
     verbose: Verbose = False,
@@ -39,7 +43,7 @@ def request(
       sudo dbca-openssl request $(hostname --fqdn)
       dbca-openssl request aiken.example.net --alt-name db.example.net --alt-name 192.0.2.7
       dbca-openssl request backup@margaret --ssl-dir ~/.mysql/ssl
-      dbca-openssl request aiken.example.net --print | ssh root@aiken.example.net sh
+      dbca-openssl request aiken.example.net --kit > aiken.sh    # there: sudo sh aiken.sh
 
     The guide: "Certificate Signing Requests".
     """
@@ -48,6 +52,10 @@ def request(
         output.tell(f"the name is written {plain}")
     alternative = tuple(names.alternative_name(text) for text in alt_name or ())
     new = NewRequest(plain, ssl_dir.absolute(), alternative, profile, bits)
+    if kit:
+        scripts.place(str(new.directory))
+        output.script(scripts.kit(new))
+        return
     if print_:
         output.script(requests.plan(new).script())
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dbca_openssl.errors import DatabaseCaError
@@ -76,6 +76,16 @@ def plan(new: NewRequest) -> Plan:
     return _plan(new, configuration, write=not existing)
 
 
+def plan_beside(new: NewRequest, work: str, existing_key: bool = False) -> Plan:
+    """The same in the new directory `work` inside the host's, whatever is on this machine: for a script that is sent.
+
+    `existing_key` makes a request for the key that the host has already.
+    """
+    beside = replace(new, directory=new.directory / work)
+    made = _plan(beside, CONFIGURATION, write=True, key=f"../{new.key}" if existing_key else None)
+    return replace(made, new_directory=True, directory_mode=None)
+
+
 def make(new: NewRequest, openssl: OpenSSL, tell: Tell, lock_timeout: float | None = None) -> None:
     """Make key and request in a directory beside their place, and move them there when both are right.
 
@@ -95,16 +105,17 @@ def make(new: NewRequest, openssl: OpenSSL, tell: Tell, lock_timeout: float | No
         raise
 
 
-def _plan(new: NewRequest, configuration: str, write: bool) -> Plan:
+def _plan(new: NewRequest, configuration: str, write: bool, key: str | None = None) -> Plan:
+    made = (new.request,) if key else (new.key, new.request)
     steps: list[Step] = [MakeDirectories(("private",))]
     if write:
         steps.append(WriteFile(configuration, new.configuration(), PUBLIC_FILE))
     steps += [
         Command(
-            ("req", "-new", "-out", new.request),
+            ("req", "-new", *(("-key", key) if key else ()), "-out", new.request),
             {"OPENSSL_CONF": f"./{configuration}", "CN": new.name},
-            creates=(new.key, new.request),
-            fresh=(new.key, new.request),
+            creates=made,
+            fresh=made,
         ),
         SetMode(new.request, PUBLIC_FILE),
     ]

@@ -1,0 +1,41 @@
+"""An Ansible playbook for a fleet that one machine's ssh cannot serve: requests there, signing here, delivery."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.host.request import NewRequest
+from dbca_openssl.host.scripts import Place
+from dbca_openssl.names import shown
+from dbca_openssl.render import ansible_playbook
+
+_GROUP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:!&,*~-]{0,200}")
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The hosts of an inventory, and how they are enrolled into the authority in `authority` on the control node."""
+
+    hosts: str
+    authority: Path
+    where: Place
+    profile: str
+    bits: int
+
+
+def playbook(fleet: Fleet) -> str:
+    """The text of the playbook. Raises DatabaseCaError for a pattern of hosts that Ansible has not."""
+    if not _GROUP.fullmatch(fleet.hosts):
+        raise DatabaseCaError(f"not a group of an inventory: {shown(fleet.hosts)}", "for example --hosts databases")
+    # the name that counts is CN in the environment, so that one text is right for every host
+    configuration = NewRequest("localhost", profile=fleet.profile, bits=fleet.bits).configuration()
+    return ansible_playbook(
+        hosts=fleet.hosts,
+        authority=str(fleet.authority),
+        directory=str(fleet.where.directory),
+        owner=fleet.where.owner or "root",
+        configuration=configuration,
+    )

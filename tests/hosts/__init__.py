@@ -1,0 +1,1 @@
+"""Hosts at a distance: real sshd processes, each with an /etc of its own."""
