@@ -1,5 +1,6 @@
 # make demo   a certificate authority and three verified host certificates in ./demo
 # make test   every check and test, in less than five minutes on two cores
+# make test-hosts   thirty hosts at once, and the playbook on real Ansible: slow
 # make test-crash   kill -9, a full disk and a fault at every step: slow
 # make test-mysql   the database tests on MySQL instead of MariaDB: Debian's sid packages, unpacked into .mysql_cache
 
@@ -7,13 +8,16 @@
 PYTHON = python3
 BIN = .venv/bin
 
-.PHONY: demo test test-crash test-mysql lint clean
+.PHONY: demo test test-hosts test-crash test-mysql lint clean
 
 demo: .venv/installed
 	@rm -rf demo && sh tests/demo.sh $(BIN)/dbca-openssl demo
 
 test: .venv/test lint
 	$(BIN)/pytest -q
+
+test-hosts: .venv/test
+	$(BIN)/pytest -q -m slow tests/hosts
 
 test-crash: .venv/test
 	$(BIN)/pytest -q tests/crash

@@ -86,8 +86,8 @@ ERRATA = tuple(
             ),
             (
                 "ends at the signed certificate",
-                "nothing is delivered to the hosts",
-                "the commands that copy it are printed after each signature",
+                "nothing is delivered, configured or enforced",
+                "`deploy` and `enroll` deliver it; `server settings`, `require`, `probe` and the others do the rest",
             ),
         ),
         start=1,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sh
@@ -36,8 +37,15 @@ done
 """
 
 
-def verbs() -> list[str]:
-    return sorted(HELP.commands)  # type: ignore[attr-defined]
+def commands(group: Any = HELP, before: str = "") -> dict[str, Any]:
+    """Every command by its words, such as `sign` and `server probe`."""
+    found: dict[str, Any] = {}
+    for name, command in group.commands.items():
+        found |= commands(command, f"{name} ") if hasattr(command, "commands") else {before + name: command}
+    return found
+
+
+COMMANDS = commands()
 
 
 @pytest.fixture
@@ -103,10 +111,12 @@ def test_make_demo_makes_three_verified_certificates(tmp_path: Path) -> None:
     assert "\033" not in finished.output
 
 
-@pytest.mark.parametrize("verb", verbs())
+@pytest.mark.parametrize("verb", COMMANDS)
 def test_every_verb_is_explained(verb: str) -> None:
-    assert re.search(rf"^\| `{verb}[ `]", README, re.MULTILINE), f"the README's table of commands has no row for {verb}"
-    command = HELP.commands[verb]  # type: ignore[attr-defined]
+    table = "\n".join(re.findall(r"^\| .*", README, re.MULTILINE))
+    word = verb.removeprefix("server ")
+    assert re.search(rf"[` |]{word}[ `|\\]", table), f"the README's table of commands has no {verb}"
+    command = COMMANDS[verb]
     assert re.search(rf"^ *\b(?:sudo )?dbca-openssl {verb}\b", command.help, re.MULTILINE), (
         f"{verb} --help has no example"
     )
@@ -115,9 +125,9 @@ def test_every_verb_is_explained(verb: str) -> None:
 
 
 def test_no_command_in_the_readme_is_made_up() -> None:
-    for verb in re.findall(r"dbca-openssl ([a-z]+)\b", README):
-        assert verb in verbs()
-    options = {option for verb in verbs() for p in HELP.commands[verb].params for option in p.opts}  # type: ignore[attr-defined]
+    for first, second in re.findall(r"dbca-openssl ([a-z]+)(?: ([a-z]+))?", README):
+        assert first in COMMANDS or f"{first} {second}" in COMMANDS, (first, second)
+    options = {option for command in COMMANDS.values() for one in command.params for option in one.opts}
     for option in re.findall(r"(?<=[` ])--[a-z]+[a-z-]*", README):
         assert option in options | {"--version", "--help", "--policy"}, option
 

@@ -215,6 +215,7 @@ def test_hostile_names_never_reach_ssh(
     assert not list(tmp_path.rglob("owned"))
 
 
+@pytest.mark.slow
 def test_thirty_hosts_with_one_passphrase_and_one_transaction(
     ca: Path, fleet: Fleet, reach: Reach, tmp_path: Path
 ) -> None:

@@ -82,6 +82,7 @@ def ansible(ca: Path, fleet: Fleet, keys: Path, tmp_path: Path) -> Iterator[Ansi
     shutil.rmtree(control.sockets)
 
 
+@pytest.mark.slow
 def test_the_playbook_does_it_once_and_check_is_honest(ca: Path, fleet: Fleet, ansible: Ansible, keys: Path) -> None:
     machines = list(fleet.machines.values())
     before, here = on_hosts(machines), snapshot(ca)
