@@ -2,13 +2,14 @@
 # make test   every check and test, in less than five minutes on two cores
 # make test-hosts   thirty hosts at once, and the playbook on real Ansible: slow
 # make test-crash   kill -9, a full disk and a fault at every step: slow
+# make test-galera   a Galera cluster of two nodes; needs galera-4, rsync and stunnel4
 # make test-mysql   the database tests on MySQL instead of MariaDB: Debian's sid packages, unpacked into .mysql_cache
 
 .POSIX:
 PYTHON = python3
 BIN = .venv/bin
 
-.PHONY: demo test test-hosts test-crash test-mysql lint clean
+.PHONY: demo test test-hosts test-crash test-galera test-mysql lint clean
 
 demo: .venv/installed
 	@rm -rf demo && sh tests/demo.sh $(BIN)/dbca-openssl demo
@@ -21,6 +22,10 @@ test-hosts: .venv/test
 
 test-crash: .venv/test
 	$(BIN)/pytest -q tests/crash
+
+test-galera: .venv/test
+	sh tests/database/unpack-galera .galera_cache
+	DBCA_TEST_GALERA=.galera_cache $(BIN)/pytest -q -m slow tests/database
 
 test-mysql: .venv/test
 	sh tests/database/unpack-mysql .mysql_cache

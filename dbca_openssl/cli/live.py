@@ -150,7 +150,7 @@ def reload(
     trust = connection.trust(ca, openssl)
     trust.issued(name)
     client, kind = connection.client(client_program, flavor, defaults_file, socket, host, port, user)
-    issued = reloading.reload(client, kind, trust, name, where)
+    issued = reloading.reload(client, kind, trust, name, where, validity.now())
     serial = index.serial_text(issued.serial)
     output.result(
         {"host": name, "serial": serial, "not_after": validity.iso(issued.end)},

@@ -45,6 +45,7 @@ def settings(
         str, typer.Argument(metavar="HOST", help="The host, or with --client the client, by its full name.")
     ],
     client: Annotated[bool, typer.Option("--client", help="For a client that connects, not for the server.")] = False,
+    galera: Annotated[bool, typer.Option("--galera", help="For a node of a Galera cluster of MariaDB.")] = False,
     ssl_dir: SslDir = Path(render.SSL_DIR),
     flavor: FlavorOption = None,
     write_to: Annotated[
@@ -60,14 +61,17 @@ def settings(
     \b
       dbca-openssl server settings aiken.example.net > /etc/mysql/mariadb.conf.d/99-tls.cnf
       dbca-openssl server settings aiken.example.net --flavor mysql --output /etc/mysql/mysql.conf.d/tls.cnf
+      dbca-openssl server settings aiken.example.net --galera > /etc/mysql/mariadb.conf.d/99-tls.cnf
       dbca-openssl server settings backup@margaret --client --ssl-dir ~/.mysql/ssl >> ~/.my.cnf
 
     With --ca, only for a name that has a certificate there.
     """
+    if galera and (client or flavor == "mysql"):
+        raise typer.BadParameter("--galera is for servers of MariaDB")
     plain = names.entity_name(name)
     if ca is not None:
         connection.trust(ca, openssl).issued(plain)
-    made = Settings(plain, flavor or "mariadb", "client" if client else "server", ssl_dir.absolute())
+    made = Settings(plain, flavor or "mariadb", "client" if client else "server", ssl_dir.absolute(), galera)
     text = made.text()
     if write_to is None:
         output.result({"text": text}, [text.removesuffix("\n")])

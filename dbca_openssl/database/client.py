@@ -57,7 +57,7 @@ class Client:
 
     def query(self, statement: str) -> list[Row]:
         """The rows of one statement, each by column name; NULL is the text `NULL`. Raises DatabaseCaError."""
-        header, *rows = self._run(f"{statement};\n").splitlines() or [""]
+        header, *rows = self._run(f"{statement};\n").removesuffix("\n").split("\n")  # other line ends are text
         names = [_plain(cell) for cell in header.split("\t")]
         return [dict(zip(names, (_plain(cell) for cell in row.split("\t")), strict=True)) for row in rows]
 

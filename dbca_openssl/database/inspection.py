@@ -30,7 +30,7 @@ def inspect(client: Client, flavor: Flavor, openssl: OpenSSL, trust: Trust | Non
     rows = client.query(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
     variables = {row["Variable_name"]: row["Value"] for row in rows}
     end = next(iter(client.query("SHOW STATUS LIKE 'Ssl_server_not_after'")), {}).get("Value", "")
-    certificate, revocation_list = _files(client)
+    certificate, revocation_list = server_files(client)
     return [
         *_availability(client, variables),
         *_certificate(certificate, openssl, variables, end, at),
@@ -125,7 +125,7 @@ def _enforcement(client: Client, flavor: Flavor, variables: dict[str, str]) -> F
     return Finding("enforced", Level.WARNING, f"not for {count}, which server accounts lists")
 
 
-def _files(client: Client) -> tuple[bytes | None, bytes | None]:
+def server_files(client: Client) -> tuple[bytes | None, bytes | None]:
     """Certificate and list as the server reads them now, wherever it is; None where it may not read a file for us."""
     (row,) = client.query(
         "SELECT HEX(LOAD_FILE(@@GLOBAL.ssl_cert)) AS certificate, HEX(LOAD_FILE(@@GLOBAL.ssl_crl)) AS list"

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from dbca_openssl import validity
 from dbca_openssl.authority import index
 from dbca_openssl.authority.structures import Certificate
 from dbca_openssl.database import handshake
 from dbca_openssl.database.client import Client
 from dbca_openssl.database.handshake import Target
+from dbca_openssl.database.inspection import server_files
 from dbca_openssl.database.statements import Flavor
-from dbca_openssl.database.trust import Trust, read_certificate
+from dbca_openssl.database.trust import Trust, next_update, read_certificate
 from dbca_openssl.errors import DatabaseCaError
 
 # LOCAL keeps it out of the binary log: on a replica it would be a transaction that no other server has
 STATEMENTS: dict[Flavor, str] = {"mariadb": "FLUSH LOCAL SSL", "mysql": "ALTER INSTANCE RELOAD TLS"}
 
 
-def reload(client: Client, flavor: Flavor, trust: Trust, name: str, where: Target) -> Certificate:
+def reload(client: Client, flavor: Flavor, trust: Trust, name: str, where: Target, at: datetime) -> Certificate:
     """Have the server read its files again; returns the issued certificate, once a new handshake shows it.
 
-    Raises DatabaseCaError where the server does not take its files, and goes on with the old ones, or where it
-    serves another certificate than the one that was issued to `name`.
+    Raises DatabaseCaError before anything is changed where its revocation list is over, and so every client with a
+    certificate would be locked out; where the server does not take its files, and goes on with the old ones; or
+    where it serves another certificate than the one that was issued to `name`.
     """
     issued = trust.issued(name)
+    _require_a_list_that_is_good(client, trust, at)
     try:
         client.execute(STATEMENTS[flavor])
     except DatabaseCaError as error:
@@ -39,3 +45,14 @@ def reload(client: Client, flavor: Flavor, trust: Trust, name: str, where: Targe
             f"copy {trust.path(name)} to the place that ssl_cert of the server names, and reload again",
         )
     return issued
+
+
+def _require_a_list_that_is_good(client: Client, trust: Trust, at: datetime) -> None:
+    """MariaDB takes a list that is over, and MySQL does where tls_certificates_enforced_validation is off."""
+    _, data = server_files(client)
+    if data is not None and (end := next_update(trust.openssl, data, "ssl_crl of the server")) <= at:
+        raise DatabaseCaError(
+            f"the revocation list on the server is over since {validity.shown(end)}, "
+            "and with it every client that shows a certificate would be refused",
+            "dbca-openssl crl makes a new one; deploy copies it there",
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,26 +18,34 @@ TEMPLATES = {"server": "server.cnf.j2", "client": "client.cnf.j2"}
 
 @dataclass(frozen=True)
 class Settings:
-    """The option file of a server, or of a client, called `name`, with its files in `directory`."""
+    """The option file of a server, or of a client, called `name`, with its files in `directory`.
+
+    With `galera`, a server is also a node of a Galera cluster of MariaDB, with rsync for its state transfers.
+    """
 
     name: str
     flavor: Flavor = "mariadb"
     side: str = "server"
     directory: Path = Path(SSL_DIR)
+    galera: bool = False
 
     def text(self) -> str:
         """The option file. Raises DatabaseCaError where a path cannot be in one."""
         if not self.directory.is_absolute():
             raise DatabaseCaError(f"not an absolute directory: {shown(str(self.directory))}")
+        authority = str(self.directory / CERTIFICATE)
+        certificate = str(self.directory / f"{self.name}.cert.pem")
+        key = str(self.directory / f"private/{self.name}.key.pem")
         return option_file(
             TEMPLATES[self.side],
             name=self.name,
             flavor=self.flavor,
-            ca=str(self.directory / CERTIFICATE),
+            ca=authority,
             crl=str(self.directory / Path(CRL).name),
-            certificate=str(self.directory / f"{self.name}.cert.pem"),
-            key=str(self.directory / f"private/{self.name}.key.pem"),
+            certificate=certificate,
+            key=key,
             private=str(self.directory / "private"),
+            provider_options=_provider_options(authority, certificate, key) if self.galera else "",
         )
 
 
@@ -46,3 +55,10 @@ def write(text: str, path: Path) -> None:
         write_new(path, text.encode(), 0o644)
     except OSError as error:
         raise DatabaseCaError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _provider_options(authority: str, certificate: str, key: str) -> str:
+    """What Galera's library is told; it divides at every `;` and knows no quotes."""
+    if odd := re.search(r"[;=\s]", key):
+        raise DatabaseCaError(f"{shown(key)} has a character in it that Galera cannot carry: {odd.group()!r}")
+    return f"socket.ssl=yes;socket.ssl_ca={authority};socket.ssl_cert={certificate};socket.ssl_key={key}"

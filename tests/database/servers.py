@@ -34,9 +34,9 @@ class Programs:
         """A new data directory, where root may come in without a password."""
         if self.flavor == "mariadb":
             command = ["mariadb-install-db", "--no-defaults", "--auth-root-authentication-method=normal"]
-            command += ["--skip-test-db", "--innodb-log-file-size=4M", *_as_root()]
+            command += ["--skip-test-db", "--innodb-log-file-size=4M", *_as("root")]
         else:
-            command = [self.server, "--no-defaults", "--initialize-insecure", *_as_root()]
+            command = [self.server, "--no-defaults", "--initialize-insecure", *_as("root")]
         # with a tmpdir of its own: a server that starts clears away the temporary tables that it finds
         done = run(*command, f"--datadir={data}", f"--tmpdir={data.parent}", directory=data.parent)
         assert done.code == 0, done.output + done.messages
@@ -51,6 +51,7 @@ class Server:
     settings: Path | None = None
     options: Sequence[str] = ()
     port: int = 0
+    user: str = "root"
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -71,12 +72,12 @@ class Server:
     @property
     def log(self) -> str:
         """Its error log."""
-        path = self.directory / "log"
+        path = self.directory / "log.err"
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def start(self) -> Server:
-        """Start it on a free port and wait until it answers."""
-        for _ in range(3):
+    def start(self, attempts: int = 3) -> Server:
+        """Start it on a free port, which another process may be quicker to take, and wait until it answers."""
+        for _ in range(attempts):
             self.port = free_port()
             if self._started():
                 return self
@@ -126,7 +127,7 @@ class Server:
         options = [f"--datadir={directory}/data", f"--socket={self.socket}", f"--pid-file={directory}/pid"]
         options += [
             f"--tmpdir={directory}",
-            f"--log-error={directory}/log",
+            f"--log-error={directory}/log.err",
             "--bind-address=127.0.0.1",
             f"--port={self.port}",
         ]
@@ -135,7 +136,7 @@ class Server:
         else:
             options += ["--innodb-log-file-size=4M", "--innodb-buffer-pool-size=8M"]
         self.process = subprocess.Popen(
-            [self.programs.server, first, *_as_root(), *options, *self.options],
+            [self.programs.server, first, *_as(self.user), *options, *self.options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -211,5 +212,6 @@ def environment_with(values: Mapping[str, str]) -> dict[str, str]:
     return {"PATH": os.environ["PATH"]} | dict(values)
 
 
-def _as_root() -> list[str]:
-    return ["--user=root"] if os.geteuid() == 0 else []
+def _as(user: str) -> list[str]:
+    """The option without which a server does not run as root."""
+    return [f"--user={user}"] if os.geteuid() == 0 else []

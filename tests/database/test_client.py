@@ -24,9 +24,10 @@ def test_the_command_line_has_the_administrators_options_and_no_password() -> No
 
 def test_rows_are_what_the_server_has(shared_server: Server) -> None:
     client = _client(shared_server)
-    assert client.query(r"SELECT 'a\tb\nc\\d\0e' AS odd, NULL AS nothing, 'ü' AS `a head`, '' AS empty") == [
-        {"odd": "a\tb\nc\\d\0e", "nothing": "NULL", "a head": "ü", "empty": ""}
+    assert client.query(r"SELECT 'a\tb\nc\\d\0e' AS odd, NULL AS nothing, 'ü' AS `a head`, '' AS none") == [
+        {"odd": "a\tb\nc\\d\0e", "nothing": "NULL", "a head": "ü", "none": ""}
     ]
+    assert client.query("SELECT 'a\u2028b\x0bc\rd' AS breaks") == [{"breaks": "a\u2028b\x0bc\rd"}]
     assert client.query("SELECT 1 AS one FROM DUAL WHERE FALSE") == []
     assert client.server_flavor() == shared_server.programs.flavor
 

@@ -90,7 +90,9 @@ def test_the_whole_story(site: Site, start: StartServer, tmp_path: Path) -> None
 def test_a_server_whose_list_is_over_is_found_and_mended(site: Site, start: StartServer, tmp_path: Path) -> None:
     site.new_list("-crl_lastupdate", "20260101000000Z", "-crl_nextupdate", "20260201000000Z")
     site.deploy(AIKEN)
-    server = start(settings_of(site, AIKEN))
+    # the settings for MySQL do not let it come so far
+    enforced = "--loose-tls-certificates-enforced-validation=OFF"
+    server = start(settings_of(site, AIKEN), enforced)
     here = ("--connect", server.address, "--ca", site.authority)
     pair = (site.ssl(CLIENT) / f"{CLIENT}.cert.pem", site.ssl(CLIENT) / f"private/{CLIENT}.key.pem")
     server.sql("CREATE USER app@localhost IDENTIFIED BY 'p4ss'")
@@ -106,6 +108,44 @@ def test_a_server_whose_list_is_over_is_found_and_mended(site: Site, start: Star
     done("server", "reload", AIKEN, *here, *server.connection, directory=tmp_path)
     assert server.over_tcp(*with_certificate).code == 0
     assert tool("server", "probe", AIKEN, *here, "--client", *pair, directory=tmp_path).code == 0
+
+
+def test_a_list_that_is_over_is_not_loaded(site: Site, start: StartServer, tmp_path: Path) -> None:
+    server = start(settings_of(site, AIKEN))
+    server.sql("CREATE USER app@localhost IDENTIFIED BY 'p4ss'")
+    with_certificate = ("--user=app", "--password=p4ss", *server.with_tls(site.ssl(CLIENT), CLIENT))
+    site.new_list("-crl_lastupdate", "20260101000000Z", "-crl_nextupdate", "20260201000000Z")
+    site.deploy(AIKEN)
+    here = ("--connect", server.address, "--ca", str(site.authority))
+    refused = tool("server", "reload", AIKEN, *here, *server.connection, directory=tmp_path)
+    assert refused.code == 1
+    assert "the revocation list on the server is over since 2026-02-01 00:00:00Z" in refused.messages
+    assert server.over_tcp(*with_certificate).code == 0
+
+
+def test_a_server_that_cannot_load_its_files_goes_on(site: Site, start: StartServer, tmp_path: Path) -> None:
+    server = start(settings_of(site, AIKEN))
+    key = site.ssl(AIKEN) / f"private/{AIKEN}.key.pem"
+    text = key.read_text()
+    here = ("--connect", server.address, "--ca", str(site.authority))
+    key.write_text("no key\n")
+    refused = tool("server", "reload", AIKEN, *here, *server.connection, directory=tmp_path)
+    assert refused.code == 1
+    assert refused.messages.startswith("dbca-openssl: the server goes on with what it had: ")
+    assert tool("server", "probe", AIKEN, *here, directory=tmp_path).code == 0
+    key.write_text(text)
+    done("server", "reload", AIKEN, *here, *server.connection, directory=tmp_path)
+
+
+def test_a_certificate_that_was_not_deployed_is_found(site: Site, start: StartServer, tmp_path: Path) -> None:
+    server = start(settings_of(site, AIKEN))
+    old = site.serial(AIKEN)
+    site.revoke(AIKEN)
+    site.sign_again(AIKEN)
+    here = ("--connect", server.address, "--ca", str(site.authority))
+    refused = tool("server", "reload", AIKEN, *here, *server.connection, directory=tmp_path)
+    assert refused.code == 1
+    assert f"serves serial {old} of {AIKEN}, not the issued {site.serial(AIKEN)}" in refused.messages
 
 
 def _levels(site: Site, server: Server, directory: Path) -> dict[str, int]:
