@@ -13,7 +13,7 @@ import shutil
 import stat
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from support import Finished, openssl, run, shell, snapshot
@@ -40,11 +40,15 @@ class Verb:
 
 @dataclass(frozen=True)
 class Point:
-    """The `number`-th call of `call` by one process: the tool, or the `process`-th openssl that works on files."""
+    """The `number`-th call of `call` by one process: the tool, or the `process`-th openssl that works on files.
+
+    With a `path`, relative to where openssl works, only the calls on that file are counted.
+    """
 
     call: str
     number: int
     process: int = 0
+    path: str = ""
 
 
 class World:
@@ -194,11 +198,12 @@ def openssl_steps(verb: Verb, world: World) -> list[Point]:
     program.chmod(0o755)
     finished = world.tool(*verb.arguments(world.root), "--openssl", program)
     assert finished.code == 0, finished.messages
-    return [
-        Point(point.call, point.number, int(trace.name))
-        for trace in sorted(traces.iterdir())
-        for point in _points(trace.read_text(), world.root)
-    ]
+    found = []
+    for trace in sorted(traces.iterdir()):
+        count: collections.Counter[str] = collections.Counter()
+        for point in _points(trace.read_text(), world.root):
+            found.append(_within_home(replace(point, process=int(trace.name)), count))
+    return found
 
 
 def _points(trace: str, root: Path) -> list[Point]:
@@ -210,11 +215,24 @@ def _points(trace: str, root: Path) -> list[Point]:
             continue
         call, rest = match.groups()
         count[call] += 1
-        # openssl's paths are relative to the authority, which -y shows as the directory of AT_FDCWD, or not at all
-        here = re.search(rf'{re.escape(str(root))}/(\.?database-ca|ssl)|"\.?/?(\.stage|private|database-ca|crl)', rest)
+        if call in ("write", "pwrite64", "fsync", "ftruncate"):
+            written = re.match(r"\d+<([^>]*)>", rest)  # and not what is written, which may well be a path
+            rest = written[0] if written else ""
+        # Python's paths are absolute; openssl's are relative to a directory at work, and are shown as they are
+        paths = re.sub(r"AT_FDCWD<[^>]*>", "", rest)
+        here = re.search(rf'{re.escape(str(root))}/(\.?database-ca|ssl)|"[^/"]', paths)
         if here and (call != "openat" or re.search(r"O_CREAT|O_TRUNC|O_WRONLY|O_RDWR", rest)):
-            found.append(Point(call, count[call]))
+            found.append(Point(call, count[call], path=re.sub(r"^\d+<|>$", "", rest) if call == "write" else ""))
     return found
+
+
+def _within_home(point: Point, count: collections.Counter[str]) -> Point:
+    """A write of openssl, counted on its file alone: it also writes dots while it looks for primes, never as many."""
+    if point.call != "write":
+        return point
+    path = re.sub(r"^.*/(\.stage\.\w+|\.database-ca\.\w+)/", "", point.path)
+    count[path] += 1
+    return Point(point.call, count[path], point.process, path)
 
 
 def kill_tool(verb: Verb, world: World, point: Point) -> Finished:
@@ -253,12 +271,13 @@ def judge_failure(verb: Verb, world: World, before: dict[str, tuple[str, str]], 
 def kill_openssl(verb: Verb, world: World, point: Point) -> Finished:
     """Run the verb and kill its openssl at a point."""
     program, count = world.root / "killed-openssl", world.root / "count"
+    only = f'-P "$PWD/${{CA_HOME:+$CA_HOME/}}{point.path}"' if point.path else ""
     program.write_text(
         "#!/bin/sh\n"
         'case "$1" in ca | req) ;; *) exec openssl "$@" ;; esac\n'
         f"echo >> {count}\n"
         f'[ $(wc -l < {count}) -eq {point.process + 1} ] || exec openssl "$@"\n'
-        f'exec {" ".join(_killing(point))} openssl "$@"\n'
+        f'exec {" ".join(_killing(point))} {only} openssl "$@"\n'
     )
     program.chmod(0o755)
     return world.tool(*verb.arguments(world.root), "--openssl", program)

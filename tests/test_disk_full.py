@@ -8,6 +8,7 @@ import full_disk
 import killing
 import pytest
 from killing import VERBS, World
+from support import snapshot
 
 PAGES = (0, 8, 15) if full_disk.can_mount() else ()
 
@@ -19,3 +20,16 @@ def test_few_pages_are_left_or_a_call_fails(verb: str, world: World, tmp_path: P
     for number, point in enumerate((points[len(points) // 3], points[-len(points) // 3])):
         wrong |= full_disk.fault(verb, point, full_disk.start(verb, world, tmp_path / str(number)))
     assert wrong == {}
+
+
+def test_directories_that_were_made_in_vain_are_removed_again(world: World, tmp_path: Path) -> None:
+    verb = VERBS["request"]
+    points = killing.steps(verb, world.copy(tmp_path / "recorded"))
+    first = [point.call for point in points].index("openat")  # of the lock
+    assert first >= 4
+    for number, point in enumerate(points[: first + 3]):
+        copy = world.copy(tmp_path / str(number))
+        before = snapshot(copy.root)
+        failed = killing.fail_tool(verb, copy, point, "ENOSPC")
+        assert failed.code == 1 and "the disk is full" in failed.messages, (point, failed)
+        assert snapshot(copy.root) == before, point

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -93,8 +93,9 @@ def make(new: NewRequest, openssl: OpenSSL, tell: Tell, lock_timeout: float | No
     """
     if not os.path.lexists(new.directory / COMMIT):  # which the transaction finishes first, and then it is there
         _configuration(new)
-    made = _make_directories(new.directory)
+    made: list[Path] = []
     try:
+        _make_directories(new.directory, made)
         with Transaction(new.directory, tell=tell, timeout=lock_timeout) as change:
             configuration, existing = _configuration(new)
             _plan(new, configuration, write=True).run(openssl, change.staged(""), None, change.keep_open)
@@ -144,32 +145,30 @@ def _configuration(new: NewRequest) -> tuple[str, bool]:
     raise DatabaseCaError(f"{path} is there with other values, and nothing is overwritten", "move it away first")
 
 
-def _make_directories(directory: Path) -> list[Path]:
-    """Make what is missing of `directory` and its `private/`; returns what was made, outermost first."""
-    missing = [path for path in (*reversed(directory.parents), directory) if not path.exists()]
-    private = directory / "private"
-    for path in missing:
+def _make_directories(directory: Path, made: list[Path]) -> None:
+    """Make what is missing of `directory` and its `private/`; what was made is put into `made`, outermost first."""
+    for path in [path for path in (*reversed(directory.parents), directory) if not path.exists()]:
         path.mkdir(mode=PUBLIC_DIRECTORY)
+        made.append(path)
         set_mode(path, PUBLIC_DIRECTORY)
         fsync(path.parent)
+    private = directory / "private"
     if not private.is_dir():
         private.mkdir(mode=PRIVATE_DIRECTORY)
+        made.append(private)
         fsync(directory)
-        missing.append(private)
-    return missing
 
 
 def _remove_again(made: list[Path], directory: Path) -> None:
     """Remove directories that were made in vain, the lock with them, unless another process is at work there."""
-    with suppress(DatabaseCaError, OSError):
-        lock = Lock(directory, lambda line: None, 0)
-        try:
-            for path in reversed(made):
-                if path == directory and set(path.iterdir()) == {path / LOCK}:
-                    (path / LOCK).unlink()
-                path.rmdir()
-        finally:
-            lock.release()
+    with suppress(DatabaseCaError, OSError), ExitStack() as stack:
+        lock = directory / LOCK
+        if directory in made and lock.exists():
+            stack.callback(Lock(directory, lambda line: None, 0).release)
+        for path in reversed(made):
+            if path == directory and set(path.iterdir()) == {lock}:
+                lock.unlink()
+            path.rmdir()
 
 
 def _as_alternative_name(name: str) -> tuple[str, str] | None:
