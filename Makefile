@@ -21,7 +21,7 @@ test-hosts: .venv/test
 	$(BIN)/pytest -q -m slow tests/hosts
 
 test-crash: .venv/test
-	$(BIN)/pytest -q tests/crash
+	$(BIN)/pytest -q -m "slow or not slow" tests/crash tests/test_kill_sample.py tests/test_disk_full.py tests/test_concurrency.py
 
 test-galera: .venv/test
 	sh tests/database/unpack-galera .galera_cache

@@ -90,6 +90,7 @@ def test_fifty_sign_fifty_at_once(own: World, make_request: MakeRequest) -> None
     assert len(list((own.ca / "certs").iterdir())) == 51
 
 
+@pytest.mark.slow
 def test_fifty_beside_one_plain_openssl(own: World, make_request: MakeRequest) -> None:
     """What plain openssl did is in the index, or it failed; each of the tool's is in it, or plain overwrote it."""
     names = [f"host{number}.example.net" for number in range(50)]

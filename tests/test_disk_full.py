@@ -13,7 +13,13 @@ from support import snapshot
 PAGES = (0, 8, 15) if full_disk.can_mount() else ()
 
 
-@pytest.mark.parametrize("verb", VERBS)
+SAMPLE = ("sign", "init")
+"""The others take their time, so they are for `make test-crash`."""
+
+
+@pytest.mark.parametrize(
+    "verb", [verb if verb in SAMPLE else pytest.param(verb, marks=pytest.mark.slow) for verb in VERBS]
+)
 def test_few_pages_are_left_or_a_call_fails(verb: str, world: World, tmp_path: Path) -> None:
     wrong = full_disk.levels(verb, world, tmp_path, PAGES)
     points = killing.steps(VERBS[verb], full_disk.start(verb, world, tmp_path / "recorded"))

@@ -12,7 +12,7 @@ from killing import VERBS, World
 SAMPLE = 3
 
 
-@pytest.mark.parametrize("who", ["tool", "openssl"])
+@pytest.mark.parametrize("who", ["tool", pytest.param("openssl", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_kill_loses_nothing(verb: str, who: str, world: World, tmp_path: Path) -> None:
     def start(name: str) -> World:
