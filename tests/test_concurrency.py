@@ -236,7 +236,8 @@ def test_a_plain_openssl_that_revokes_or_lists_meanwhile_is_seen(own: World, wha
 
 
 def test_reading_needs_neither_the_lock_nor_leave_to_write(own: World) -> None:
-    with held(own, *_sign(own)):
+    with held(own, *_sign(own)) as one:
         for arguments in (("list",), ("show", "01"), ("verify", "old.example.net"), ()):
             finished = own.tool(*arguments, "--ca", own.ca)
             assert finished.code == 0, finished.messages
+        one.let_go()
