@@ -26,7 +26,7 @@ CALLS = (
 
 NAMES = ("aiken.example.net", "margaret.example.net", "gannibal.example.net")
 OLD, PLAIN, LATER = "old.example.net", "plain.example.net", "later.example.net"
-REPEATED = ("has a valid certificate already", "exists already, and nothing is overwritten")
+REPEATED = ("has a valid certificate already", "exists already, and nothing is overwritten", "is revoked already")
 
 
 @dataclass(frozen=True)
@@ -172,6 +172,9 @@ VERBS = {
     "batch": Verb(_ca("sign", *NAMES, "--yes"), check_authority),
     "crl": Verb(_ca("crl"), check_authority),
     "request": Verb(_request, check_host),
+    "revoke": Verb(_ca("revoke", OLD, "--yes"), check_authority),
+    "renew": Verb(_ca("renew", OLD, "--yes"), check_authority),
+    "init --renew": Verb(_ca("init", "--renew"), check_authority),
 }
 """Every verb that changes a directory; a new one is one more line here."""
 
@@ -297,7 +300,7 @@ def judge(verb: Verb, world: World) -> list[str]:
         wrong += [f"plain openssl after it: {what}" for what in _plain_goes_on(world.copy(world.root / "copy"))]
     elif verb.starts_with_authority:
         wrong.append("the authority is lost")
-    delivered = _delivered(world)
+    delivered, revoked = _delivered(world), _revoked(world)
     commands = [verb.arguments(world.root)]
     if verb.check is check_authority:
         commands += [(*arguments, "--ca", world.ca) for arguments in _going_on(world)]
@@ -306,7 +309,13 @@ def judge(verb: Verb, world: World) -> list[str]:
         wrong.append(f"the same again: {again.messages}")
     wrong += [f"after it: {one.messages}" for one in others if one.code]
     wrong += verb.check(world.root)
-    wrong += [f"{name} is lost" for name, data in delivered.items() if _delivered(world).get(name) != data]
+    kept = {*_delivered(world).values(), *(path.read_bytes() for path in world.ca.glob("newcerts/*"))}
+    wrong += [f"{name} is lost" for name, data in delivered.items() if data not in kept]
+    if verb.check is check_authority:
+        listed = run("openssl", "crl", "-in", "crl/database-ca.crl", "-noout", "-text", directory=world.ca).output
+        found = set(re.findall(r"Serial Number: ([0-9A-F]+)", listed))
+        if not revoked <= _revoked(world) == found:
+            wrong.append(f"revoked before {revoked}, in the index {_revoked(world)}, in the list {found}")
     wrong += [f"{path} is left" for path in world.root.rglob("*") if _is_left_over(path, world)]
     return wrong
 
@@ -314,6 +323,13 @@ def judge(verb: Verb, world: World) -> list[str]:
 def _delivered(world: World) -> dict[str, bytes]:
     paths = (*world.ca.glob("certs/*"), *world.ca.glob("private/*.pem"), *world.ssl.glob("private/*"))
     return {str(path.relative_to(world.root)): path.read_bytes() for path in paths}
+
+
+def _revoked(world: World) -> set[str]:
+    """The serials of the rows that are revoked, where there is an index."""
+    index = world.ca / "database-ca.index"
+    lines = index.read_text().splitlines() if index.exists() else []
+    return {line.split("\t")[3] for line in lines if line.startswith("R\t")}
 
 
 def _is_left_over(path: Path, world: World) -> bool:

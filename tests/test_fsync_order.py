@@ -24,7 +24,7 @@ def _calls(verb: str, world: World) -> list[tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize("verb", ["sign", "batch", "crl", "request"])
+@pytest.mark.parametrize("verb", ["sign", "batch", "crl", "request", "revoke", "renew", "init --renew"])
 def test_all_is_on_the_disk_before_the_commit_and_the_commit_before_what_follows(
     verb: str, world: World, tmp_path: Path
 ) -> None:

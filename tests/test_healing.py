@@ -179,6 +179,19 @@ def test_an_error_after_the_commit_says_that_the_change_is_made(rename: int, wor
     assert check_authority(own.root) == []
 
 
+def test_an_init_that_is_made_says_so_whatever_comes_after_it(world: World, tmp_path: Path) -> None:
+    own = world.copy(tmp_path / "own")
+    new = own.root / "new"
+    arguments = ("init", "-o", "example.net", "--key", own.root / "keys/ca.key.pem", "--ca", new)
+    # the last step: the name of the new directory is to be on the disk
+    strace = ("strace", "-o", "/dev/null", "-P", own.root, "-e", "trace=fsync", "-e", "inject=fsync:error=EIO")
+    failed = own.tool(*arguments, before=strace)
+    assert failed.code == 1
+    assert f"dbca-openssl: {new} is made, but may not be on the disk yet: Input/output error\n" in failed.messages
+    finished = own.tool("crl", "--ca", new)
+    assert finished.code == 0, finished.messages
+
+
 def test_a_name_whose_certificate_was_revoked_is_signed_again(world: World, tmp_path: Path) -> None:
     own = world.copy(tmp_path / "own")
     assert _plain(own, "revoke").code == 0

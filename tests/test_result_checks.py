@@ -49,6 +49,18 @@ AFTER_REQUEST = {
 }
 
 
+def test_an_init_that_cannot_read_its_list_leaves_nothing(world: World, tmp_path: Path) -> None:
+    program = tmp_path / "failing-openssl"
+    program.write_text('#!/bin/sh\n[ "$1" != crl ] && exec openssl "$@"\nexit 1\n')
+    program.chmod(0o755)
+    own = world.copy(tmp_path / "own")
+    before = snapshot(own.root)
+    arguments = ("init", "-o", "example.net", "--key", own.root / "keys/ca.key.pem", "--ca", own.root / "new")
+    refused = own.tool(*arguments, "--openssl", program)
+    assert refused.code == 1 and refused.output == ""
+    assert snapshot(own.root) == before
+
+
 @pytest.mark.parametrize(
     ("verb", "damage", "reason"),
     [

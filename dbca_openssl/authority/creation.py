@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from dbca_openssl import complaints, validity
-from dbca_openssl.authority import commands
+from dbca_openssl.authority import commands, revocation
 from dbca_openssl.authority.paths import (
     CERTIFICATE,
     CONFIGURATION,
@@ -26,6 +26,7 @@ from dbca_openssl.authority.paths import (
     is_encrypted,
     issued,
 )
+from dbca_openssl.authority.revocation import RevocationList
 from dbca_openssl.errors import DatabaseCaError, of_system
 from dbca_openssl.passphrase import Passphrase
 from dbca_openssl.render import AuthoritySettings, authority_configuration
@@ -102,10 +103,11 @@ def require_possible(authority: Authority, new: NewAuthority) -> None:
             )
 
 
-def create(authority: Authority, new: NewAuthority, passphrase: Passphrase | None) -> None:
+def create(authority: Authority, new: NewAuthority, passphrase: Passphrase | None) -> RevocationList:
     """Make the authority in a directory beside its place, and move it there when all of it is right.
 
-    `passphrase` encrypts a new key, or opens the one in `new.key`. Raises DatabaseCaError, and then there is nothing.
+    `passphrase` encrypts a new key, or opens the one in `new.key`. Returns its first revocation list.
+    Raises DatabaseCaError, and then there is nothing.
     """
     require_possible(authority, new)
     target = authority.directory
@@ -116,6 +118,7 @@ def create(authority: Authority, new: NewAuthority, passphrase: Passphrase | Non
         work.mkdir(mode=0o700)
         plan(authority, new).run(authority.openssl, work, passphrase, (lock.descriptor,))
         _require_complete(work, FIRST_SERIALS[new.profile])
+        first = revocation.current_list(replace(authority, directory=work))
         tell_lost_modes(work / "private", target, authority.tell)
         for path in (work, *work.rglob("*")):
             fsync(path)
@@ -125,6 +128,7 @@ def create(authority: Authority, new: NewAuthority, passphrase: Passphrase | Non
     finally:
         shutil.rmtree(work, ignore_errors=True)
         lock.release()
+    return first
 
 
 def _remove_abandoned(target: Path) -> None:
@@ -148,7 +152,10 @@ def _move(work: Path, target: Path) -> None:
     except OSError:
         require_absent(target)
         raise
-    fsync(target.parent)
+    try:
+        fsync(target.parent)
+    except OSError as error:  # it is there all the same, and to say "cannot make" would be wrong
+        raise of_system(f"{target} is made, but may not be on the disk yet", error) from None
 
 
 def period(at: datetime, years: int = YEARS) -> tuple[datetime, datetime]:

@@ -48,8 +48,8 @@ def renew_own_certificate(
     """
     authority.require()
     authority.read(REQUEST)
-    old = own_certificate(authority)
     with Change(authority, CERTIFICATE) as change:
+        old = own_certificate(authority)  # not before: the change first finishes what a killed process left
         change.staged(CERTIFICATE).unlink()
         change.set_rows([_retired(row, old) for row in change.rows])
         result = change.run(commands.self_sign(start, end, home=change.stage), passphrase)

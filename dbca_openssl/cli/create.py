@@ -10,7 +10,7 @@ import typer
 
 from dbca_openssl import names, validity
 from dbca_openssl import render as templates
-from dbca_openssl.authority import creation, index, revocation, succession
+from dbca_openssl.authority import creation, index, succession
 from dbca_openssl.authority.creation import NewAuthority
 from dbca_openssl.authority.paths import CERTIFICATE, CRL, KEY, Authority
 from dbca_openssl.cli import options, output
@@ -111,8 +111,7 @@ def init(
         return
     creation.require_possible(authority, new)
     secret = None if no_passphrase else options.passphrase(passphrase_file, passphrase_fd, new=key is None)
-    creation.create(authority, new, secret)
-    crl_end = revocation.current_list(authority).end
+    crl_end = creation.create(authority, new, secret).end
     output.result(
         {
             "directory": str(authority.directory),
