@@ -95,7 +95,7 @@ def revoke(
         _require_same(change, rows)
         revoke_in(change, rows, reason, passphrase)
         made = list_in(change, None, passphrase) if with_list else None
-        change.commit((*DATABASE, *((CRL_NUMBER,) if made else ())), (CRL,) if made else (), BACKUPS)
+        change.commit((*((CRL_NUMBER,) if made else ()), *DATABASE), (CRL,) if made else (), BACKUPS)
     return made
 
 

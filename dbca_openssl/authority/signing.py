@@ -201,7 +201,7 @@ def commit(
         if change.base[request_of(one.name)] != change.staged(request_of(one.name)).read_bytes()
     ]
     change.commit(
-        (*(issued(one.serial) for one in signed), *DATABASE, *deciding),
+        (*(issued(one.serial) for one in signed), *deciding, *DATABASE),
         (*requests, *(one.path for one in signed), *following),
         (*BACKUPS, *(f"{name}.old" for name in requests)),
     )
