@@ -11,10 +11,9 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.passphrase import Passphrase
@@ -28,8 +27,7 @@ _INHERITED = ("PATH", "LD_LIBRARY_PATH")
 """All that a child gets of the caller's environment: where programs are, and a self-built openssl's libraries."""
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     """What a finished openssl left: its exit code, and its two outputs as they came."""
 
     code: int

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from dbca_openssl.openssl import OpenSSL
 
-_LINE = re.compile(rb" *(\d+):d=(\d+) +hl=(\d+) l= *(\d+) (cons|prim): (.{18})")
+_LINE = re.compile(rb" *(\d+):d=\d+ +hl=(\d+) l= *(\d+) (cons|prim): (.{18})")
 _PRINTED_AS_THEY_ARE = {
     b"PRINTABLESTRING", b"T61STRING", b"IA5STRING", b"VISIBLESTRING", b"NUMERICSTRING", b"UTF8STRING",
     b"UTCTIME", b"GENERALIZEDTIME", b"OCTET STRING",
@@ -30,8 +30,7 @@ class UnreadableError(ValueError):
     """The bytes are not one well-formed DER structure."""
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(NamedTuple):
     """One element: its tag as asn1parse calls it, its bytes, its content, and the elements in it."""
 
     tag: str
@@ -70,17 +69,15 @@ def read(openssl: OpenSSL, structures: Iterable[bytes]) -> list[Element]:
     result = openssl.run(("asn1parse", "-inform", "DER"), directory=Path("/"), data=data)
     if result.code != 0:
         raise UnreadableError("openssl asn1parse cannot read it")
-    elements = list(_nested(data, list(_headers(data, result.output))[::-1], len(data)))
+    elements = _nested(data, list(_headers(data, result.output))[::-1], len(data))
     if [element.encoded for element in elements] != encoded:
         raise UnreadableError("it is not one structure")
     return elements
 
 
-@dataclass(slots=True)
-class _Header:
+class _Header(NamedTuple):
     offset: int
-    depth: int
-    header: int
+    begin: int
     length: int
     constructed: bool
     tag: bytes
@@ -93,20 +90,22 @@ def _headers(data: bytes, output: bytes) -> Iterator[_Header]:
         match = _LINE.match(output, position)
         if not match:
             raise UnreadableError("openssl asn1parse printed what it should not")
-        offset, depth, header, length = (int(number) for number in match.groups()[:4])
-        constructed, tag = match.group(5) == b"cons", match.group(6).rstrip()
+        digits, header_digits, length_digits, kind, padded_tag = match.groups()
+        offset, header, length = int(digits), int(header_digits), int(length_digits)
+        constructed, tag = kind == b"cons", padded_tag.rstrip()
         if offset != expected:
             raise UnreadableError("an element is not where it should be")
         if not _is_distinguished(data[offset], header, length):
             raise UnreadableError("it is not in DER form")
-        position = match.end()
-        content = data[offset + header : offset + header + length]
-        if not constructed and tag in _PRINTED_AS_THEY_ARE and output.startswith(b":" + content, position):
-            position += 1 + length
+        position, begin = match.end(), offset + header
+        if not constructed and tag in _PRINTED_AS_THEY_ARE:
+            content = data[begin : begin + length]
+            if output.startswith(b":" + content, position):
+                position += 1 + length
         end = output.find(b"\n", position)
         position = len(output) if end < 0 else end + 1
-        expected = offset + header + (0 if constructed else length)
-        yield _Header(offset, depth, header, length, constructed, tag)
+        expected = begin if constructed else begin + length
+        yield _Header(offset, begin, length, constructed, tag)
     if expected != len(data):
         raise UnreadableError("it ends too early")
 
@@ -121,11 +120,12 @@ def _is_distinguished(first: int, header: int, length: int) -> bool:
     return bool(first & _CLASS) or bool(first & _CONSTRUCTED) == (first & _NUMBER in (_SEQUENCE, _SET))
 
 
-def _nested(data: bytes, headers: list[_Header], end: int) -> Iterator[Element]:
+def _nested(data: bytes, headers: list[_Header], end: int) -> list[Element]:
     """The elements before the offset `end`; takes their headers from the end of the list, where the first one is."""
+    elements = []
     while headers and headers[-1].offset < end:
-        one = headers.pop()
-        begin = one.offset + one.header
-        finish = begin + one.length
-        parts = tuple(_nested(data, headers, finish)) if one.constructed else ()
-        yield Element(one.tag.decode(), data[one.offset : finish], data[begin:finish], parts)
+        offset, begin, length, constructed, tag = headers.pop()
+        finish = begin + length
+        parts = tuple(_nested(data, headers, finish)) if constructed else ()
+        elements.append(Element(tag.decode(), data[offset:finish], data[begin:finish], parts))
+    return elements

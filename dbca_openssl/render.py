@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
-import unicodedata
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.names import shown
@@ -27,8 +25,7 @@ SSL_DIR = "/etc/mysql/ssl"
 _PLAIN = re.compile(r"[A-Za-z0-9._:/@-]+(?: [A-Za-z0-9._:/@-]+)*")
 
 
-@dataclass(frozen=True)
-class AuthoritySettings:
+class AuthoritySettings(NamedTuple):
     """The values of `database-ca.cnf`; the defaults are the guide's."""
 
     organization: str
@@ -46,6 +43,8 @@ def quoted(value: str) -> str:
     """
     if _PLAIN.fullmatch(value):
         return value
+    import unicodedata
+
     for character in value:
         if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
             raise DatabaseCaError(f"{shown(value)} has a character in it that no configuration file can carry")
@@ -59,6 +58,8 @@ def option(value: str) -> str:
     """
     if re.fullmatch(r"[A-Za-z0-9._:/@%+,=-]+", value):
         return value
+    import unicodedata
+
     for character in value:
         if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character == '"':
             raise DatabaseCaError(f"{shown(value)} has a character in it that no option file can carry")

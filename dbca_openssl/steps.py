@@ -10,8 +10,8 @@ import errno
 import os
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from dbca_openssl import complaints
 from dbca_openssl.errors import DatabaseCaError
@@ -21,8 +21,7 @@ from dbca_openssl.passphrase import Passphrase
 PRIVATE_FILE, PRIVATE_DIRECTORY = 0o600, 0o700
 
 
-@dataclass(frozen=True)
-class MakeDirectories:
+class MakeDirectories(NamedTuple):
     """`mkdir -p`, for the owner alone; those that exist keep their modes."""
 
     paths: tuple[str, ...]
@@ -39,8 +38,7 @@ class MakeDirectories:
         return _make_directories(shlex.join(self.paths))
 
 
-@dataclass(frozen=True)
-class WriteFile:
+class WriteFile(NamedTuple):
     """A new text file; never over an existing one."""
 
     path: str
@@ -63,8 +61,7 @@ class WriteFile:
         return lines if self.mode == PRIVATE_FILE else f"{lines}\nchmod {self.mode:o} {path}"
 
 
-@dataclass(frozen=True)
-class CopyFile:
+class CopyFile(NamedTuple):
     """A private copy of a file that lies elsewhere; never over an existing one."""
 
     source: Path
@@ -79,8 +76,7 @@ class CopyFile:
         return f"cat < {shlex.quote(str(self.source))} > {shlex.quote(self.path)}"
 
 
-@dataclass(frozen=True)
-class MoveAside:
+class MoveAside(NamedTuple):
     """Rename a file to its name with `.old`, in the place of an older one."""
 
     path: str
@@ -95,8 +91,7 @@ class MoveAside:
         return f"mv -f {path} {path}.old"
 
 
-@dataclass(frozen=True)
-class SetMode:
+class SetMode(NamedTuple):
     """chmod, for a file that openssl made and that is no secret."""
 
     path: str
@@ -111,8 +106,7 @@ class SetMode:
         return f"chmod {self.mode:o} {shlex.quote(self.path)}"
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(NamedTuple):
     """`openssl ARGUMENTS` with exactly `environment`; `creates` are PEM files that must be whole afterwards.
 
     `passphrase_option` is `-passin` or `-passout` where the command needs the pass phrase. `fresh` are files that it
@@ -171,16 +165,14 @@ class Command:
 Step = MakeDirectories | WriteFile | CopyFile | MoveAside | SetMode | Command
 
 
-@dataclass(frozen=True)
-class Section:
+class Section(NamedTuple):
     """Steps under one heading of the guide."""
 
     heading: str
     steps: tuple[Step, ...]
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """Everything that one verb does, in order, inside `directory`.
 
     The directory must be new, or is made with `directory_mode` where it is missing, or else must be there.

@@ -98,14 +98,22 @@ class Transaction:
     """One change to `directory`: `with Transaction(...) as change:`, work in `change.stage`, then `change.commit(...)`.
 
     `replaced` are the files, relative to the directory, that the work reads and replaces; they are copied into the
-    stage. Leaving the block without a commit, by an exception or not, leaves everything as it was.
+    stage. `compared` are files that it may replace without a copy. Leaving the block without a commit, by an exception
+    or not, leaves everything as it was.
     """
 
     def __init__(
-        self, directory: Path, replaced: Iterable[str] = (), *, tell: Tell, timeout: float | None = None
+        self,
+        directory: Path,
+        replaced: Iterable[str] = (),
+        compared: Iterable[str] = (),
+        *,
+        tell: Tell,
+        timeout: float | None = None,
     ) -> None:
         self.directory = directory
         self._replaced = tuple(replaced)
+        self._compared = tuple(compared)
         self._tell = tell
         self._timeout = timeout
         self.stage = ""
@@ -121,8 +129,8 @@ class Transaction:
                 self.staged("").mkdir(mode=0o700)
             except OSError as error:
                 raise of_system(f"cannot write in {self.directory}", error) from None
+            self.base = {name: _bytes(f"{self.directory}/{name}") for name in (*self._replaced, *self._compared)}
             for name in self._replaced:
-                self.base[name] = _bytes(self.directory / name)
                 if (data := self.base[name]) is not None:
                     self.write(name, data)
         except BaseException:
@@ -151,8 +159,8 @@ class Transaction:
 
     def write(self, name: str, data: bytes) -> None:
         """Stage a file, for the owner alone; the commit has it on the disk."""
-        path = self.staged(name)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = f"{self.directory}/{self.stage}/{name}"
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
             file.write(data)
 
@@ -165,18 +173,21 @@ class Transaction:
         Raises DatabaseCaError where another program changed the directory meanwhile, and then nothing is changed; or
         where a file could not be moved to its place after all, and then it says that the change is made.
         """
-        entries = [
-            *(self._entry(DECIDING if name in self.base else NEW, name) for name in deciding),
-            *(self._entry(BACKUP, name) for name in backups if self.staged(name).exists()),
-            *(self._entry(FOLLOWING, name) for name in following),
+        names = [
+            *((DECIDING if name in self.base else NEW, name) for name in deciding),
+            *((BACKUP, name) for name in backups if self.staged(name).exists()),
+            *((FOLLOWING, name) for name in following),
         ]
+        before, after = f"{self.directory}/", f"{self.directory}/{self.stage}/"
+        _fsync_all([after + name for _, name in names])
+        entries = [_Entry(kind, _state(before + name), _state(after + name), name) for kind, name in names]
         self._require_installable(entries)
         manifest = self.staged(MANIFEST)
         with manifest.open("w", encoding="utf-8") as file:
             file.writelines(f"{' '.join(entry)}\n" for entry in entries)
             file.flush()
             os.fsync(file.fileno())
-        for folder in {self.staged(name).parent for name in (MANIFEST, *(entry.name for entry in entries))}:
+        for folder in {os.path.dirname(after + name) for name in (MANIFEST, *(entry.name for entry in entries))}:
             fsync(folder)
         self._require_unchanged(entries)
         with _uninterrupted():
@@ -193,14 +204,10 @@ class Transaction:
         if not finished:
             raise _changed_meanwhile(self.directory)
 
-    def _entry(self, kind: str, name: str) -> _Entry:
-        fsync(self.staged(name))
-        return _Entry(kind, _state(self.directory / name), _state(self.staged(name)), name)
-
     def _require_installable(self, entries: Iterable[_Entry]) -> None:
         """Refuse before the commit what would stop the renames after it."""
         device = self.directory.stat().st_dev
-        for folder in {(self.directory / entry.name).parent for entry in entries}:
+        for folder in map(Path, {os.path.dirname(f"{self.directory}/{entry.name}") for entry in entries}):
             if not folder.is_dir():
                 raise DatabaseCaError(f"there is no directory {folder}", f"mkdir -m 700 {folder}")
             if folder.stat().st_dev != device:
@@ -210,7 +217,7 @@ class Transaction:
 
     def _require_unchanged(self, entries: Iterable[_Entry]) -> None:
         for name, data in self.base.items():
-            if _bytes(self.directory / name) != data:
+            if _bytes(f"{self.directory}/{name}") != data:
                 raise _changed_meanwhile(self.directory / name)
         for entry in entries:
             if entry.kind != BACKUP and entry.name not in self.base and entry.before not in (ABSENT, entry.after):
@@ -229,7 +236,7 @@ class _Entry(NamedTuple):
 
     def fits(self, directory: Path) -> bool:
         """Whether the file in `directory` is still what it was, or already what it will be."""
-        return _state(directory / self.name) in (self.before, self.after)
+        return _state(f"{directory}/{self.name}") in (self.before, self.after)
 
 
 def recover(directory: Path, tell: Tell) -> None:
@@ -238,8 +245,9 @@ def recover(directory: Path, tell: Tell) -> None:
     Only for the holder of the lock. Stages that were never committed are removed.
     Raises DatabaseCaError where the commit can't be finished yet.
     """
-    for path in directory.glob(f"{STAGE}*"):
-        shutil.rmtree(path, ignore_errors=True)
+    for name in os.listdir(directory):
+        if name.startswith(STAGE):
+            shutil.rmtree(directory / name, ignore_errors=True)
     try:
         finished = _finish(directory)
     except OSError as error:
@@ -262,10 +270,10 @@ def _finish(directory: Path) -> bool:
     finished = _install(directory, entries)
     if not finished:
         for entry in entries:
-            installed = not (commit / entry.name).exists() and _state(directory / entry.name) == entry.after
+            installed = not (commit / entry.name).exists() and _state(f"{directory}/{entry.name}") == entry.after
             if entry.kind == NEW and entry.before == ABSENT and installed:
                 (directory / entry.name).unlink()
-    for folder in {(directory / entry.name).parent for entry in entries}:
+    for folder in {os.path.dirname(f"{directory}/{entry.name}") for entry in entries}:
         fsync(folder)
     (commit / MANIFEST).unlink()
     shutil.rmtree(commit, ignore_errors=True)
@@ -276,17 +284,19 @@ def _finish(directory: Path) -> bool:
 def _install(directory: Path, entries: Sequence[_Entry]) -> bool:
     """Move the files to their places. False as soon as one that decides does not find there what it is to replace."""
     deciding = [entry for entry in entries if entry.kind in (NEW, DECIDING)]
-    left = [entry for entry in deciding if (directory / COMMIT / entry.name).exists()]
+    others = [entry for entry in entries if entry.kind not in (NEW, DECIDING)]
+    commit = f"{directory}/{COMMIT}"
+    left = [entry for entry in deciding if os.path.exists(f"{commit}/{entry.name}")]
     if left and not all(entry.fits(directory) for entry in deciding):
         return False
     for entry in left:
         # all of them once more before the last: an openssl beside us may have written over a certificate of ours
         if not all(other.fits(directory) for other in (deciding if entry is left[-1] else (entry,))):
             return False
-        (directory / COMMIT / entry.name).rename(directory / entry.name)
-    for entry in entries:
-        if entry not in deciding and (directory / COMMIT / entry.name).exists() and entry.fits(directory):
-            (directory / COMMIT / entry.name).rename(directory / entry.name)
+        os.rename(f"{commit}/{entry.name}", f"{directory}/{entry.name}")
+    for entry in others:
+        if os.path.exists(f"{commit}/{entry.name}") and entry.fits(directory):
+            os.rename(f"{commit}/{entry.name}", f"{directory}/{entry.name}")
     return True
 
 
@@ -308,9 +318,10 @@ def _uninterrupted() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
-def _bytes(path: Path) -> bytes | None:
+def _bytes(path: str) -> bytes | None:
     try:
-        return path.read_bytes()
+        with open(path, "rb") as file:
+            return file.read()
     except FileNotFoundError:
         return None
 
@@ -318,21 +329,37 @@ def _bytes(path: Path) -> bytes | None:
 ABSENT, DANGLING = "-", "?"
 
 
-def _state(path: Path) -> str:
+def _state(path: str) -> str:
     """What is there: the SHA-256 of a file, `-` for nothing, `?` for a link that leads nowhere."""
     data = _bytes(path)
     if data is not None:
         return hashlib.sha256(data).hexdigest()
-    return DANGLING if path.is_symlink() else ABSENT
+    return DANGLING if os.path.islink(path) else ABSENT
 
 
-def fsync(path: Path) -> None:
+def _fsync_all(paths: Sequence[str]) -> None:
+    """Have many files on the disk: side by side, since a file system brings those that wait there at once."""
+    if len(paths) < MANY:
+        for path in paths:
+            fsync(path)
+    else:
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(MANY) as pool:
+            list(pool.map(fsync, paths))
+
+
+MANY = 16
+
+
+def fsync(path: str | Path) -> None:
     """Have a file's content, or a directory's entries, on the disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL or not path.is_dir():  # some network file systems can't do it for directories
+        # some network file systems can't do it for directories
+        if error.errno != errno.EINVAL or not os.path.isdir(path):
             raise
     finally:
         os.close(descriptor)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -33,7 +32,6 @@ def openssl_time(at: datetime) -> str:
     return f"{at:%Y%m%d%H%M%S}Z"
 
 
-@lru_cache(maxsize=1024)  # of each row of an index it is asked several times, and there may be 100,000
 def asn1_time(text: str) -> datetime:
     """A UTCTime (`YYMMDDHHMMSSZ`, 1950 to 2049) or a GeneralizedTime (`YYYYMMDDHHMMSSZ`), as the index has them.
 
@@ -44,8 +42,7 @@ def asn1_time(text: str) -> datetime:
         raise ValueError(f"not a time: {text}")
     if len(digits) == 12:
         digits = ("19" if digits >= "50" else "20") + digits
-    month, day, hour, minute, second = (int(digits[i : i + 2]) for i in range(4, 14, 2))
-    return datetime(int(digits[:4]), month, day, hour, minute, second, tzinfo=UTC)
+    return datetime.fromisoformat(f"{digits[:8]}T{digits[8:]}Z")
 
 
 def index_time(at: datetime) -> str:

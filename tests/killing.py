@@ -84,7 +84,7 @@ class World:
 
 _MANY = """
 import json, os, sys, tempfile
-from dbca_openssl.cli import look, revoke, run, sign  # before the fork
+from dbca_openssl.cli import look, renew, revoke, run, sign  # before the fork
 
 def one(arguments):
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as messages:

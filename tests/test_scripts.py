@@ -67,7 +67,7 @@ def meanings(directory: Path) -> dict[str, object]:
                 found[name] = (certificate.serial, certificate.issuer, certificate.subject, period)
                 found[f"{name} extensions"] = _comparable(certificate.extensions)
             elif label == "CERTIFICATE REQUEST":
-                request = structures.requests(OPENSSL, [der])[0]
+                request = structures.requests_and_certificates(OPENSSL, [der], ())[0][0]
                 found[name] = (request.subject, request.attributes, request.key_algorithm)
                 found[f"{name} extensions"] = _comparable(request.extensions)
     return found

@@ -139,7 +139,7 @@ def requested(workshop: Path, new: NewRequest) -> structures.Request:
         environment={"OPENSSL_CONF": HOST_FILE, "CN": new.name},
     )
     assert result.code == 0, result.messages
-    return structures.requests(OPENSSL, [result.output])[0]
+    return structures.requests_and_certificates(OPENSSL, [result.output], ())[0][0]
 
 
 def places(certificate: structures.Certificate) -> list[str]:

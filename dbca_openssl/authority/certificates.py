@@ -27,15 +27,26 @@ def read_certificates(authority: Authority, names: Sequence[str]) -> list[Certif
     """The certificates in several files, by one openssl. Raises DatabaseCaError for the first that can't be read."""
     if not names:
         return []
+    encoded = [encoded_certificate(authority, name) for name in names]
     try:
-        return structures.certificates(
-            authority.openssl, [structures.certificate_der(authority.read(name)) for name in names]
-        )
+        return structures.certificates(authority.openssl, encoded)
     except UnreadableError as error:
         if len(names) > 1:
             for name in names:
                 read_certificates(authority, [name])
-        raise DatabaseCaError(f"{authority.path(names[0])} is no certificate that can be read: {error}") from None
+        raise _unreadable(authority, names[0], error) from None
+
+
+def encoded_certificate(authority: Authority, name: str) -> bytes:
+    """The DER bytes of the certificate in a file. Raises DatabaseCaError where it does not hold exactly one."""
+    try:
+        return structures.certificate_der(authority.read(name))
+    except UnreadableError as error:
+        raise _unreadable(authority, name, error) from None
+
+
+def _unreadable(authority: Authority, name: str, error: UnreadableError) -> DatabaseCaError:
+    return DatabaseCaError(f"{authority.path(name)} is no certificate that can be read: {error}")
 
 
 def certificate_path(authority: Authority, what: str) -> Path:

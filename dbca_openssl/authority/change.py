@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -26,10 +25,17 @@ FEW = 3
 class Change(Transaction):
     """A transaction on the authority's directory, with its data files staged where `CA_HOME` points."""
 
-    def __init__(self, authority: Authority, *replaced: str) -> None:
-        """`replaced` are files that are written besides serial, attributes and index, such as the revocation list."""
+    def __init__(self, authority: Authority, *replaced: str, compared: Iterable[str] = ()) -> None:
+        """`replaced` are files besides serial, attributes and index, such as the revocation list.
+
+        `compared` are those that may be replaced, but are not needed in the stage.
+        """
         super().__init__(
-            authority.directory, (*DATABASE, *replaced), tell=authority.tell, timeout=authority.lock_timeout
+            authority.directory,
+            (*DATABASE, *replaced),
+            compared,
+            tell=authority.tell,
+            timeout=authority.lock_timeout,
         )
         self.authority = authority
 
@@ -62,7 +68,7 @@ class Change(Transaction):
             if watch:
                 watch(steps)  # however it ended, nothing of the bar stays on the terminal
 
-    def appended(self, result: Result) -> list[Row]:
+    def appended(self, result: Result) -> tuple[Row, ...]:
         """The rows that openssl added to the staged index, once everything that was in it has been found again.
 
         Raises DatabaseCaError where it did anything else to the index.
@@ -86,7 +92,7 @@ class Change(Transaction):
 
         def fits(old: Row, new: Row) -> bool:
             if old.serial in states:
-                return new.state == states[old.serial] and replace(new, state=old.state, revoked=old.revoked) == old
+                return new.state == states[old.serial] and new._replace(state=old.state, revoked=old.revoked) == old
             return new == old
 
         if len(rows) != len(self.rows) or not all(map(fits, self.rows, rows)):
@@ -95,7 +101,7 @@ class Change(Transaction):
             )
         self.rows = rows
 
-    def set_rows(self, rows: list[Row]) -> None:
+    def set_rows(self, rows: tuple[Row, ...]) -> None:
         """Write other states into the staged index, for what openssl has no command for."""
         lines = self._index.decode("utf-8", "surrogateescape").split("\n")
         states = {row.serial: row.state for row in rows}

@@ -10,8 +10,8 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from dbca_openssl import validity
 from dbca_openssl.authority import copies, index, inventory, revocation, structures
@@ -43,8 +43,7 @@ MISNAMED = {MISNAMED_CONFIGURATION: CONFIGURATION, "private/mariadatabase-ca.key
 """The names that the guide's own slips give (errata 1 and 4), and the right ones."""
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """From how many days left on an end is a warning, or critical; and whether every certificate file is read."""
 
     warn_days: int = WARN_DAYS
@@ -52,8 +51,7 @@ class Limits:
     deep: bool = False
 
 
-@dataclass(frozen=True)
-class Checked:
+class Checked(NamedTuple):
     """All findings, and the figures for a monitoring system."""
 
     findings: tuple[Finding, ...]
@@ -91,12 +89,13 @@ def check(authority: Authority, limits: Limits) -> Checked:
         except DatabaseCaError as error:
             mend = FROM_A_COPY if copies.mended_index(authority, data) is None else REPAIR
             findings.append(Finding(CRITICAL, "index", error.message, mend))
+    files = copies.serials(authority)
     if rows is not None:
-        findings += _numbers(authority, rows)
+        findings += _numbers(authority, files, rows)
     if rows is not None and own is not None:
         hosts = inventory.of_hosts(rows, own)
         findings += _rows(rows, hosts)
-        findings += copies.findings(authority, rows, own, limits.deep)
+        findings += copies.findings(authority, files, rows, own, limits.deep)
         findings += _ends(hosts, own, at, limits)
     current = None
     try:
@@ -209,11 +208,11 @@ def _rows(rows: Sequence[Row], hosts: Sequence[Row]) -> Iterator[Finding]:
             )
 
 
-def _numbers(authority: Authority, rows: Sequence[Row]) -> Iterator[Finding]:
+def _numbers(authority: Authority, files: Sequence[str], rows: Sequence[Row]) -> Iterator[Finding]:
     """The serial file against everything that was issued."""
     if not authority.path(SERIAL).is_file():
         return
-    data, taken = authority.read(SERIAL), copies.highest(authority, rows)
+    data, taken = authority.read(SERIAL), copies.highest(files, rows)
     try:
         serial = index.next_serial(data)
     except DatabaseCaError as error:
@@ -232,10 +231,11 @@ def _numbers(authority: Authority, rows: Sequence[Row]) -> Iterator[Finding]:
 
 def _ends(hosts: Sequence[Row], own: Certificate, at: datetime, limits: Limits) -> Iterator[Finding]:
     """Certificates of hosts and clients that end soon, or have ended."""
+    soon = at + timedelta(days=limits.warn_days)
     for row in hosts:
-        if row.state == index.VALID:
-            yield from _ending(row.end, at, limits, "certificate", row.name, f"renew {row.name}")
-            if row.end > own.end:
+        if row.state == index.VALID and not soon <= (end := row.end) <= own.end:
+            yield from _ending(end, at, limits, "certificate", row.name, f"renew {row.name}")
+            if end > own.end:
                 yield Finding(WARNING, "outlives", f"{row.name} outlives the authority", f"renew {row.name} --cap")
 
 

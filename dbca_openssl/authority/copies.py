@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dbca_openssl.authority import index, structures
 from dbca_openssl.authority.certificates import read_certificate
@@ -24,8 +24,7 @@ READ_AT_MOST = 1000
 """How many certificate files are opened and compared with the index, the newest first, unless all are asked for."""
 
 
-@dataclass(frozen=True)
-class Unindexed:
+class Unindexed(NamedTuple):
     """A certificate file that is not in the index; with `why` it can't be entered and `mend`, or else it can."""
 
     serial: str
@@ -40,20 +39,22 @@ def serials(authority: Authority) -> list[str]:
         names = os.listdir(authority.path("newcerts"))  # noqa: PTH208  # pathlib is ten times slower on 100,000 files
     except OSError:
         return []
-    return [match.group(1) for name in names if (match := re.fullmatch(r"((?:[0-9A-F]{2})+)\.pem", name))]
+    is_one = re.compile(r"(?:[0-9A-F]{2})+\.pem").fullmatch
+    return [name[:-4] for name in names if is_one(name)]
 
 
-def highest(authority: Authority, rows: Iterable[Row]) -> int:
-    """The highest serial that is taken, in the index or by a file; -1 where none is."""
-    taken = [*(row.serial for row in rows), *serials(authority)]
-    return max((int(serial, 16) for serial in taken), default=-1)
+def highest(files: Iterable[str], rows: Iterable[Row]) -> int:
+    """The highest serial that is taken, by one of the `files` in `newcerts/` or in the index; -1 where none is."""
+    return max((int(serial, 16) for serial in (*files, *(row.serial for row in rows))), default=-1)
 
 
-def unindexed(authority: Authority, rows: Sequence[Row], own: Certificate) -> list[Unindexed]:
-    """The files in `newcerts/` that the index does not know, and what can be done about each."""
+def unindexed(authority: Authority, files: Iterable[str], rows: Sequence[Row], own: Certificate) -> list[Unindexed]:
+    """The `files` in `newcerts/` that the index does not know, and what can be done about each."""
     known = {row.serial for row in rows}
+    missing = sorted((serial for serial in files if serial not in known), key=lambda text: int(text, 16))
+    if not missing:
+        return []
     valid = {row.name for row in rows if row.state == index.VALID}
-    missing = sorted((serial for serial in serials(authority) if serial not in known), key=lambda text: int(text, 16))
     signed = _signed(authority, missing)
     found = []
     for serial, certificate in sorted(_read(authority, missing), key=lambda pair: int(pair[0], 16)):
@@ -107,24 +108,25 @@ def mended_index(authority: Authority, data: bytes) -> bytes | None:
     return None if cut else mended
 
 
-def findings(authority: Authority, rows: Sequence[Row], own: Certificate, deep: bool) -> Iterator[Finding]:
-    """What is wrong with the files of `newcerts/` and `certs/`."""
-    for one in unindexed(authority, rows, own):
+def findings(
+    authority: Authority, files: Sequence[str], rows: Sequence[Row], own: Certificate, deep: bool
+) -> Iterator[Finding]:
+    """What is wrong with the `files` of `newcerts/` and with those of `certs/`."""
+    for one in unindexed(authority, files, rows, own):
         text = one.why or f"{issued(one.serial)} is not in the index: it can't be revoked"
         yield Finding(CRITICAL, "not-in-index", text, one.mend)
     by_serial = {row.serial: row for row in rows}
-    files = set(serials(authority))
-    for serial in sorted(by_serial.keys() - files, key=lambda text: int(text, 16)):
+    for serial in sorted(by_serial.keys() - set(files), key=lambda text: int(text, 16)):
         yield Finding(
             WARNING,
             "no-copy",
             f"{by_serial[serial].name} (serial {serial}) has no copy in newcerts/, which revoking it needs",
             f"copy the certificate from certs/ or its host to {issued(serial)}",
         )
-    known = sorted(files & by_serial.keys(), key=lambda text: int(text, 16), reverse=True)
-    chosen = known if deep else known[:READ_AT_MOST]
-    yield from _copies(authority, chosen, by_serial, own)
-    yield from _delivered(authority, [row for row in _newest(rows) if row.serial in set(chosen)], own)
+    known = sorted((serial for serial in files if serial in by_serial), key=lambda text: int(text, 16), reverse=True)
+    chosen = dict.fromkeys(known if deep else known[:READ_AT_MOST])
+    yield from _copies(authority, list(chosen), by_serial, own)
+    yield from _delivered(authority, [row for row in _newest(rows) if row.serial in chosen], own)
 
 
 def _copies(

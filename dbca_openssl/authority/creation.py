@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from dbca_openssl import complaints, validity
 from dbca_openssl.authority import commands, revocation
@@ -40,8 +40,7 @@ YEARS = 5
 """How long the authority's certificate is good for, as the guide has it."""
 
 
-@dataclass(frozen=True)
-class NewAuthority:
+class NewAuthority(NamedTuple):
     """What is asked for at `init`: the values of the configuration, and what is not written there."""
 
     settings: AuthoritySettings
@@ -118,7 +117,7 @@ def create(authority: Authority, new: NewAuthority, passphrase: Passphrase | Non
         work.mkdir(mode=0o700)
         plan(authority, new).run(authority.openssl, work, passphrase, (lock.descriptor,))
         _require_complete(work, FIRST_SERIALS[new.profile])
-        first = revocation.current_list(replace(authority, directory=work))
+        first = revocation.current_list(authority._replace(directory=work))
         tell_lost_modes(work / "private", target, authority.tell)
         for path in (work, *work.rglob("*")):
             fsync(path)

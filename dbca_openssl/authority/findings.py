@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 FINE, WARNING, CRITICAL, UNKNOWN = 0, 1, 2, 3
 """The exit codes of monitoring plugins."""
@@ -12,8 +12,7 @@ REPAIR = "dbca-openssl repair"
 FROM_A_COPY = "bring it back from a copy of the authority"
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing that is wrong: how bad, a word for programs, what it is, and what mends it."""
 
     level: int

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import NamedTuple
 
 from dbca_openssl.authority.paths import SERIAL
 from dbca_openssl.complaints import REPAIR
@@ -14,15 +15,17 @@ from dbca_openssl.validity import asn1_time
 VALID, REVOKED, EXPIRED = "V", "R", "E"
 
 _DATE = r"(?:\d\d)?\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])[0-5]\d[0-5]\dZ"
-_LINE = re.compile(rf"([VE])\t({_DATE})\t()\t((?:[0-9A-F][0-9A-F])+)\t[^\t]*\t([^\t]+)")
-_REVOKED_LINE = re.compile(rf"(R)\t({_DATE})\t({_DATE}(?:,[^\t]*)?)\t((?:[0-9A-F][0-9A-F])+)\t[^\t]*\t([^\t]+)")
+_LINE = re.compile(
+    r"^([VE](?=\t\w+\t\t)|R(?=\t\w+\t\d))"  # only what is revoked has a date of it
+    rf"\t({_DATE})\t((?:{_DATE}(?:,[^\t\n]*)?)?)\t((?:[0-9A-F][0-9A-F])+)\t[^\t\n]*\t([^\t\n]+)$",
+    re.MULTILINE,
+)
 
 _REASONS = {"keyTime": "keyCompromise", "CAkeyTime": "CACompromise", "holdInstruction": "certificateHold"}
 """What `openssl ca` writes for `-crl_compromise`, `-crl_CA_compromise` and `-crl_hold`, and the reason it means."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One certificate: state, end, date and reason of revocation, serial in hex, subject as openssl prints it."""
 
     state: str
@@ -63,19 +66,18 @@ class Row:
         return self.status(at) == "valid" and self.end <= at + timedelta(days=days)
 
 
-def rows(data: bytes) -> list[Row]:
+@lru_cache(maxsize=1)  # most verbs read the same one before and after they take the lock
+def rows(data: bytes) -> tuple[Row, ...]:
     """The rows of an index. Raises DatabaseCaError where openssl would misread it or lose a line."""
     if data and not data.endswith(b"\n"):
         raise damaged("its last line has no line end, and openssl would drop it")
-    found = []
-    for number, line in enumerate(data.decode("utf-8", "replace").split("\n")[:-1], 1):
-        if line.startswith("#"):
-            continue
-        match = _LINE.fullmatch(line) or _REVOKED_LINE.fullmatch(line)
-        if not match:
-            raise damaged(f"line {number} is not one of its rows")
-        found.append(Row(*match.groups()))
-    return found
+    text = data.decode("utf-8", "replace")
+    found = _LINE.findall(text)
+    if len(found) != text.count("\n"):
+        for number, line in enumerate(text.split("\n")[:-1], 1):
+            if not line.startswith("#") and not _LINE.match(line):
+                raise damaged(f"line {number} is not one of its rows")
+    return tuple(map(Row._make, found))
 
 
 def damaged(why: str) -> DatabaseCaError:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from dbca_openssl import validity
 from dbca_openssl.authority import index, revocation, signing, structures
@@ -22,27 +24,26 @@ SOON = 30
 """Days: what ends within them is pointed out."""
 
 
-@dataclass(frozen=True)
-class Status:
+class Status(NamedTuple):
     """The authority at a glance: its certificate, its list (None: there is none that is good), its index's rows."""
 
     own: Certificate
     revocation_list: RevocationList | None
-    rows: list[Row]
+    rows: Sequence[Row]
     waiting: list[str]
     at: datetime
 
-    def count(self, status: str) -> int:
-        """How many certificates of hosts and clients are `valid`, `expired` or `revoked`."""
-        return sum(row.status(self.at) == status for row in self.rows)
+    def counts(self) -> dict[str, int]:
+        """How many certificates of hosts and clients are `valid`, `expired` and `revoked`."""
+        found = Counter(row.status(self.at) for row in self.rows)
+        return {status: found[status] for status in ("valid", "expired", "revoked")}
 
     def ending_soon(self) -> list[Row]:
         """The valid certificates that end within 30 days."""
         return [row for row in self.rows if row.is_ending(self.at, SOON)]
 
 
-@dataclass(frozen=True)
-class Details:
+class Details(NamedTuple):
     """One certificate in full, as its file has it and as the index has it (None: not of this authority)."""
 
     certificate: Certificate
@@ -92,7 +93,7 @@ def _list(authority: Authority) -> RevocationList | None:
         return None
 
 
-def _path(authority: Authority, what: str, rows: list[Row]) -> str:
+def _path(authority: Authority, what: str, rows: Sequence[Row]) -> str:
     if is_path(what) or authority.path(certificate_of(what)).exists():
         return str(certificate_path(authority, what).absolute())
     if generations := [row.serial for row in rows if row.name == what]:
@@ -105,7 +106,7 @@ def _path(authority: Authority, what: str, rows: list[Row]) -> str:
     return str(certificate_path(authority, what).absolute())
 
 
-def of_hosts(rows: list[Row], own: Certificate) -> list[Row]:
+def of_hosts(rows: Sequence[Row], own: Certificate) -> list[Row]:
     """Without the rows of the authority itself, of which a renewed one has several."""
     serial = index.serial_text(own.serial)
     subject = next((row.subject for row in rows if row.serial == serial), None)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from dbca_openssl.errors import DatabaseCaError, of_system
 from dbca_openssl.openssl import OpenSSL
@@ -43,8 +43,7 @@ def issued(serial: str) -> str:
     return f"newcerts/{serial}.pem"
 
 
-@dataclass(frozen=True)
-class Authority:
+class Authority(NamedTuple):
     """An authority in `directory`, worked on with `openssl`. All other paths are relative to the directory.
 
     `tell` says a line to the user while something goes on, `progress` is told how many steps there are and how many
@@ -52,7 +51,7 @@ class Authority:
     """
 
     directory: Path
-    openssl: OpenSSL = field(default_factory=OpenSSL)
+    openssl: OpenSSL = OpenSSL()
     tell: Callable[[str], None] = lambda line: None
     lock_timeout: float | None = None
     progress: Callable[[int, int], None] = lambda steps, done: None

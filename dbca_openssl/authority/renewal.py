@@ -7,7 +7,7 @@ expired, what is still valid is revoked, and then the new one is issued. None of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dbca_openssl import validity
 from dbca_openssl.authority import commands, index, inventory, revocation, signing, structures, vetting
@@ -22,8 +22,7 @@ from dbca_openssl.passphrase import Passphrase
 from dbca_openssl.steps import Plan, Section
 
 
-@dataclass(frozen=True)
-class Renewal:
+class Renewal(NamedTuple):
     """A request that is signed again: the proposal, the rows it supersedes, names it had before, and its key."""
 
     proposal: Proposal
@@ -107,7 +106,7 @@ def renew(
     """
     proposals = [renewal.proposal for renewal in renewals]
     names = {proposal.name for proposal in proposals}
-    with Change(authority, CRL_NUMBER, CRL, *signing.files_of(proposals)) as change:
+    with Change(authority, CRL_NUMBER, CRL, compared=signing.files_of(proposals)) as change:
         at = validity.now()
         ended = {row.serial: index.EXPIRED for row in change.rows if row.state == index.VALID and row.end <= at}
         if ended:

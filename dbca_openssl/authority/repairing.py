@@ -6,11 +6,11 @@ Each repair is found again under the lock before it is done, and a data file is 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 from dbca_openssl import validity
 from dbca_openssl.authority import checking, copies, index, revocation
@@ -34,8 +34,7 @@ from dbca_openssl.steps import PRIVATE_DIRECTORY, PRIVATE_FILE, set_mode, write_
 from dbca_openssl.transaction import COMMIT, STAGE, Lock, fsync, recover
 
 
-@dataclass(frozen=True)
-class Repair:
+class Repair(NamedTuple):
     """One thing that can be mended, and how it is done."""
 
     text: str
@@ -128,7 +127,7 @@ def _attributes(authority: Authority) -> Iterator[Repair]:
 
 def _unindexed(authority: Authority) -> Iterator[Repair]:
     """Certificates in `newcerts/` that an openssl had signed and was killed before it wrote the index."""
-    for one in copies.unindexed(authority, *known) if (known := _known(authority)) else ():
+    for one in copies.unindexed(authority, copies.serials(authority), *known) if (known := _known(authority)) else ():
         if one.certificate is None or one.why:
             continue
         name, end = one.certificate.common_name, one.certificate.end
@@ -148,7 +147,7 @@ def _numbers(authority: Authority) -> Iterator[Repair]:
         rows = index.rows(authority.read(INDEX))
     except DatabaseCaError:
         return
-    yield from _number(authority, SERIAL, copies.highest(authority, rows) + 1)
+    yield from _number(authority, SERIAL, copies.highest(copies.serials(authority), rows) + 1)
     try:
         yield from _number(authority, CRL_NUMBER, revocation.current_list(authority).number + 1)
     except DatabaseCaError:
@@ -173,7 +172,7 @@ def _modes(authority: Authority) -> Iterator[Repair]:
             yield Repair(f"chmod {mode:o} {name}", partial(set_mode, path, mode))
 
 
-def _known(authority: Authority) -> tuple[list[Row], Certificate] | None:
+def _known(authority: Authority) -> tuple[Sequence[Row], Certificate] | None:
     """The rows and the authority's certificate, or None where one of them can't be read."""
     try:
         return index.rows(authority.read(INDEX)), own_certificate(authority)

@@ -37,7 +37,7 @@ def page(authority: Authority) -> str:
         authority=status.own.common_name,
         authority_end=_moment(status.own.end, at, last),
         list_end=_moment(status.revocation_list.end, at, last) if status.revocation_list else None,
-        counts={word: status.count(word) for word in ("valid", "expired", "revoked")},
+        counts=status.counts(),
         level=LEVELS[checked.level],
         findings=[
             {"level": LEVELS[finding.level], "text": finding.text, "mend": finding.mend}

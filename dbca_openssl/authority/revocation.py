@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from dbca_openssl import complaints, validity
 from dbca_openssl.authority import commands, index
@@ -31,8 +31,7 @@ REASONS = (
 SUPERSEDED = "superseded"
 
 
-@dataclass(frozen=True)
-class RevocationList:
+class RevocationList(NamedTuple):
     """A list as it lies in `crl/`: its number, and from when until when servers accept it."""
 
     number: int

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from dbca_openssl import complaints, validity
 from dbca_openssl.authority import commands, index, structures, vetting
-from dbca_openssl.authority.certificates import is_path, own_certificate, read_certificates
+from dbca_openssl.authority.certificates import (
+    encoded_certificate,
+    is_path,
+    own_certificate,
+    read_certificates,
+)
 from dbca_openssl.authority.change import BACKUPS, Change
 from dbca_openssl.authority.paths import (
+    CERTIFICATE,
     CONFIGURATION,
     DATABASE,
     INDEX,
@@ -37,8 +43,7 @@ KEY_COMPROMISE = "keyCompromise"
 CERTIFICATE_AUTHORITY_FALSE = {b"\x30\x00", b"\x30\x03\x01\x01\x00"}
 
 
-@dataclass(frozen=True)
-class Proposal:
+class Proposal(NamedTuple):
     """A vetted request, the file it was read from, and until when its certificate would be good."""
 
     request: Vetted
@@ -51,16 +56,14 @@ class Proposal:
         return self.request.name
 
 
-@dataclass(frozen=True)
-class Period:
+class Period(NamedTuple):
     """How long certificates are to be good: `days` (None: the configuration's); `cap` ends them with the authority."""
 
     days: int | None = None
     cap: bool = False
 
 
-@dataclass(frozen=True)
-class Signed:
+class Signed(NamedTuple):
     """A certificate that was issued: its name, its file relative to the authority, its serial in hex, its end."""
 
     name: str
@@ -80,16 +83,22 @@ def propose(authority: Authority, what: Sequence[str], period: Period) -> list[P
     for text, file in zip(what, files, strict=True):
         path = file or authority.path(request_of(text))
         sources.append((str(path), vetting.read_file(path)))
-    requests = vetting.vet(authority.openssl, sources)
+    try:
+        requests, (own,) = vetting.vet_beside(authority.openssl, sources, [encoded_certificate(authority, CERTIFICATE)])
+    except UnreadableError:
+        own_certificate(authority)  # says that it is this one
+        raise
     for text, file, request in zip(what, files, requests, strict=True):
         if file is None and request.name != text:
             raise DatabaseCaError(
                 f"{authority.path(request_of(text))} asks for the name {request.name}, not {text}",
                 f"sign the file itself if that is what you want: dbca-openssl sign {request_of(text)}",
             )
-    own = own_certificate(authority)
+    for request in requests:
+        if request.name.lower() == own.common_name.lower():  # as the names of issuers are compared (RFC 5280, 7.1)
+            raise DatabaseCaError(f"{request.name} is the name of the authority itself")
     rows = index.rows(authority.read(INDEX))
-    _require_free(rows, requests, own)
+    _require_free(rows, requests)
     require_uncompromised(authority, rows, requests)
     end = end_of(authority, period, own)
     return [Proposal(request, file, end) for file, request in zip(files, requests, strict=True)]
@@ -141,9 +150,8 @@ def sign(
 
     Raises DatabaseCaError, and then nothing has changed.
     """
-    own = own_certificate(authority)
-    with Change(authority, *files_of(proposals)) as change:
-        _require_free(change.rows, [proposal.request for proposal in proposals], own)
+    with Change(authority, compared=files_of(proposals)) as change:
+        _require_free(change.rows, [proposal.request for proposal in proposals])
         signed = sign_in(change, proposals, period, passphrase)
         commit(change, signed)
     return signed
@@ -161,19 +169,16 @@ def sign_in(
     passphrase: Passphrase | None,
 ) -> list[Signed]:
     """Sign within a change that somebody else commits. Raises DatabaseCaError."""
-    own = own_certificate(change.authority)
     names = [proposal.name for proposal in proposals]
     serials = change.next_serials(len(proposals))
     for proposal in proposals:
         # nothing but what was vetted, whatever another reader finds in the file
         change.write(request_of(proposal.name), structures.pem(vetting.PEM_LABEL, proposal.request.encoded))
         _require_copy_in_newcerts(change, proposal.name)
-        # a certificate of an earlier generation may be there; openssl writes over its copy in the stage
-        change.staged(certificate_of(proposal.name)).unlink(missing_ok=True)
     command = commands.sign(names, home=change.stage, days=period.days, end=_explicit_end(proposals[0], period))
     result = change.run(command, passphrase, steps=len(names))
     rows = change.appended(result)
-    certificates = _check(change, proposals, serials, rows, own, result)
+    certificates = _check(change, proposals, serials, rows, result)
     for proposal, row in zip(proposals, rows, strict=True):
         copy = change.staged(issued(row.serial)).read_bytes()
         if len(names) > 1:
@@ -181,9 +186,12 @@ def sign_in(
         elif change.staged(certificate_of(proposal.name)).read_bytes() != copy:
             raise complaints.nothing_written(certificate_of(proposal.name), change.directory)
     for proposal in proposals:
-        change.write(request_of(proposal.name), proposal.request.pem)
         old = change.base[request_of(proposal.name)]
-        if old is not None and old != proposal.request.pem:
+        if old == proposal.request.pem:
+            change.staged(request_of(proposal.name)).unlink()
+            continue
+        change.write(request_of(proposal.name), proposal.request.pem)
+        if old is not None:
             change.write(f"{request_of(proposal.name)}.old", old)
     return [
         Signed(proposal.name, certificate_of(proposal.name), row.serial, certificate.end)
@@ -195,11 +203,7 @@ def commit(
     change: Change, signed: Sequence[Signed], deciding: Sequence[str] = (), following: Sequence[str] = ()
 ) -> None:
     """Make signatures count, and with them what else the change has staged."""
-    requests = [
-        request_of(one.name)
-        for one in signed
-        if change.base[request_of(one.name)] != change.staged(request_of(one.name)).read_bytes()
-    ]
+    requests = [name for name in (request_of(one.name) for one in signed) if change.staged(name).exists()]
     change.commit(
         (*(issued(one.serial) for one in signed), *deciding, *DATABASE),
         (*requests, *(one.path for one in signed), *following),
@@ -233,12 +237,10 @@ def require_uncompromised(authority: Authority, rows: Sequence[index.Row], reque
             )
 
 
-def _require_free(rows: Sequence[index.Row], requests: Sequence[Vetted], own: Certificate) -> None:
+def _require_free(rows: Sequence[index.Row], requests: Sequence[Vetted]) -> None:
     taken = {row.name: row for row in rows if row.state == index.VALID}
     seen: set[str] = set()
     for request in requests:
-        if request.name.lower() == own.common_name.lower():  # as the names of issuers are compared (RFC 5280, 7.1)
-            raise DatabaseCaError(f"{request.name} is the name of the authority itself")
         if request.name in seen:
             raise DatabaseCaError(f"{request.name} is asked for twice")
         seen.add(request.name)
@@ -281,8 +283,7 @@ def _check(
     change: Change,
     proposals: Sequence[Proposal],
     serials: list[str],
-    rows: list[index.Row],
-    own: Certificate,
+    rows: Sequence[index.Row],
     result: Result,
 ) -> list[Certificate]:
     """The issued certificates, each compared with its request before anything counts."""
@@ -296,9 +297,10 @@ def _check(
         raise index.damaged("the serials of the new certificates are not the next ones")
     if index.next_serial(change.staged(SERIAL).read_bytes()) != change.serial + len(proposals):
         raise complaints.nothing_written(SERIAL, change.directory)
+    issuer = encoded_certificate(change.authority, CERTIFICATE)
     try:
         encoded = [structures.certificate_der(change.staged(issued(serial)).read_bytes()) for serial in serials]
-        certificates = structures.certificates(change.authority.openssl, encoded)
+        own, *certificates = structures.certificates(change.authority.openssl, [issuer, *encoded])
     except (FileNotFoundError, UnreadableError):
         raise complaints.nothing_written("the certificate", change.directory) from None
     for proposal, row, certificate in zip(proposals, rows, certificates, strict=True):

@@ -10,8 +10,8 @@ import binascii
 import ipaddress
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from dbca_openssl import outline
 from dbca_openssl.openssl import OpenSSL
@@ -30,17 +30,18 @@ RSA = "2A864886F70D010101"
 
 _PEM = re.compile(rb"^-----BEGIN ([A-Z0-9 ]+)-----[ \t]*\r?\n(.*?)^-----END \1-----", re.DOTALL | re.MULTILINE)
 
+AlternativeNames = tuple[tuple[str, str], ...]
+"""The names in a subjectAltName: `DNS` or `IP` and the name; other kinds as `kind N` and an empty text."""
 
-@dataclass(frozen=True)
-class Extension:
+
+class Extension(NamedTuple):
     """An extension's `extnValue` (DER), and whether it is critical."""
 
     critical: bool
     value: bytes
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """A certificate request: its subject as pairs of type and text, key, attributes, extensions, signature.
 
     `key_algorithm` is an identifier and its parameter: another identifier (of a curve), or the tag of what is there.
@@ -56,8 +57,7 @@ class Request:
     signature_algorithm: str
 
 
-@dataclass(frozen=True)
-class Certificate:
+class Certificate(NamedTuple):
     """A certificate: what is needed to compare it with its request and its issuer, and to show it."""
 
     encoded: bytes
@@ -132,36 +132,33 @@ def revoked_serials(openssl: OpenSSL, encoded: bytes) -> list[int]:
     return [entry.parts[0].number() for entry in following[0].parts]
 
 
-def requests(openssl: OpenSSL, encoded: Sequence[bytes]) -> list[Request]:
-    """The requests in `encoded` (DER each), by one openssl for all. Raises UnreadableError."""
-    return [_request(element) for element in outline.read(openssl, encoded)]
+def requests_and_certificates(
+    openssl: OpenSSL, requests: Sequence[bytes], certificates: Sequence[bytes]
+) -> tuple[list[Request], list[Certificate]]:
+    """The requests and the certificates in DER bytes, by one openssl for all. Raises UnreadableError."""
+    elements = outline.read(openssl, (*requests, *certificates))
+    return list(map(_request, elements[: len(requests)])), list(map(_certificate, elements[len(requests) :]))
 
 
 def certificates(openssl: OpenSSL, encoded: Sequence[bytes]) -> list[Certificate]:
     """The certificates in `encoded` (DER each), by one openssl for all. Raises UnreadableError."""
-    return [_certificate(element) for element in outline.read(openssl, encoded)]
+    return requests_and_certificates(openssl, (), encoded)[1]
 
 
-def rsa_numbers(openssl: OpenSSL, keys: Sequence[bytes]) -> list[tuple[int, int]]:
-    """Modulus and exponent of each RSA key (the content of its BIT STRING). Raises UnreadableError."""
-    numbers = []
-    for element in outline.read(openssl, keys):
-        modulus, exponent = _exactly(element.parts, 2)
-        numbers.append((modulus.number(), exponent.number()))
-        if min(numbers[-1]) < 0:
-            raise UnreadableError("its RSA key has a negative number")
-    return numbers
+def keys_and_names(
+    openssl: OpenSSL, keys: Sequence[bytes], values: Sequence[bytes]
+) -> tuple[list[tuple[int, int]], list[AlternativeNames]]:
+    """Modulus and exponent of each RSA key (the content of its BIT STRING), and the names in each subjectAltName.
 
-
-def alternative_names(openssl: OpenSSL, values: Sequence[bytes]) -> list[tuple[tuple[str, str], ...]]:
-    """The names in each subjectAltName: `DNS` or `IP` and the name; other kinds as `kind N` and an empty text.
-
-    Raises UnreadableError.
+    By one openssl for all. Raises UnreadableError.
     """
-    elements = outline.read(openssl, values)
-    if any(element.tag != "SEQUENCE" for element in elements):
-        raise UnreadableError("its subjectAltName is no list of names")
-    return [tuple(map(_alternative_name, element.parts)) for element in elements]
+    elements = outline.read(openssl, (*keys, *values))
+    return list(map(_rsa_numbers, elements[: len(keys)])), list(map(_alternative_names, elements[len(keys) :]))
+
+
+def alternative_names(openssl: OpenSSL, values: Sequence[bytes]) -> list[AlternativeNames]:
+    """The names in each subjectAltName, by one openssl for all. Raises UnreadableError."""
+    return keys_and_names(openssl, (), values)[1]
 
 
 def _request(element: Element) -> Request:
@@ -243,6 +240,19 @@ def _extensions(sequence: Element) -> list[tuple[str, Extension]]:
             raise UnreadableError("an extension in it is not well-formed")
         found.append((_oid(kind), Extension(bool(critical) and critical[0].content != b"\0", value.content)))
     return found
+
+
+def _rsa_numbers(element: Element) -> tuple[int, int]:
+    modulus, exponent = (part.number() for part in _exactly(element.parts, 2))
+    if min(modulus, exponent) < 0:
+        raise UnreadableError("its RSA key has a negative number")
+    return modulus, exponent
+
+
+def _alternative_names(element: Element) -> AlternativeNames:
+    if element.tag != "SEQUENCE":
+        raise UnreadableError("its subjectAltName is no list of names")
+    return tuple(map(_alternative_name, element.parts))
 
 
 def _alternative_name(element: Element) -> tuple[str, str]:

@@ -8,8 +8,8 @@ checks lists refuses everybody whose authority has none.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
 from dbca_openssl import validity
 from dbca_openssl.authority import commands, index, inventory
@@ -22,8 +22,7 @@ from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.passphrase import Passphrase
 
 
-@dataclass(frozen=True)
-class Rollover:
+class Rollover(NamedTuple):
     """How far the hosts have moved from one authority to the other: names still with the old one, and already moved."""
 
     waiting: tuple[str, ...]
@@ -51,7 +50,7 @@ def renew_own_certificate(
     with Change(authority, CERTIFICATE) as change:
         old = own_certificate(authority)  # not before: the change first finishes what a killed process left
         change.staged(CERTIFICATE).unlink()
-        change.set_rows([_retired(row, old) for row in change.rows])
+        change.set_rows(tuple(_retired(row, old) for row in change.rows))
         result = change.run(commands.self_sign(start, end, home=change.stage), passphrase)
         rows = change.appended(result)
         change.require_intact(*DATABASE, CERTIFICATE)
@@ -94,4 +93,4 @@ def bundle(authorities: Sequence[Authority]) -> dict[str, bytes]:
 
 def _retired(row: Row, old: Certificate) -> Row:
     mine = row.serial == index.serial_text(old.serial) and row.state == index.VALID
-    return replace(row, state=index.EXPIRED) if mine else row
+    return row._replace(state=index.EXPIRED) if mine else row

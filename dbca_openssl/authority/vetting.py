@@ -11,11 +11,11 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from dbca_openssl.authority import structures
-from dbca_openssl.authority.structures import Request
+from dbca_openssl.authority.structures import Certificate, Request
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.names import RESERVED, alternative_name, is_entity_name, shown
 from dbca_openssl.openssl import OpenSSL
@@ -78,8 +78,7 @@ _EXTENSION_NAMES = {
 _NEW_REQUEST = "make a new one on the host: dbca-openssl request NAME"
 
 
-@dataclass(frozen=True)
-class Vetted:
+class Vetted(NamedTuple):
     """A request that may be signed: whose it is, its file's bytes and the DER in it, what the certificate must have."""
 
     name: str
@@ -119,17 +118,27 @@ def _require_regular(path: Path, status: os.stat_result) -> None:
 
 
 def vet(openssl: OpenSSL, sources: Sequence[tuple[str, bytes]]) -> list[Vetted]:
-    """The requests in `sources`, pairs of what to call it in a message and its bytes, by three openssl for all.
+    """The requests in `sources`, pairs of what to call it in a message and its bytes, by two openssl for all.
 
     Raises DatabaseCaError with the reason for the first that may not be signed.
     """
+    return vet_beside(openssl, sources, ())[0]
+
+
+def vet_beside(
+    openssl: OpenSSL, sources: Sequence[tuple[str, bytes]], certificates: Sequence[bytes]
+) -> tuple[list[Vetted], list[Certificate]]:
+    """The same, and certificates in DER bytes that the first of the two openssl reads along: a process less.
+
+    Raises UnreadableError where one of the certificates cannot be read.
+    """
     encoded = [_one_request(label, data) for label, data in sources]
     try:
-        return _vetted(openssl, sources, encoded)
+        return _vetted(openssl, sources, encoded, certificates)
     except UnreadableError:
         for (label, data), der in zip(sources, encoded, strict=True):
             try:
-                _vetted(openssl, [(label, data)], [der])
+                _vetted(openssl, [(label, data)], [der], ())
             except UnreadableError as error:
                 raise DatabaseCaError(f"{label} is no request that can be read: {error}", _NEW_REQUEST) from None
         raise
@@ -158,24 +167,26 @@ def _one_request(label: str, data: bytes) -> bytes:
     return blocks[0][1]
 
 
-def _vetted(openssl: OpenSSL, sources: Sequence[tuple[str, bytes]], encoded: Sequence[bytes]) -> list[Vetted]:
-    found = structures.requests(openssl, encoded)
+def _vetted(
+    openssl: OpenSSL, sources: Sequence[tuple[str, bytes]], encoded: Sequence[bytes], certificates: Sequence[bytes]
+) -> tuple[list[Vetted], list[Certificate]]:
+    found, read_along = structures.requests_and_certificates(openssl, encoded, certificates)
     for (label, _), request in zip(sources, found, strict=True):
         _check_subject(label, request)
         _check_key_kind(label, request)
         _check_signature(label, request)
         _check_extensions(label, request)
     rsa = [request.key_bits for request in found if request.key_algorithm[0] == structures.RSA]
-    numbers = iter(structures.rsa_numbers(openssl, rsa))
     values = [_value(request, structures.ALTERNATIVE_NAME) for request in found]
-    names = iter(structures.alternative_names(openssl, [value for value in values if value is not None]))
+    keys_read, names_read = structures.keys_and_names(openssl, rsa, [value for value in values if value is not None])
+    numbers, names = iter(keys_read), iter(names_read)
     vetted = []
     for (label, data), der, request, value in zip(sources, encoded, found, values, strict=True):
         key = _key(label, request, numbers)
         alternative = _alternative_names(label, next(names)) if value is not None else ()
         name = next(text for kind, text in request.subject if kind == structures.COMMON_NAME)
         vetted.append(Vetted(name, data, der, request.public_key, key, alternative, value))
-    return vetted
+    return vetted, read_along
 
 
 def _check_subject(label: str, request: Request) -> None:

@@ -5,14 +5,15 @@ Only the module of the verb that is called is imported: starting up is most of w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from dbca_openssl import __version__
 from dbca_openssl.cli import output
-from dbca_openssl.cli.options import Ca, Json, OpenSSLProgram, Verbose
+from dbca_openssl.cli.options import CONTEXT_SETTINGS, Ca, Json, OpenSSLProgram, Verbose, empty_app
 
 VERBS = {
     "init": "create",
@@ -20,7 +21,7 @@ VERBS = {
     "enroll": "remote",
     "fetch": "remote",
     "sign": "sign",
-    "renew": "sign",
+    "renew": "renew",
     "revoke": "revoke",
     "crl": "revoke",
     "deploy": "remote",
@@ -39,22 +40,35 @@ VERBS = {
 """The verbs, in the order of the help, and the module of each."""
 
 
-def build(verb: str | None = None) -> typer.Typer:
-    """The command line, with one verb or with all of them."""
-    app = typer.Typer(
-        add_completion=False,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
-    )
+def build() -> typer.Typer:
+    """The command line with all of its verbs."""
+    app = empty_app()
     app.callback(invoke_without_command=True)(bare)
-    for name in [verb] if verb else VERBS:
-        module = import_module(f"dbca_openssl.cli.{VERBS[name]}")
-        if name == "server":
-            app.add_typer(module.app, name=name)
+    for verb in VERBS:
+        if verb == "server":
+            app.add_typer(_module(verb).app, name=verb)
         else:
-            app.command(name=name)(getattr(module, "list_" if name == "list" else name))
+            app.command(verb)(_function(verb))
     return app
+
+
+def build_one(verb: str) -> typer.Typer:
+    """One verb, as a command line of its own: what it takes to know the others is left out."""
+    if verb == "server":
+        server: typer.Typer = _module(verb).app
+        return server
+    app = empty_app()
+    app.command(context_settings=CONTEXT_SETTINGS)(_function(verb))
+    return app
+
+
+def _module(verb: str) -> Any:
+    return import_module(f"dbca_openssl.cli.{VERBS[verb]}")
+
+
+def _function(verb: str) -> Callable[..., None]:
+    function: Callable[..., None] = getattr(_module(verb), "list_" if verb == "list" else verb)
+    return function
 
 
 def bare(

@@ -155,9 +155,10 @@ def glance(ca: Path | None, openssl: str) -> None:
         )
         return
     status = inventory.status(authority)
-    counts = {word: status.count(word) for word in ("valid", "expired", "revoked")}
+    counts = status.counts()
     current = status.revocation_list
-    following, soon = _next(status), status.ending_soon()
+    soon = status.ending_soon()
+    following = _next(status, soon)
     left = validity.days_left(status.own.end, status.at)
     output.result(
         {
@@ -198,7 +199,7 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _next(status: Status) -> list[str]:
+def _next(status: Status, soon: list[index.Row]) -> list[str]:
     """The commands that the state of the authority asks for."""
     lines = []
     if validity.days_left(status.own.end, status.at) < inventory.SOON:
@@ -212,7 +213,7 @@ def _next(status: Status) -> list[str]:
         lines.append("dbca-openssl sign --all")
     else:
         lines += [f"dbca-openssl sign {name}" for name in status.waiting]
-    if status.ending_soon():
+    if soon:
         lines.append(f"dbca-openssl renew --expiring {inventory.SOON}")
     return lines or ["dbca-openssl list" if status.rows else "dbca-openssl request NAME  # on each host"]
 

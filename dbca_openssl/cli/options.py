@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
-import locale
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -19,6 +17,8 @@ from dbca_openssl.passphrase import Passphrase
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """typer's own base of everything that is wrong with a command line, without naming the library below typer."""
+
+CONTEXT_SETTINGS = {"help_option_names": ["--help", "-h"], "max_content_width": 100}
 
 Ca = Annotated[
     Path | None,
@@ -84,6 +84,17 @@ AltNames = Annotated[
 ]
 
 
+def empty_app(**settings: Any) -> typer.Typer:
+    """A command line without commands yet; `settings` are typer's."""
+    return typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings=CONTEXT_SETTINGS,
+        **settings,
+    )
+
+
 def authority(ca: Path | None, openssl: str = "openssl", lock_timeout: float | None = None) -> Authority:
     """The authority in `ca`, or where it is looked for by default; its paths are absolute."""
     directory = ca or (Path() if Path(CONFIGURATION).is_file() else Path("database-ca"))
@@ -147,6 +158,9 @@ def _ask(prompt: str) -> Passphrase:
             "the key needs its pass phrase, and there is no terminal to ask at",
             "--passphrase-file FILE, --passphrase-fd N or DBCA_PASSPHRASE_FILE gives it",
         )
+    import getpass
+    import locale
+
     problem = "no pass phrase was given"
     try:
         # back into the bytes that were typed, by the encoding that getpass decoded them with

@@ -6,7 +6,6 @@ An error is one line `dbca-openssl: what is wrong`, then lines `hint: what mends
 from __future__ import annotations
 
 import io
-import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +21,7 @@ def result(document: Mapping[str, Any], lines: Iterable[str]) -> None:
     """The result of a verb: `document` with --json, otherwise `lines`."""
     try:
         if as_json:
-            print(json.dumps(document, indent=2, ensure_ascii=False))
+            print(_json(document))
         else:
             for line in lines:
                 print(line)
@@ -80,7 +79,7 @@ def error(problem: DatabaseCaError) -> None:
         document = {"error": problem.message, "hints": list(problem.hints)}
         if verbose and problem.detail:
             document["openssl"] = problem.detail
-        print(json.dumps(document, indent=2, ensure_ascii=False))
+        print(_json(document))
         return
     print(f"dbca-openssl: {problem.message}", file=sys.stderr)
     for hint in problem.hints:
@@ -109,3 +108,9 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 def fields(pairs: Iterable[tuple[str, str]]) -> list[str]:
     """Lines of a word and its value, indented under a headline."""
     return [f"  {word:<9} {value}" for word, value in pairs]
+
+
+def _json(document: Mapping[str, Any]) -> str:
+    import json
+
+    return json.dumps(document, indent=2, ensure_ascii=False)

@@ -13,7 +13,7 @@ import typer
 
 from dbca_openssl.authority.findings import UNKNOWN
 from dbca_openssl.cli import output
-from dbca_openssl.cli.app import VERBS, build
+from dbca_openssl.cli.app import VERBS, build, build_one
 from dbca_openssl.cli.options import UsageError
 from dbca_openssl.errors import DatabaseCaError, of_system
 from dbca_openssl.names import shown
@@ -32,7 +32,10 @@ def run(arguments: list[str]) -> int:
         return USAGE
     failed, usage = (UNKNOWN, UNKNOWN) if options[:1] == ["check"] else (FAILED, USAGE)
     try:
-        code = build(verb)(args=arguments, prog_name="dbca-openssl", standalone_mode=False)
+        if verb:
+            code = build_one(verb)(arguments[1:], prog_name=f"dbca-openssl {verb}", standalone_mode=False)
+        else:
+            code = build()(arguments, prog_name="dbca-openssl", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else DONE
     except DatabaseCaError as error:

@@ -19,7 +19,7 @@ from dbca_openssl.cli.connection import (
     Socket,
     User,
 )
-from dbca_openssl.cli.options import Json, OpenSSLProgram, Verbose
+from dbca_openssl.cli.options import Json, OpenSSLProgram, Verbose, empty_app
 from dbca_openssl.database import accounts as accounts_
 from dbca_openssl.database import handshake, statements
 from dbca_openssl.database import replication as replications
@@ -30,10 +30,7 @@ from dbca_openssl.database.replication import Replication
 from dbca_openssl.database.settings import Settings
 from dbca_openssl.database.statements import Requirement
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
+app = empty_app(
     help="The database side: settings, accounts, replication, and what a server that runs really does.",
 )
 

@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from dbca_openssl.database import statements
 from dbca_openssl.database.client import Client, Row
@@ -43,8 +42,7 @@ _SYSTEM = (
 )
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """An account of the server, and how it may connect."""
 
     account: Account

@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dbca_openssl.database.findings import UnreachableError
 from dbca_openssl.database.statements import PLAIN_MODE, Flavor
@@ -25,8 +24,7 @@ _ESCAPES = {"n": "\n", "t": "\t", "0": "\0", "\\": "\\"}
 Row = Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class Client:
+class Client(NamedTuple):
     """How to reach a server; None everywhere is what the client itself finds in `~/.my.cnf` and the like.
 
     `program` is the client's path, or None for the first of `mariadb` and `mysql` that there is (of the wanted flavor).

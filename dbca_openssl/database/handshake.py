@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from dbca_openssl.authority import structures
 from dbca_openssl.database.findings import UnreachableError
@@ -35,8 +35,7 @@ REVOKED, EXPIRED = 44, 45
 ALERTS = {40: "handshake failure", 42: "bad certificate", 46: "certificate unknown", 48: "unknown authority"}
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """Where to connect: a host name or an address, and a port."""
 
     host: str
@@ -47,24 +46,21 @@ class Target:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True)
-class Served:
+class Served(NamedTuple):
     """What a server showed: its certificate (PEM), and the protocol that was agreed upon."""
 
     certificate: bytes
     protocol: str
 
 
-@dataclass(frozen=True)
-class ClientCertificate:
+class ClientCertificate(NamedTuple):
     """The files of a client's certificate and its key."""
 
     certificate: Path
     key: Path
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """Whether a server let a client certificate in, and if not, the TLS alert that it gave (None: it gave none)."""
 
     accepted: bool

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from dbca_openssl.authority import index
 from dbca_openssl.authority.structures import Certificate
@@ -25,8 +25,7 @@ MODERN = ("TLSv1.2", "TLSv1.3")
 """The guide: "at least TLSv1.2"."""
 
 
-@dataclass(frozen=True)
-class Probe:
+class Probe(NamedTuple):
     """A server to look at: the host name that its certificate must have, and where it is.
 
     `canary` is a revoked certificate that must be refused, `valid_client` one that must be let in.

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from dbca_openssl.authority.paths import CERTIFICATE, CRL
 from dbca_openssl.database import statements
@@ -23,8 +23,7 @@ LONGEST_PASSWORD = 32
 """Characters that MySQL's `SOURCE_PASSWORD` holds."""
 
 
-@dataclass(frozen=True)
-class Replication:
+class Replication(NamedTuple):
     """A replica called `replica` by its certificate, and the source that it follows.
 
     `requirement` is what the account on the source demands: the names of the replica's certificate. With `existing`

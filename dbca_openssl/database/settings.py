@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from dbca_openssl.authority.paths import CERTIFICATE, CRL
 from dbca_openssl.database.statements import Flavor
@@ -16,8 +16,7 @@ from dbca_openssl.steps import write_new
 TEMPLATES = {"server": "server.cnf.j2", "client": "client.cnf.j2"}
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """The option file of a server, or of a client, called `name`, with its files in `directory`.
 
     With `galera`, a server is also a node of a Galera cluster of MariaDB, with rsync for its state transfers.

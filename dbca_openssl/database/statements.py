@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 import shlex
 import unicodedata
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.names import shown
@@ -24,8 +23,7 @@ PLAIN_MODE = "SET SESSION sql_mode = ''"
 _PLAIN = re.compile(r"[A-Za-z0-9._%:/$+=~^*?!,<>\[\]{}|()&@ -]*")
 
 
-@dataclass(frozen=True)
-class Account:
+class Account(NamedTuple):
     """A user at a host, or at a pattern of hosts."""
 
     user: str
@@ -48,8 +46,7 @@ class Account:
         return shlex.quote(plain if self.user and account(plain) == self else self.shown())
 
 
-@dataclass(frozen=True)
-class Requirement:
+class Requirement(NamedTuple):
     """What an account must show: any TLS, any certificate of the authority, or the one with these names.
 
     Subject and issuer are as X509_NAME_oneline(3) writes them, the way in which servers compare them.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from dbca_openssl import validity
 from dbca_openssl.authority import structures
@@ -18,8 +18,7 @@ from dbca_openssl.openssl import OpenSSL
 from dbca_openssl.outline import UnreadableError
 
 
-@dataclass(frozen=True)
-class Trust:
+class Trust(NamedTuple):
     """The public files, wherever they are: in the authority's directory, or on a host in `/etc/mysql/ssl`."""
 
     openssl: OpenSSL

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dbca_openssl import validity
 from dbca_openssl.authority import index, revocation
@@ -16,8 +16,7 @@ LIST = "database-ca.crl"
 """What the revocation list is called on the hosts, as the guide's scp leaves it."""
 
 
-@dataclass(frozen=True)
-class Delivered:
+class Delivered(NamedTuple):
     """What was changed on a host, and what was there already, by names relative to its directory."""
 
     changed: tuple[str, ...]

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from dbca_openssl import validity
 from dbca_openssl.authority import certificates, index, renewal, signing, structures, vetting
@@ -35,15 +35,14 @@ ENDS = (LEFT_ALONE, ENROLLED, REKEYED, FAILED)
 """How it ends for a host, in a word."""
 
 
-@dataclass(frozen=True)
-class Enrolment:
+class Enrolment(NamedTuple):
     """How hosts are enrolled: names beside their own, how long, how, and where the files are."""
 
-    where: Place = field(default_factory=Place)
+    where: Place = Place()
     alternative_names: tuple[tuple[str, str], ...] = ()
     profile: str = "guide"
     bits: int = 0
-    period: Period = field(default_factory=Period)
+    period: Period = Period()
     rekey: bool = False
 
     def request(self, host: Host) -> NewRequest:
@@ -51,8 +50,7 @@ class Enrolment:
         return NewRequest(host.name, self.where.directory, self.alternative_names, self.profile, self.bits)
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(NamedTuple):
     """Where a host stands: what is to be signed for it, or what is valid already, or why it is not enrolled."""
 
     host: Host
@@ -110,7 +108,7 @@ def sign(
         made = signing.sign(authority, waiting, how.period, secret)
     signed = {one.name: one for one in made}
     return [
-        replace(standing, proposal=None, serial=signed[standing.host.name].serial, end=signed[standing.host.name].end)
+        standing._replace(proposal=None, serial=signed[standing.host.name].serial, end=signed[standing.host.name].end)
         if standing.proposal
         else standing
         for standing in standings
@@ -130,15 +128,14 @@ def deliver(
         progress(host, "delivering")
         done = delivery.deploy(ssh, host, how.where, files[host.name], standing.rekeyed)
         progress(host, standing.state)
-        return replace(standing, changed=done.changed)
+        return standing._replace(changed=done.changed)
 
     outcomes = ssh.each(standings, work, jobs)
     for standing, outcome in zip(standings, outcomes, strict=True):
         if isinstance(outcome, DatabaseCaError):
             progress(standing.host, FAILED)
     return [
-        replace(
-            standing,
+        standing._replace(
             error=DatabaseCaError(
                 outcome.message,
                 *outcome.hints,
@@ -171,7 +168,7 @@ def fetch(
     new: dict[str, bytes] = {}
     with Transaction(
         authority.directory,
-        [request_of(host.name) for host in hosts],
+        compared=[request_of(host.name) for host in hosts],
         tell=authority.tell,
         timeout=authority.lock_timeout,
     ) as change:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host.request import NewRequest
@@ -15,8 +15,7 @@ from dbca_openssl.render import ansible_playbook
 _GROUP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:!&,*~-]{0,200}")
 
 
-@dataclass(frozen=True)
-class Fleet:
+class Fleet(NamedTuple):
     """The hosts of an inventory, and how they are enrolled into the authority in `authority` on the control node."""
 
     hosts: str

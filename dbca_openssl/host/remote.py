@@ -11,9 +11,8 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from dbca_openssl import complaints
 from dbca_openssl.errors import DatabaseCaError
@@ -27,16 +26,14 @@ Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
 
-@dataclass(frozen=True)
-class Host:
+class Host(NamedTuple):
     """A host: what its certificate is called, and what ssh is given, `[USER@]NAME`."""
 
     name: str
     destination: str
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What a script told: its lines as pairs of a word and the rest, and all else that it printed."""
 
     told: tuple[tuple[str, str], ...]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipaddress
 import os
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.names import host_name
@@ -31,8 +31,7 @@ CONFIGURATION = "openssl.cnf"
 PUBLIC_DIRECTORY, PUBLIC_FILE = 0o755, 0o644
 
 
-@dataclass(frozen=True)
-class NewRequest:
+class NewRequest(NamedTuple):
     """A request to be made in `directory` for `name`, with further names beside it."""
 
     name: str
@@ -81,9 +80,9 @@ def plan_beside(new: NewRequest, work: str, existing_key: bool = False) -> Plan:
 
     `existing_key` makes a request for the key that the host has already.
     """
-    beside = replace(new, directory=new.directory / work)
+    beside = new._replace(directory=new.directory / work)
     made = _plan(beside, CONFIGURATION, write=True, key=f"../{new.key}" if existing_key else None)
-    return replace(made, new_directory=True, directory_mode=None)
+    return made._replace(new_directory=True, directory_mode=None)
 
 
 def make(new: NewRequest, openssl: OpenSSL, tell: Tell, lock_timeout: float | None = None) -> None:

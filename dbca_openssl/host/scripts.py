@@ -9,8 +9,8 @@ import hashlib
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import request as requests
@@ -25,16 +25,14 @@ _USER = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,31}\$?")
 _END_OF_FILE = b"END_OF_FILE"
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where the files are on a host, and which user of it has to read them (None: as they are made)."""
 
     directory: Path = Path(SSL_DIR)
     owner: str | None = None
 
 
-@dataclass(frozen=True)
-class PublicFile:
+class PublicFile(NamedTuple):
     """A file on its way to a host: what it is called there, and its bytes."""
 
     name: str
