@@ -21,6 +21,8 @@ _LINE = re.compile(
     re.MULTILINE,
 )
 
+_HEX_DIGITS = set("0123456789ABCDEFabcdef")
+
 _REASONS = {"keyTime": "keyCompromise", "CAkeyTime": "CACompromise", "holdInstruction": "certificateHold"}
 """What `openssl ca` writes for `-crl_compromise`, `-crl_CA_compromise` and `-crl_hold`, and the reason it means."""
 
@@ -105,7 +107,7 @@ def next_serial(data: bytes, name: str = SERIAL) -> int:
     Raises DatabaseCaError for content that openssl refuses.
     """
     text = data.decode("ascii", "replace").strip()
-    if not re.fullmatch("(?:[0-9A-Fa-f]{2})+", text):
+    if not text or len(text) % 2 or not set(text) <= _HEX_DIGITS:
         raise DatabaseCaError(
             f"{name} is damaged: {text[:40]!r} is no number in hex",
             REPAIR,

@@ -5,7 +5,6 @@ Object identifiers are compared as their bytes, in hex, since openssl's names fo
 
 from __future__ import annotations
 
-import base64
 import binascii
 import ipaddress
 import re
@@ -88,7 +87,7 @@ def pem_blocks(data: bytes) -> list[tuple[str, bytes]]:
     blocks = []
     for label, body in _PEM.findall(data):
         try:
-            blocks.append((label.decode(), base64.b64decode(b"".join(body.split()), validate=True)))
+            blocks.append((label.decode(), binascii.a2b_base64(b"".join(body.split()), strict_mode=True)))
         except binascii.Error:
             raise UnreadableError("its PEM block is not plain base64") from None
     if len(blocks) != data.count(b"-----BEGIN "):
@@ -98,7 +97,7 @@ def pem_blocks(data: bytes) -> list[tuple[str, bytes]]:
 
 def pem(label: str, encoded: bytes) -> bytes:
     """One PEM block of DER bytes, and nothing else."""
-    text = base64.b64encode(encoded).decode("ascii")
+    text = binascii.b2a_base64(encoded, newline=False).decode("ascii")
     lines = (text[start : start + 64] for start in range(0, len(text), 64))
     return "\n".join((f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", "")).encode()
 

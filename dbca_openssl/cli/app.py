@@ -3,8 +3,6 @@
 Only the module of the verb that is called is imported: starting up is most of what a short command costs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from importlib import import_module
 from typing import Annotated, Any

@@ -1,7 +1,5 @@
 """The verbs that look after an authority: check, repair, report, rollover."""
 
-from __future__ import annotations
-
 import shlex
 from collections import Counter
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """`init`: the verb that makes an authority."""
 
-from __future__ import annotations
-
 import shlex
 from pathlib import Path
 from typing import Annotated

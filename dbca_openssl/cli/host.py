@@ -1,7 +1,5 @@
 """The verb that runs on a host: request."""
 
-from __future__ import annotations
-
 import shlex
 import socket
 from pathlib import Path

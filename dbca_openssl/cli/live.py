@@ -1,7 +1,5 @@
 """The verbs that look at a server that runs: server check, probe, reload."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,7 +1,5 @@
 """The verbs that only look: verify, list, show, and the bare command."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,7 +1,5 @@
 """The options that several verbs share, and what they make together: the authority to work on, and its pass phrase."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal

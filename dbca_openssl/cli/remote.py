@@ -1,7 +1,5 @@
 """The verbs that reach hosts over ssh: fetch, deploy, enroll; and playbook, for a fleet on Ansible."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,7 +1,5 @@
 """The verbs that end a certificate: revoke, crl."""
 
-from __future__ import annotations
-
 import shlex
 from typing import Annotated, Literal
 

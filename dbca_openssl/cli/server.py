@@ -1,7 +1,5 @@
 """The verbs that configure a server: server settings, accounts, require, replication."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """The verbs that only print a text: render, guide."""
 
-from __future__ import annotations
-
 import textwrap
 from typing import Annotated, Literal
 
