@@ -15,6 +15,7 @@ from dbca_openssl.render import HOST_BITS, SSL_DIR, host_configuration
 from dbca_openssl.steps import (
     PRIVATE_DIRECTORY,
     Command,
+    CopyFile,
     MakeDirectories,
     Plan,
     Section,
@@ -86,6 +87,11 @@ def plan_beside(new: NewRequest, work: str, existing_key: bool = False) -> Plan:
     return replace(made, new_directory=True, directory_mode=None)
 
 
+def plan_with_key(new: NewRequest, key: Path) -> Plan:
+    """The same with a copy of the key in the file `key`, for an empty directory."""
+    return _plan(new, CONFIGURATION, write=True, key=new.key, source=key)
+
+
 def make(new: NewRequest, openssl: OpenSSL, tell: Tell, lock_timeout: float | None = None) -> None:
     """Make key and request in a directory beside their place, and move them there when both are right.
 
@@ -106,9 +112,9 @@ def make(new: NewRequest, openssl: OpenSSL, tell: Tell, lock_timeout: float | No
         raise
 
 
-def _plan(new: NewRequest, configuration: str, write: bool, key: str | None = None) -> Plan:
+def _plan(new: NewRequest, configuration: str, write: bool, key: str | None = None, source: Path | None = None) -> Plan:
     made = (new.request,) if key else (new.key, new.request)
-    steps: list[Step] = [MakeDirectories(("private",))]
+    steps: list[Step] = [MakeDirectories(("private",)), *([CopyFile(source, new.key)] if source else [])]
     if write:
         steps.append(WriteFile(configuration, new.configuration(), PUBLIC_FILE))
     steps += [
