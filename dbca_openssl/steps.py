@@ -41,7 +41,7 @@ class MakeDirectories:
 
 @dataclass(frozen=True)
 class WriteFile:
-    """A new text file; never over an existing one."""
+    """A new text file; `run` raises DatabaseCaError where there is one already."""
 
     path: str
     text: str
@@ -65,7 +65,7 @@ class WriteFile:
 
 @dataclass(frozen=True)
 class CopyFile:
-    """A private copy of a file that lies elsewhere; never over an existing one."""
+    """A private copy of `source`, which lies elsewhere; `run` raises DatabaseCaError where `path` is there already."""
 
     source: Path
     path: str

@@ -54,7 +54,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Checked:
-    """All findings, and the figures for a monitoring system."""
+    """All findings, and the figures for a monitoring system (None: cannot be read)."""
 
     findings: tuple[Finding, ...]
     authority_end: datetime | None

@@ -34,7 +34,10 @@ PUBLIC_DIRECTORY, PUBLIC_FILE = 0o755, 0o644
 
 @dataclass(frozen=True)
 class NewRequest:
-    """A request to be made in `directory` for `name`, with further names beside it."""
+    """A request to be made in `directory` for `name`, with an RSA key of `bits` bits.
+
+    `alternative_names` are further names as `names.alternative_name` gives them; `profile` is `guide` or `modern`.
+    """
 
     name: str
     directory: Path = Path(SSL_DIR)

@@ -70,7 +70,10 @@ class Issued:
         return self.directory / LIST
 
     def server_settings(self, flavor: Flavor = "mariadb") -> str:
-        """The option file of a server with these files, which then accepts TLS only."""
+        """The option file of a server with these files, which then accepts TLS only.
+
+        Raises DatabaseCaError where an option file cannot carry the path of the directory, as `client_settings` does.
+        """
         return Settings(self.name, flavor, "server", self.directory).text()
 
     def client_settings(self, flavor: Flavor = "mariadb") -> str:
