@@ -27,7 +27,10 @@ class Change(Transaction):
     """A transaction on the authority's directory, with its data files staged where `CA_HOME` points."""
 
     def __init__(self, authority: Authority, *replaced: str) -> None:
-        """`replaced` are files that are written besides serial, attributes and index, such as the revocation list."""
+        """`replaced` are files that are written besides serial, attributes and index, such as the revocation list.
+
+        Entering it raises DatabaseCaError where the lock is not had, or the index or the serial is damaged.
+        """
         super().__init__(
             authority.directory, (*DATABASE, *replaced), tell=authority.tell, timeout=authority.lock_timeout
         )
