@@ -26,6 +26,10 @@ def authority(template: ThrowawayAuthority, tmp_path: Path) -> ThrowawayAuthorit
     return ThrowawayAuthority(tmp_path / "ca")
 
 
+def files_of(issued: Issued) -> tuple[Path, ...]:
+    return issued.certificate_file, issued.authority_file, issued.revocation_list_file, issued.key_file
+
+
 def verified(issued: Issued, *options: str) -> str:
     """The end of what openssl says of a certificate, by its own files."""
     files: tuple[str | Path, ...] = ("-CAfile", issued.authority_file, "-CRLfile", issued.revocation_list_file)
@@ -66,14 +70,12 @@ def test_what_is_issued_is_accepted_under_its_names(authority: ThrowawayAuthorit
     ):
         assert verified(server, *names).endswith(": OK")
     assert "hostname mismatch" in verified(server, "-verify_hostname", "elsewhere.example.org").lower()
-    assert {str(path.relative_to(server.directory)): oct(path.stat().st_mode & 0o777) for path in (
-        server.certificate_file, server.authority_file, server.revocation_list_file, server.key_file
-    )} == {
-        "localhost.cert.pem": "0o644",
-        "database-ca.cert.pem": "0o644",
-        "database-ca.crl": "0o644",
-        "private/localhost.key.pem": "0o600",
-    }  # fmt: skip
+    assert {str(path.relative_to(server.directory)) for path in files_of(server)} == {
+        "localhost.cert.pem",
+        "database-ca.cert.pem",
+        "database-ca.crl",
+        "private/localhost.key.pem",
+    }
     shown = openssl("x509", "-in", server.certificate_file, "-noout", "-serial", directory=authority.root)
     assert shown.strip() == f"serial={server.serial}"
 
@@ -90,6 +92,7 @@ def test_the_same_arguments_give_the_same_certificate(authority: ThrowawayAuthor
     first = authority.issue("Localhost", "127.0.0.1")
     before = snapshot(authority.root)
     assert authority.issue("localhost", "127.0.0.1") is first
+    assert authority.issue("localhost", "127.0.0.1", days=368) is first
     with pytest.raises(DatabaseCaError, match="localhost has a certificate with other names or days") as caught:
         authority.issue("localhost")
     assert caught.value.__notes__ == [
@@ -162,6 +165,16 @@ def test_it_is_a_whole_ordinary_authority(authority: ThrowawayAuthority) -> None
     assert authority.issue("other").serial == "05"
 
 
+def test_a_server_in_a_container_may_read_its_files(authority: ThrowawayAuthority) -> None:
+    one = authority.issue("localhost")
+    authority.revoke(authority.issue("app"))
+    for path in (one.directory, one.key_file.parent):
+        assert path.stat().st_mode & 0o777 == 0o755
+    for path in files_of(one):
+        assert path.stat().st_mode & 0o777 == 0o644
+    assert (authority.root / "host.key.pem").stat().st_mode & 0o777 == 0o600
+
+
 def test_option_files_name_the_files(authority: ThrowawayAuthority) -> None:
     one = authority.issue("localhost")
     for text in (
@@ -170,8 +183,11 @@ def test_option_files_name_the_files(authority: ThrowawayAuthority) -> None:
         one.client_settings(),
         one.client_settings("mysql"),
     ):
-        for path in (one.key_file, one.certificate_file, one.authority_file, one.revocation_list_file):
+        for path in files_of(one):
             assert f"= {path}\n" in text
+    mounted = one.server_settings(directory=Path("/etc/mysql/ssl"))
+    assert "= /etc/mysql/ssl/private/localhost.key.pem\n" in mounted
+    assert str(one.directory) not in mounted
     assert "\n[mysqld]\n" in one.server_settings()
     assert "VERIFY_IDENTITY" in one.client_settings("mysql")
 

@@ -22,10 +22,10 @@ from dbca_openssl.database.statements import Flavor
 from dbca_openssl.errors import DatabaseCaError, of_system
 from dbca_openssl.host import request
 from dbca_openssl.host.delivery import LIST
-from dbca_openssl.host.request import PUBLIC_FILE, NewRequest
+from dbca_openssl.host.request import PUBLIC_DIRECTORY, PUBLIC_FILE, NewRequest
 from dbca_openssl.names import alternative_name, authority_name_for, entity_name, organization_name
 from dbca_openssl.render import DAYS, AuthoritySettings
-from dbca_openssl.steps import Command
+from dbca_openssl.steps import Command, set_mode
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -41,7 +41,8 @@ HOST_KEY = "host.key.pem"
 class Issued:
     """A certificate, and all that its server or client needs, in the absolute `directory` as in `/etc/mysql/ssl`.
 
-    `serial` is in hex. The key is not encrypted.
+    `serial` is in hex. The key is not encrypted, and everybody who comes to the directory may read it: a server in a
+    container, where the directory is mounted, runs as another user.
     """
 
     name: str
@@ -69,16 +70,17 @@ class Issued:
         """The authority's revocation list, for `ssl_crl`; renewed by `ThrowawayAuthority.revoke`."""
         return self.directory / LIST
 
-    def server_settings(self, flavor: Flavor = "mariadb") -> str:
+    def server_settings(self, flavor: Flavor = "mariadb", directory: Path | None = None) -> str:
         """The option file of a server with these files, which then accepts TLS only.
 
-        Raises DatabaseCaError where an option file cannot carry the path of the directory, as `client_settings` does.
+        `directory`, an absolute path, is where the server sees the files, such as in a container, if not here.
+        Raises DatabaseCaError where an option file cannot carry the path, as `client_settings` does.
         """
-        return Settings(self.name, flavor, "server", self.directory).text()
+        return Settings(self.name, flavor, "server", directory or self.directory).text()
 
-    def client_settings(self, flavor: Flavor = "mariadb") -> str:
+    def client_settings(self, flavor: Flavor = "mariadb", directory: Path | None = None) -> str:
         """The option file of a client with these files, which verifies its server."""
-        return Settings(self.name, flavor, "client", self.directory).text()
+        return Settings(self.name, flavor, "client", directory or self.directory).text()
 
 
 class ThrowawayAuthority:
@@ -127,10 +129,10 @@ class ThrowawayAuthority:
         """The revocation list."""
         return self.authority.path(CRL)
 
-    def issue(self, name: str, *alternative_names: str, days: int | None = None) -> Issued:
+    def issue(self, name: str, *alternative_names: str, days: int = DAYS) -> Issued:
         """A certificate for the host or client `name`, and for further DNS names and addresses.
 
-        A host name is an alternative name too. The certificate is good for `days` days from now, by default 368;
+        A host name is an alternative name too. The certificate is good for `days` days from now;
         with -1 it ended a day ago. The same arguments give the same certificate, until that is revoked.
         Raises DatabaseCaError for other arguments with the same name, since an authority knows each name once.
         """
@@ -148,6 +150,9 @@ class ThrowawayAuthority:
         directory = self._new_directory(name)
         new = NewRequest(name, directory, further, "modern", BITS)
         request.plan_with_key(new, self.root / HOST_KEY).run(self.authority.openssl, directory, None)
+        for path in (directory, directory / "private"):
+            set_mode(path, PUBLIC_DIRECTORY)
+        set_mode(directory / new.key, PUBLIC_FILE)
         signed = self._signed(str(directory / new.request), days)
         issued = Issued(name, signed.serial, signed.end, directory)
         _copy(self.authority.path(signed.path), issued.certificate_file)
@@ -210,14 +215,12 @@ class ThrowawayAuthority:
             break
         return directory
 
-    def _signed(self, file: str, days: int | None) -> Signed:
-        ended = days is not None and days <= 0
-        period = Period(None if ended else days)
+    def _signed(self, file: str, days: int) -> Signed:
+        period = Period(max(days, 1))
         (proposal,) = signing.propose(self.authority, [file], period)
-        if not ended:
+        if days > 0:
             return signing.sign(self.authority, [proposal], period, None)[0]
-        end = validity.now() + timedelta(days=days or 0)
-        return self._signed_as_ended(proposal, end)
+        return self._signed_as_ended(proposal, validity.now() + timedelta(days=days))
 
     def _signed_as_ended(self, proposal: Proposal, end: datetime) -> Signed:
         """`sign` knows no start, and newer openssl may refuse an end that lies before it."""
