@@ -132,9 +132,10 @@ class ThrowawayAuthority:
     def issue(self, name: str, *alternative_names: str, days: int = DAYS) -> Issued:
         """A certificate for the host or client `name`, and for further DNS names and addresses.
 
-        A host name is an alternative name too. The certificate is good for `days` days from now;
-        with -1 it ended a day ago. The same arguments give the same certificate, until that is revoked.
-        Raises DatabaseCaError for other arguments with the same name, since an authority knows each name once.
+        A host name is an alternative name too. The certificate is good for `days` days from now; with -1 it ended a day
+        ago. The same arguments give the same certificate, until that is revoked.
+        Raises DatabaseCaError for what is no name, and for other arguments with the same name: an authority knows each
+        name once.
         """
         name = entity_name(name)
         further = tuple(map(alternative_name, alternative_names))
