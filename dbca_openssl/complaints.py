@@ -104,7 +104,7 @@ _MEANINGS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 def failure(doing: str, result: Result, directory: Path) -> DatabaseCaError:
     """The error for an openssl that did not do its work; `doing` is its subcommand, such as `ca`.
 
-    `directory` is where it wrote.
+    `directory` is where it wrote. It is returned, to be raised.
     """
     return said(result.messages, directory) or DatabaseCaError(
         f"openssl {doing} failed (exit {result.code})", "--verbose shows what it said", detail=result.messages

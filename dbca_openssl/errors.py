@@ -8,8 +8,8 @@ import errno
 class DatabaseCaError(Exception):
     """Something was refused or failed, and nothing was changed.
 
-    `message` is one line without a full stop; `hints` are lines that tell the mend; `detail` is what openssl
-    itself said, shown only with `--verbose`. None of them ever holds a secret.
+    `message` is one line without a full stop; `hints` are lines that tell the mend, in a traceback too; `detail` is
+    what openssl itself said, shown only with `--verbose`. None of them ever holds a secret.
     """
 
     def __init__(self, message: str, *hints: str, detail: str = "") -> None:
@@ -17,6 +17,8 @@ class DatabaseCaError(Exception):
         self.message = message
         self.hints = hints
         self.detail = detail
+        for hint in hints:
+            self.add_note(f"hint: {hint}")
 
 
 FULL = "the disk is full"

@@ -92,17 +92,23 @@ def alternative_name(text: str) -> tuple[str, str]:
 
 
 def organization_name(text: str) -> str:
-    """An organisation as it is: any text of 1 to 64 characters that a configuration file can carry."""
+    """An organisation as it is: any text of 1 to 64 characters that a configuration file can carry.
+
+    Raises DatabaseCaError with the reason for any other.
+    """
     return _distinguished(text, "organisation")
 
 
 def authority_name(text: str) -> str:
-    """The common name of the authority, under the same rules as an organisation."""
+    """The common name of the authority, under the same rules as an organisation. Raises DatabaseCaError."""
     return _distinguished(text, "common name")
 
 
 def authority_name_for(organization: str) -> str:
-    """The guide's common name for `organization`, or the longest shorter form that fits into 64 characters."""
+    """The guide's common name for `organization`, or the longest shorter form that fits into 64 characters.
+
+    Raises DatabaseCaError where none does.
+    """
     for pattern in COMMON_NAME_PATTERNS:
         name = pattern.format(organization)
         if len(name) <= LONGEST:

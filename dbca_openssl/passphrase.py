@@ -48,7 +48,7 @@ class Passphrase:
 
 
 def from_file(path: Path) -> Passphrase:
-    """The first line of `path`, as `openssl -passin file:` reads it."""
+    """The first line of the file `path`, as `openssl -passin file:` reads it. Raises DatabaseCaError."""
     try:
         with path.open("rb") as file:
             return Passphrase(_first_line(file.readline(LONGEST + 3)), path.absolute())
@@ -59,7 +59,10 @@ def from_file(path: Path) -> Passphrase:
 
 
 def from_descriptor(number: int) -> Passphrase:
-    """The first line that comes out of the open file descriptor `number`, which is read to its end and closed."""
+    """The first line that comes out of the open file descriptor `number`, which is read to its end and closed.
+
+    Raises DatabaseCaError.
+    """
     try:
         with open(number, "rb") as file:
             return Passphrase(_first_line(file.read(LONGEST + 3)))

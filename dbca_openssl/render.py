@@ -26,7 +26,11 @@ _PLAIN = re.compile(r"[A-Za-z0-9._:/@-]+(?: [A-Za-z0-9._:/@-]+)*")
 
 
 class AuthoritySettings(NamedTuple):
-    """The values of `database-ca.cnf`; the defaults are the guide's."""
+    """The values of `database-ca.cnf`; the defaults are the guide's.
+
+    `days` and `crl_days` are how long certificates and lists are good, `bits` the size of the authority's RSA key,
+    `base_url` where hosts find certificate and list, as the function of that name gives it.
+    """
 
     organization: str
     common_name: str
@@ -67,7 +71,10 @@ def option(value: str) -> str:
 
 
 def base_url(text: str) -> str:
-    """Where certificate and revocation list will be: an absolute URL in ASCII, without its final slash."""
+    """Where certificate and revocation list will be: an absolute URL in ASCII, without its final slash.
+
+    Raises DatabaseCaError where `text` is none.
+    """
     if not re.fullmatch(r"(?:https?|file|ldaps?|ftp)://[!#-;=?-Z_a-z~%\[\]]+", text):
         raise DatabaseCaError(
             f"not an absolute URL in ASCII: {shown(text)}", "for example --url http://pki.example.net"
@@ -76,7 +83,10 @@ def base_url(text: str) -> str:
 
 
 def directory_url(directory: str) -> str:
-    """The `file:` URL of a directory on the hosts, where the guide puts certificate and revocation list."""
+    """The `file:` URL of a directory on the hosts, where the guide puts certificate and revocation list.
+
+    Raises DatabaseCaError where it is not absolute.
+    """
     path = Path(directory)
     if not path.is_absolute():
         raise DatabaseCaError(f"not an absolute directory: {shown(directory)}", "for example --ssl-dir /etc/mysql/ssl")
@@ -84,7 +94,10 @@ def directory_url(directory: str) -> str:
 
 
 def authority_configuration(settings: AuthoritySettings) -> str:
-    """`database-ca.cnf`: the guide's text, "OpenSSL Configuration", and after its `# EOF` what it forgot."""
+    """`database-ca.cnf`: the guide's text, "OpenSSL Configuration", and after its `# EOF` what it forgot.
+
+    Raises DatabaseCaError as `quoted` does.
+    """
     return _render(
         "database-ca.cnf.j2",
         organization=settings.organization,

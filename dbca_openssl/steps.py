@@ -39,7 +39,7 @@ class MakeDirectories(NamedTuple):
 
 
 class WriteFile(NamedTuple):
-    """A new text file; never over an existing one."""
+    """A new text file; `run` raises DatabaseCaError where there is one already."""
 
     path: str
     text: str
@@ -62,7 +62,7 @@ class WriteFile(NamedTuple):
 
 
 class CopyFile(NamedTuple):
-    """A private copy of a file that lies elsewhere; never over an existing one."""
+    """A private copy of `source`, which lies elsewhere; `run` raises DatabaseCaError where `path` is there already."""
 
     source: Path
     path: str

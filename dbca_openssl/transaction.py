@@ -100,6 +100,7 @@ class Transaction:
     `replaced` are the files, relative to the directory, that the work reads and replaces; they are copied into the
     stage. `compared` are files that it may replace without a copy. Leaving the block without a commit, by an exception
     or not, leaves everything as it was.
+    Entering it raises DatabaseCaError where the lock is not had or the directory cannot be written.
     """
 
     def __init__(

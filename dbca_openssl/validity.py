@@ -51,7 +51,7 @@ def index_time(at: datetime) -> str:
 
 
 def printed_time(text: str) -> datetime:
-    """`Jan 23 03:12:55 2027 GMT`, as `openssl crl -nextupdate` prints it in every locale."""
+    """`Jan 23 03:12:55 2027 GMT`, as `openssl crl -nextupdate` prints it in every locale. Raises ValueError."""
     month, day, clock, year, _ = text.split()
     hour, minute, second = clock.split(":")
     return datetime(int(year), _MONTHS.index(month) + 1, int(day), int(hour), int(minute), int(second), tzinfo=UTC)

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "dbca_openssl"
 
 LEVELS = (
     ("__main__",),
-    ("cli",),
+    ("cli", "testing"),
     ("database", "host"),
     ("authority",),
     ("steps", "transaction"),
@@ -113,6 +113,11 @@ def test_heavy_packages_are_imported_where_they_are_used(path: Path) -> None:
     if part(path) not in ("cli", "__main__"):
         roots = {name.split(".")[0] for name in imported(ast.walk(tree(path)))}
         assert not roots & ONLY_IN_CLI
+
+
+def test_pytest_is_no_dependency_but_of_the_fixtures() -> None:
+    users = {name_of(path) for path in modules() if "pytest" in set(imported(ast.walk(tree(path))))}
+    assert users == {"testing/fixtures.py"}
 
 
 @pytest.mark.parametrize("path", [path for path in modules() if part(path) not in ("cli", "__main__")], ids=name_of)

@@ -29,6 +29,7 @@ class Change(Transaction):
         """`replaced` are files besides serial, attributes and index, such as the revocation list.
 
         `compared` are those that may be replaced, but are not needed in the stage.
+        Entering it raises DatabaseCaError where the lock is not had, or the index or the serial is damaged.
         """
         super().__init__(
             authority.directory,

@@ -52,7 +52,7 @@ class Limits(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """All findings, and the figures for a monitoring system."""
+    """All findings, and the figures for a monitoring system (None: cannot be read)."""
 
     findings: tuple[Finding, ...]
     authority_end: datetime | None

@@ -51,14 +51,22 @@ def self_sign(start: datetime, end: datetime, *, home: str = HERE) -> Command:
 
 
 def sign(
-    names: Sequence[str], *, home: str = HERE, days: int | None = None, end: datetime | None = None, fresh: bool = True
+    names: Sequence[str],
+    *,
+    home: str = HERE,
+    days: int | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    fresh: bool = True,
 ) -> Command:
     """ "Sign Certificates", for one name as the guide types it, for more in one process by `-infiles` (ca(1)).
 
-    `days` and `end` override the configuration's `default_days`. With one name the certificate is put into
-    `certs/` by openssl itself; with more they are only in `newcerts/`.
+    `days` or `end` override the configuration's `default_days`; None for `start` is now. With one name the
+    certificate is put into `certs/` by openssl itself; with more they are only in `newcerts/`.
     """
     options = ["-extensions", "cert_ext", "-policy", "cert_policy"]
+    if start is not None:
+        options += ["-startdate", openssl_time(start)]
     if end is not None:
         options += ["-enddate", openssl_time(end)]
     elif days is not None:

@@ -41,7 +41,10 @@ YEARS = 5
 
 
 class NewAuthority(NamedTuple):
-    """What is asked for at `init`: the values of the configuration, and what is not written there."""
+    """What is asked for at `init`: the values of the configuration, and what is not written there.
+
+    `profile` is `guide` or `modern`; `key` the file of an existing key, `encrypted` whether it, or the new one, is.
+    """
 
     settings: AuthoritySettings
     start: datetime
@@ -52,7 +55,10 @@ class NewAuthority(NamedTuple):
 
 
 def plan(authority: Authority, new: NewAuthority) -> Plan:
-    """Everything that `init` does, as steps under the guide's headings."""
+    """Everything that `init` does, as steps under the guide's headings.
+
+    Raises DatabaseCaError for a value that no configuration file can carry.
+    """
     make_key = [commands.new_key_and_request(new.encrypted)]
     if new.key:
         make_key = [commands.request_with_key()]

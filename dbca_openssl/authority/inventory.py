@@ -54,7 +54,7 @@ class Details(NamedTuple):
 
 
 def certificates(authority: Authority) -> list[Row]:
-    """The rows of hosts and clients in the index; the authority's own row is left out."""
+    """The rows of hosts and clients in the index; the authority's own row is left out. Raises DatabaseCaError."""
     authority.require()
     own = own_certificate(authority)
     return of_hosts(index.rows(authority.read(INDEX)), own)

@@ -57,7 +57,7 @@ class Authority(NamedTuple):
     progress: Callable[[int, int], None] = lambda steps, done: None
 
     def path(self, name: str) -> Path:
-        """The path of a file of the authority."""
+        """The path of a file of the authority, given relative to its directory."""
         return self.directory / name
 
     def require(self) -> None:
@@ -74,14 +74,14 @@ class Authority(NamedTuple):
             )
 
     def read(self, name: str) -> bytes:
-        """The bytes of a file of the authority. Raises DatabaseCaError where it cannot be read."""
+        """The bytes of a file of the authority, given as for `path`. Raises DatabaseCaError where it cannot be read."""
         try:
             return self.path(name).read_bytes()
         except OSError as error:
             raise of_system(f"cannot read {self.path(name)}", error, "dbca-openssl --ca DIR looks elsewhere") from None
 
     def key_is_encrypted(self) -> bool:
-        """Whether the authority's key needs a pass phrase."""
+        """Whether the authority's key needs a pass phrase. Raises DatabaseCaError where it cannot be read."""
         return is_encrypted(self.read(KEY))
 
 

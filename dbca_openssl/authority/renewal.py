@@ -32,7 +32,10 @@ class Renewal(NamedTuple):
 
 
 def expiring(authority: Authority, days: int) -> list[str]:
-    """The names whose last certificate is not revoked and ends within `days` days, or has ended."""
+    """The names whose last certificate is not revoked and ends within `days` days, or has ended.
+
+    Raises DatabaseCaError where there is no authority, or it cannot be read.
+    """
     authority.require()
     at = validity.now()
     last = {row.name: row for row in inventory.certificates(authority)}
@@ -77,7 +80,7 @@ def propose(authority: Authority, names: Sequence[str], period: Period) -> list[
 
 
 def plan(authority: Authority, renewals: Sequence[Renewal], period: Period, with_list: bool) -> Plan:
-    """openssl's commands for the same, for a printed script."""
+    """openssl's commands for the same, for a printed script. Raises DatabaseCaError for an index it cannot read."""
     at = validity.now()
     revoked = [row for renewal in renewals for row in renewal.superseded if row.end > at]
     sections = []
@@ -100,7 +103,7 @@ def renew(
     with_list: bool,
     passphrase: Passphrase | None,
 ) -> tuple[list[Signed], RevocationList | None]:
-    """Sign again, supersede and make a new list, in one transaction.
+    """Sign again, supersede and make a new list (None: not `with_list`), in one transaction.
 
     Raises DatabaseCaError, and then nothing has changed.
     """

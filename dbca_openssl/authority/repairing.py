@@ -35,7 +35,7 @@ from dbca_openssl.transaction import COMMIT, STAGE, Lock, fsync, recover
 
 
 class Repair(NamedTuple):
-    """One thing that can be mended, and how it is done."""
+    """One thing that can be mended, and how it is done: `do` raises OSError or DatabaseCaError."""
 
     text: str
     do: Callable[[], object]
@@ -46,7 +46,8 @@ def repair(authority: Authority, agreed: Callable[[list[str]], None]) -> list[st
 
     Before each round `agreed` gets the list of what would be done, and raises where it shall not be; then nothing
     more is done. Later rounds are for what only shows once the earlier things are mended.
-    Raises DatabaseCaError where there is no authority, or where nothing has been done yet and nothing shall be.
+    Raises DatabaseCaError where there is no authority, or where nothing has been done yet and nothing shall be;
+    OSError where a file cannot be written, and then what was mended before it stays so.
     """
     checking.require_something(authority)
     if not find(authority):  # so that a directory in order is not even given a lock file

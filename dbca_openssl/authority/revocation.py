@@ -69,7 +69,7 @@ def propose(authority: Authority, what: str) -> list[Row]:
 
 
 def plan(authority: Authority, days: int | None) -> Plan:
-    """The guide's command for a new list, for a printed script."""
+    """The guide's command for a new list, for a printed script; `days` is as for `renew_list`."""
     section = Section("Revocation List (CRL)", (commands.revocation_list(days=days),))
     return Plan("A new revocation list", authority.directory, (section,))
 
@@ -86,9 +86,9 @@ def plan_revocation(authority: Authority, rows: Sequence[Row], reason: str | Non
 def revoke(
     authority: Authority, rows: Sequence[Row], reason: str | None, with_list: bool, passphrase: Passphrase | None
 ) -> RevocationList | None:
-    """Revoke the certificates of `rows` and make a new list, in one transaction; returns the list.
+    """Revoke the certificates of `rows` and make a new list (None: not `with_list`), in one transaction (ca(1)).
 
-    Raises DatabaseCaError, and then nothing has changed.
+    `reason` is one of REASONS, or None. Raises DatabaseCaError, and then nothing has changed.
     """
     with Change(authority, CRL_NUMBER, CRL) as change:
         _require_same(change, rows)
@@ -99,7 +99,10 @@ def revoke(
 
 
 def renew_list(authority: Authority, days: int | None, passphrase: Passphrase | None) -> RevocationList:
-    """Make a new revocation list, in one transaction. Raises DatabaseCaError, and then the old one is there."""
+    """Make a new revocation list that is good for `days` days (None: as configured), in one transaction.
+
+    Raises DatabaseCaError, and then the old one is there.
+    """
     authority.require()
     with Change(authority, CRL_NUMBER, CRL) as change:
         made = list_in(change, days, passphrase)
@@ -113,7 +116,7 @@ def current_list(authority: Authority) -> RevocationList:
 
 
 def revoke_in(change: Change, rows: Sequence[Row], reason: str | None, passphrase: Passphrase | None) -> None:
-    """Revoke within a change that somebody else commits."""
+    """Revoke within a change that somebody else commits. Raises DatabaseCaError."""
     _require_ours(change, rows)
     for row in rows:
         result = change.run(commands.revoke(issued(row.serial), reason=reason, home=change.stage), passphrase)
@@ -121,7 +124,7 @@ def revoke_in(change: Change, rows: Sequence[Row], reason: str | None, passphras
 
 
 def list_in(change: Change, days: int | None, passphrase: Passphrase | None) -> RevocationList:
-    """Make a new list within a change that somebody else commits."""
+    """`renew_list` within a change that somebody else commits. Raises DatabaseCaError."""
     change.run(commands.revocation_list(home=change.stage, days=days), passphrase)
     change.require_intact(CRL_NUMBER, CRL)
     return _read(change.authority, f"{change.stage}/{CRL}")

@@ -73,7 +73,7 @@ class Signed(NamedTuple):
 
 
 def propose(authority: Authority, what: Sequence[str], period: Period) -> list[Proposal]:
-    """What `sign` would do with names (of `certreqs/NAME.req.pem`) and files, after vetting each.
+    """What `sign` would do with names (of `certreqs/NAME.req.pem`) and files (by any path), after vetting each.
 
     Raises DatabaseCaError for the first that cannot be signed; nothing is touched.
     """
@@ -108,6 +108,7 @@ def waiting(authority: Authority) -> list[str]:
     """The names whose request lies in `certreqs/` and who never had a certificate.
 
     What was revoked or has ended is not signed again by the way: that takes its name, or a renewal.
+    Raises DatabaseCaError where there is no authority, or its index cannot be read.
     """
     authority.require()
     known = {row.name for row in index.rows(authority.read(INDEX))}
@@ -124,7 +125,10 @@ def end_of(authority: Authority, period: Period, own: Certificate) -> datetime:
 
 
 def plan(authority: Authority, proposals: Sequence[Proposal], period: Period) -> Plan:
-    """The guide's commands for the same, for a printed script: one `openssl ca` for each request."""
+    """The guide's commands for the same, for a printed script: one `openssl ca` for each request.
+
+    Raises DatabaseCaError where the index cannot be read.
+    """
     rows = index.rows(authority.read(INDEX))
     steps: list[Step] = []
     for proposal in proposals:
@@ -202,7 +206,7 @@ def sign_in(
 def commit(
     change: Change, signed: Sequence[Signed], deciding: Sequence[str] = (), following: Sequence[str] = ()
 ) -> None:
-    """Make signatures count, and with them what else the change has staged."""
+    """Make signatures count, and with them what else the change has staged. Raises DatabaseCaError as a commit does."""
     requests = [name for name in (request_of(one.name) for one in signed) if change.staged(name).exists()]
     change.commit(
         (*(issued(one.serial) for one in signed), *deciding, *DATABASE),
@@ -212,7 +216,7 @@ def commit(
 
 
 def default_days(authority: Authority) -> int:
-    """The `default_days` of the authority's configuration, for showing the end before signing."""
+    """The configured `default_days`, for showing the end before signing. Raises DatabaseCaError."""
     match = re.search(r"^\s*default_days\s*=\s*(\d+)", authority.read(CONFIGURATION).decode("utf-8", "replace"), re.M)
     return int(match.group(1)) if match else DAYS
 

@@ -82,7 +82,7 @@ def rollover(old: Authority, new: Authority) -> Rollover:
 def bundle(authorities: Sequence[Authority]) -> dict[str, bytes]:
     """The two files that hosts get while they trust several authorities: certificates and lists, one after another.
 
-    They have the usual names, so that no setting of a server changes.
+    They have the usual names, so that no setting of a server changes. Raises DatabaseCaError where one is missing.
     """
     files = {}
     for name in (CERTIFICATE, CRL):

@@ -130,7 +130,7 @@ def vet_beside(
 ) -> tuple[list[Vetted], list[Certificate]]:
     """The same, and certificates in DER bytes that the first of the two openssl reads along: a process less.
 
-    Raises UnreadableError where one of the certificates cannot be read.
+    Raises DatabaseCaError as well, and UnreadableError where one of the certificates cannot be read.
     """
     encoded = [_one_request(label, data) for label, data in sources]
     try:

@@ -61,7 +61,10 @@ def accounts(client: Client, flavor: Flavor) -> list[Entry]:
 
 
 def secure_transport(client: Client) -> bool:
-    """Whether the server refuses every TCP connection without TLS, whatever the account says."""
+    """Whether the server refuses every TCP connection without TLS, whatever the account says.
+
+    Raises DatabaseCaError where it does not answer.
+    """
     (row,) = client.query("SELECT @@GLOBAL.require_secure_transport AS value")
     return row["value"] == "1"
 

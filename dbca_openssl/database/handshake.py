@@ -101,7 +101,10 @@ def served(openssl: OpenSSL, where: Target) -> Served:
 
 
 def answer(openssl: OpenSSL, where: Target, client: ClientCertificate) -> Answer:
-    """Whether the server at `where` lets `client` in. Raises UnreachableError where there is no handshake at all."""
+    """Whether the server at `where` lets `client` in, by `openssl s_client` (s_client(1)).
+
+    Raises UnreachableError where there is no handshake at all, DatabaseCaError where the client's files are no pair.
+    """
     certificate, key = str(client.certificate.absolute()), str(client.key.absolute())
     result = _connect(openssl, where, "-quiet", "-cert", certificate, "-key", key)
     alert = re.search(r"SSL alert number (\d+)", result.messages)

@@ -126,7 +126,10 @@ def _enforcement(client: Client, flavor: Flavor, variables: dict[str, str]) -> F
 
 
 def server_files(client: Client) -> tuple[bytes | None, bytes | None]:
-    """Certificate and list as the server reads them now, wherever it is; None where it may not read a file for us."""
+    """Certificate and list as the server reads them now, wherever it is; None where it may not read a file for us.
+
+    Raises DatabaseCaError where the server does not answer.
+    """
     (row,) = client.query(
         "SELECT HEX(LOAD_FILE(@@GLOBAL.ssl_cert)) AS certificate, HEX(LOAD_FILE(@@GLOBAL.ssl_crl)) AS list"
     )

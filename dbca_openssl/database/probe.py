@@ -61,7 +61,10 @@ def protocol(served: Served) -> Finding:
 
 
 def certificate(what: Probe, served: Served, issued: Certificate, at: datetime) -> Iterator[Finding]:
-    """Whether the certificate is the issued one, and good for its name, now and according to the list."""
+    """Whether the certificate is the issued one, and good for its name, now and according to the list (verify(1)).
+
+    Raises DatabaseCaError where what is served cannot be read.
+    """
     trust = what.trust
     shown = read_certificate(trust.openssl, served.certificate, f"what {what.where} serves")
     serial = index.serial_text(shown.serial)

@@ -41,7 +41,10 @@ class Replication(NamedTuple):
     existing: bool = False
 
     def on_source(self) -> list[str]:
-        """The account on the source. It fails where a new one is there already: its password would be another."""
+        """The account on the source. It fails where a new one is there already: its password would be another.
+
+        Raises DatabaseCaError for what no statement can carry, as `on_replica` does.
+        """
         if self.existing:
             return [statements.require(self.account, self.requirement)]
         return [
@@ -77,7 +80,7 @@ def new_password() -> str:
 
 
 def password_from(path: Path) -> str:
-    """The first line of a file. Raises DatabaseCaError where it is empty, or longer than MySQL takes."""
+    """The first line of a file in UTF-8. Raises DatabaseCaError where it is empty, or longer than MySQL takes."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:

@@ -17,7 +17,9 @@ TEMPLATES = {"server": "server.cnf.j2", "client": "client.cnf.j2"}
 
 
 class Settings(NamedTuple):
-    """The option file of a server, or of a client, called `name`, with its files in `directory`.
+    """The option file of a server, or with the `side` of a `client`, called `name`, with its files in `directory`.
+
+    The directory is absolute, and as in the guide: `database-ca.cert.pem`, `NAME.cert.pem`, `private/NAME.key.pem`.
 
     With `galera`, a server is also a node of a Galera cluster of MariaDB, with rsync for its state transfers.
     """
@@ -49,7 +51,7 @@ class Settings(NamedTuple):
 
 
 def write(text: str, path: Path) -> None:
-    """A new option file that everybody may read. Raises DatabaseCaError where there is one already."""
+    """A new option file, `path`, that everybody may read. Raises DatabaseCaError where there is one already."""
     try:
         write_new(path, text.encode(), 0o644)
     except OSError as error:

@@ -57,7 +57,7 @@ class Requirement(NamedTuple):
     issuer: str = ""
 
     def sql(self) -> str:
-        """What stands after `REQUIRE`."""
+        """What stands after `REQUIRE`. Raises DatabaseCaError where no statement can carry it."""
         if self.kind == "CERTIFICATE":
             return f"SUBJECT {string(self.subject)} AND ISSUER {string(self.issuer)}"
         return self.kind
@@ -91,7 +91,7 @@ def script(*statements: str) -> str:
 
 
 def require(who: Account, requirement: Requirement) -> str:
-    """`ALTER USER ... REQUIRE`."""
+    """`ALTER USER ... REQUIRE`. Raises DatabaseCaError where no statement can carry it."""
     return f"ALTER USER {who.sql()} REQUIRE {requirement.sql()}"
 
 

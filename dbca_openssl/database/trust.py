@@ -35,7 +35,10 @@ class Trust(NamedTuple):
         return read_certificate(self.openssl, _read(self.path(name)), str(self.path(name)))
 
     def list_end(self) -> datetime:
-        """Until when the revocation list is good, once its signature was found to be the authority's (crl(1))."""
+        """Until when the revocation list is good, once its signature was found to be the authority's (crl(1)).
+
+        Raises DatabaseCaError where it is not, or the list cannot be read.
+        """
         result = self.openssl.run(
             ("crl", "-noout", "-nextupdate", "-CAfile", str(self.authority)),
             directory=Path("/"),
@@ -61,7 +64,7 @@ def of_authority(authority: Authority) -> Trust:
 
 
 def read_certificate(openssl: OpenSSL, pem: bytes, label: str) -> Certificate:
-    """The one certificate in `pem`; raises DatabaseCaError, which calls it `label`, where there is none."""
+    """The one certificate in `pem`. Raises DatabaseCaError, which calls it `label`, where there is none."""
     try:
         return structures.certificates(openssl, [structures.certificate_der(pem)])[0]
     except UnreadableError as error:

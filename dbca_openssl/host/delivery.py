@@ -41,6 +41,7 @@ def files(authority: Authority, names: Sequence[str]) -> dict[str, list[PublicFi
     """What each name gets: also its certificate, unless that is expired, revoked or not in the index.
 
     The revocation list comes last, since it may revoke the certificate that is replaced.
+    Raises DatabaseCaError as `common_files` does.
     """
     certificate, revocation_list = common_files(authority)
     own = _own_files(authority, names)
@@ -72,7 +73,7 @@ def deploy(ssh: Ssh, host: Host, where: Place, files: Sequence[PublicFile], reke
 
 
 def deploy_here(ssh: Ssh, name: str, where: Place, files: Sequence[PublicFile]) -> Delivered:
-    """The same on this machine, "Also your own workstation may use them"."""
+    """The same on this machine, "Also your own workstation may use them". Raises DatabaseCaError."""
     return _delivered(ssh.run_here(name, scripts.deploy(name, where, files)))
 
 

@@ -36,7 +36,10 @@ ENDS = (LEFT_ALONE, ENROLLED, REKEYED, FAILED)
 
 
 class Enrolment(NamedTuple):
-    """How hosts are enrolled: names beside their own, how long, how, and where the files are."""
+    """How hosts are enrolled: names beside their own, how long, how, and where the files are.
+
+    `alternative_names` are as `names.alternative_name` gives them; `profile` is `guide` or `modern`.
+    """
 
     where: Place = Place()
     alternative_names: tuple[tuple[str, str], ...] = ()
@@ -75,7 +78,10 @@ class Standing(NamedTuple):
 def prepare(
     authority: Authority, ssh: Ssh, hosts: Sequence[Host], how: Enrolment, jobs: int, progress: Progress
 ) -> list[Standing]:
-    """Have each host make what it lacks of key and request, and vet what it asks for; nothing is signed yet."""
+    """Have each host make what it lacks of key and request, and vet what it asks for; nothing is signed yet.
+
+    What is wrong with one host is in its standing. Raises DatabaseCaError where nothing could be delivered.
+    """
     delivery.common_files(authority)  # what could not be delivered is found before any host is touched
 
     def work(host: Host) -> Standing:
@@ -118,7 +124,10 @@ def sign(
 def deliver(
     authority: Authority, ssh: Ssh, standings: Sequence[Standing], how: Enrolment, jobs: int, progress: Progress
 ) -> list[Standing]:
-    """Bring every certificate that a host lacks to it, with those of the authority."""
+    """Bring every certificate that a host lacks to it, with those of the authority.
+
+    What is wrong with one host is in its standing. Raises DatabaseCaError where nothing can be delivered.
+    """
     files = delivery.files(authority, [one.host.name for one in standings if not one.left_alone and not one.error])
 
     def work(standing: Standing) -> Standing:
@@ -155,6 +164,7 @@ def fetch(
     """Copy the requests of hosts into `certreqs/`, once they are found to be theirs.
 
     For each whether it is new, or why there is none. A request that was there before is kept as `NAME.req.pem.old`.
+    Raises DatabaseCaError where there is no authority, or it cannot be written.
     """
     authority.require()
 

@@ -95,7 +95,7 @@ class Ssh:
         return _answer(host.name, code, output, messages)
 
     def run_here(self, name: str, script: str) -> Answer:
-        """Run a script on this machine, as the user who runs this."""
+        """Run a script on this machine, as the user who runs this. Raises DatabaseCaError as `run` does."""
         code, output, messages = self._run("sh", ["-s"], script)
         return _answer(name, code, output, messages)
 

@@ -15,6 +15,7 @@ from dbca_openssl.render import HOST_BITS, SSL_DIR, host_configuration
 from dbca_openssl.steps import (
     PRIVATE_DIRECTORY,
     Command,
+    CopyFile,
     MakeDirectories,
     Plan,
     Section,
@@ -32,7 +33,10 @@ PUBLIC_DIRECTORY, PUBLIC_FILE = 0o755, 0o644
 
 
 class NewRequest(NamedTuple):
-    """A request to be made in `directory` for `name`, with further names beside it."""
+    """A request to be made in `directory` for `name`, with an RSA key of `bits` bits.
+
+    `alternative_names` are further names as `names.alternative_name` gives them; `profile` is `guide` or `modern`.
+    """
 
     name: str
     directory: Path = Path(SSL_DIR)
@@ -85,6 +89,11 @@ def plan_beside(new: NewRequest, work: str, existing_key: bool = False) -> Plan:
     return made._replace(new_directory=True, directory_mode=None)
 
 
+def plan_with_key(new: NewRequest, key: Path) -> Plan:
+    """The same with a copy of the key in the file `key`, for an empty directory."""
+    return _plan(new, CONFIGURATION, write=True, key=new.key, source=key)
+
+
 def make(new: NewRequest, openssl: OpenSSL, tell: Tell, lock_timeout: float | None = None) -> None:
     """Make key and request in a directory beside their place, and move them there when both are right.
 
@@ -105,9 +114,9 @@ def make(new: NewRequest, openssl: OpenSSL, tell: Tell, lock_timeout: float | No
         raise
 
 
-def _plan(new: NewRequest, configuration: str, write: bool, key: str | None = None) -> Plan:
+def _plan(new: NewRequest, configuration: str, write: bool, key: str | None = None, source: Path | None = None) -> Plan:
     made = (new.request,) if key else (new.key, new.request)
-    steps: list[Step] = [MakeDirectories(("private",))]
+    steps: list[Step] = [MakeDirectories(("private",)), *([CopyFile(source, new.key)] if source else [])]
     if write:
         steps.append(WriteFile(configuration, new.configuration(), PUBLIC_FILE))
     steps += [

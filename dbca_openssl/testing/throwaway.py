@@ -1,0 +1,259 @@
+"""A throw-away authority: real `openssl ca`, small keys without a pass phrase, a directory for each certificate."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from dbca_openssl import validity
+from dbca_openssl.authority import commands, creation, revocation, signing
+from dbca_openssl.authority.change import Change
+from dbca_openssl.authority.creation import NewAuthority
+from dbca_openssl.authority.paths import CERTIFICATE, CRL, Authority, certificate_of, request_of
+from dbca_openssl.authority.signing import Period, Proposal, Signed
+from dbca_openssl.database.settings import Settings
+from dbca_openssl.database.statements import Flavor
+from dbca_openssl.errors import DatabaseCaError, of_system
+from dbca_openssl.host import request
+from dbca_openssl.host.delivery import LIST
+from dbca_openssl.host.request import PUBLIC_DIRECTORY, PUBLIC_FILE, NewRequest
+from dbca_openssl.names import alternative_name, authority_name_for, entity_name, organization_name
+from dbca_openssl.render import DAYS, AuthoritySettings
+from dbca_openssl.steps import Command, set_mode
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+BITS = 2048
+"""The smallest RSA key that every TLS library takes, and quickly made."""
+
+HOST_KEY = "host.key.pem"
+"""The one key of all certificates, relative to `ThrowawayAuthority.root`."""
+
+
+class Issued(NamedTuple):
+    """A certificate, and all that its server or client needs, in the absolute `directory` as in `/etc/mysql/ssl`.
+
+    `serial` is in hex. The key is not encrypted, and everybody who comes to the directory may read it: a server in a
+    container, where the directory is mounted, runs as another user.
+    """
+
+    name: str
+    serial: str
+    end: datetime
+    directory: Path
+
+    @property
+    def key_file(self) -> Path:
+        """The private key, which all certificates of the authority share."""
+        return self.directory / f"private/{self.name}.key.pem"
+
+    @property
+    def certificate_file(self) -> Path:
+        """The certificate."""
+        return self.directory / f"{self.name}.cert.pem"
+
+    @property
+    def authority_file(self) -> Path:
+        """The certificate of the authority, for `ssl_ca`."""
+        return self.directory / CERTIFICATE
+
+    @property
+    def revocation_list_file(self) -> Path:
+        """The authority's revocation list, for `ssl_crl`; renewed by `ThrowawayAuthority.revoke`."""
+        return self.directory / LIST
+
+    def server_settings(self, flavor: Flavor = "mariadb", directory: Path | None = None) -> str:
+        """The option file of a server with these files, which then accepts TLS only.
+
+        `directory`, an absolute path, is where the server sees the files, such as in a container, if not here.
+        Raises DatabaseCaError where an option file cannot carry the path, as `client_settings` does.
+        """
+        return Settings(self.name, flavor, "server", directory or self.directory).text()
+
+    def client_settings(self, flavor: Flavor = "mariadb", directory: Path | None = None) -> str:
+        """The option file of a client with these files, which verifies its server."""
+        return Settings(self.name, flavor, "client", directory or self.directory).text()
+
+
+class ThrowawayAuthority:
+    """A whole ordinary authority for tests, in `root`/database-ca, with everything that it has issued in `root`/hosts.
+
+    It is kept by no pass phrase, and all its certificates have the same key: for tests only.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """The authority in the directory `root`, where `make` has made one; a copy of the directory is one too."""
+        self.root = root.absolute()
+        self.authority = Authority(self.root / "database-ca")
+        self._issued: list[Issued] = []
+        self._asked: dict[str, tuple[object, Issued]] = {}
+
+    @classmethod
+    def make(cls, root: Path, organization: str = "Tests") -> ThrowawayAuthority:
+        """A new one in the directory `root`, which is made where it is missing. Raises DatabaseCaError."""
+        made = cls(root)
+        try:
+            made.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise of_system(f"cannot make {made.root}", error) from None
+        organization = organization_name(organization)
+        settings = AuthoritySettings(organization, authority_name_for(organization), bits=BITS)
+        start, end = creation.period(validity.now())
+        # earlier, so that certificates which have ended already lie within its time
+        new = NewAuthority(settings, start - timedelta(days=DAYS), end, "modern", encrypted=False)
+        creation.create(made.authority, new, None)
+        key = ("genpkey", "-algorithm", "RSA", "-pkeyopt", f"rsa_keygen_bits:{BITS}", "-out", HOST_KEY)
+        Command(key, {}, creates=(HOST_KEY,), fresh=(HOST_KEY,)).run(made.authority.openssl, made.root, None)
+        return made
+
+    @property
+    def directory(self) -> Path:
+        """The directory of the authority itself, for `dbca-openssl --ca`."""
+        return self.authority.directory
+
+    @property
+    def certificate_file(self) -> Path:
+        """The certificate of the authority."""
+        return self.authority.path(CERTIFICATE)
+
+    @property
+    def revocation_list_file(self) -> Path:
+        """The revocation list."""
+        return self.authority.path(CRL)
+
+    def issue(self, name: str, *alternative_names: str, days: int = DAYS) -> Issued:
+        """A certificate for the host or client `name`, and for further DNS names and addresses.
+
+        A host name is an alternative name too. The certificate is good for `days` days from now; with -1 it ended a day
+        ago. The same arguments give the same certificate, until that is revoked.
+        Raises DatabaseCaError for what is no name, and for other arguments with the same name: an authority knows each
+        name once.
+        """
+        name = entity_name(name)
+        further = tuple(map(alternative_name, alternative_names))
+        asked = (further, days)
+        if name in self._asked:
+            before, issued = self._asked[name]
+            if before == asked:
+                return issued
+            raise DatabaseCaError(
+                f"{name} has a certificate with other names or days already",
+                f"issue it under a name that is free: issue('other', '{name}'); or revoke that one first",
+            )
+        directory = self._new_directory(name)
+        new = NewRequest(name, directory, further, "modern", BITS)
+        request.plan_with_key(new, self.root / HOST_KEY).run(self.authority.openssl, directory, None)
+        for path in (directory, directory / "private"):
+            set_mode(path, PUBLIC_DIRECTORY)
+        set_mode(directory / new.key, PUBLIC_FILE)
+        signed = self._signed(str(directory / new.request), days)
+        issued = Issued(name, signed.serial, signed.end, directory)
+        _copy(self.authority.path(signed.path), issued.certificate_file)
+        _copy(self.certificate_file, issued.authority_file)
+        _copy(self.revocation_list_file, issued.revocation_list_file)
+        self._issued.append(issued)
+        self._asked[name] = (asked, issued)
+        return issued
+
+    def revoke(self, issued: Issued) -> None:
+        """Revoke a certificate, and give the new revocation list to everything that was issued.
+
+        A server that runs reads the list at its next `FLUSH SSL` (MariaDB) or `ALTER INSTANCE RELOAD TLS` (MySQL).
+        There is no reason to give: the shared key, once compromised, would not be signed again.
+        Raises DatabaseCaError where the certificate is revoked already.
+        """
+        rows = revocation.propose(self.authority, str(issued.certificate_file))
+        revocation.revoke(self.authority, rows, None, True, None)
+        self._asked.pop(issued.name, None)
+        for one in self._issued:
+            _copy(self.revocation_list_file, one.revocation_list_file)
+
+    def client_context(self, client: Issued | None = None) -> SSLContext:
+        """A context that trusts this authority alone, verifies names and the revocation list as it is now.
+
+        With `client` it shows that certificate.
+        """
+        import ssl
+
+        return self._context(ssl.PROTOCOL_TLS_CLIENT, client)
+
+    def server_context(self, server: Issued) -> SSLContext:
+        """A context that shows the certificate of `server`, and accepts the clients of this authority alone."""
+        import ssl
+
+        context = self._context(ssl.PROTOCOL_TLS_SERVER, server)
+        context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+    def _context(self, protocol: int, shown: Issued | None) -> SSLContext:
+        import ssl
+
+        context = ssl.SSLContext(protocol)
+        context.load_verify_locations(self.certificate_file)
+        context.load_verify_locations(self.revocation_list_file)
+        context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
+        if shown:
+            context.load_cert_chain(shown.certificate_file, shown.key_file)
+        return context
+
+    def _new_directory(self, name: str) -> Path:
+        for number in count(1):
+            directory = self.root / "hosts" / (name if number == 1 else f"{name}.{number}")
+            try:
+                directory.mkdir(parents=True)
+            except FileExistsError:  # of a certificate that was revoked
+                continue
+            except OSError as error:
+                raise of_system(f"cannot make {directory}", error) from None
+            break
+        return directory
+
+    def _signed(self, file: str, days: int) -> Signed:
+        period = Period(max(days, 1))
+        (proposal,) = signing.propose(self.authority, [file], period)
+        if days > 0:
+            return signing.sign(self.authority, [proposal], period, None)[0]
+        return self._signed_as_ended(proposal, validity.now() + timedelta(days=days))
+
+    def _signed_as_ended(self, proposal: Proposal, end: datetime) -> Signed:
+        """`sign` knows no start, and newer openssl may refuse an end that lies before it."""
+        with Change(self.authority, *signing.files_of([proposal])) as change:
+            change.write(request_of(proposal.name), proposal.request.pem)
+            change.staged(certificate_of(proposal.name)).unlink(missing_ok=True)
+            command = commands.sign([proposal.name], home=change.stage, start=end - timedelta(days=1), end=end)
+            (row,) = change.appended(change.run(command, None))
+            signed = Signed(proposal.name, certificate_of(proposal.name), row.serial, end)
+            signing.commit(change, [signed])
+        return signed
+
+
+@contextmanager
+def throwaway_authority(root: Path | None = None, organization: str = "Tests") -> Iterator[ThrowawayAuthority]:
+    """A new throw-away authority in a temporary directory that is removed afterwards, or in `root`, which stays.
+
+    Raises DatabaseCaError where there is one in `root` already, or openssl is missing.
+    """
+    import tempfile
+
+    if root is not None:
+        yield ThrowawayAuthority.make(root, organization)
+    else:
+        with tempfile.TemporaryDirectory(prefix="database-ca-") as directory:
+            yield ThrowawayAuthority.make(Path(directory), organization)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A public file, put in its place at once: a server may read it meanwhile."""
+    new = target.with_name(f".{target.name}.new")
+    try:
+        shutil.copyfile(source, new)
+        new.chmod(PUBLIC_FILE)
+        new.replace(target)
+    except OSError as error:
+        raise of_system(f"cannot write {target}", error) from None
