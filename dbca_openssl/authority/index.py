@@ -17,6 +17,9 @@ _DATE = r"(?:\d\d)?\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])
 _LINE = re.compile(rf"([VE])\t({_DATE})\t()\t((?:[0-9A-F][0-9A-F])+)\t[^\t]*\t([^\t]+)")
 _REVOKED_LINE = re.compile(rf"(R)\t({_DATE})\t({_DATE}(?:,[^\t]*)?)\t((?:[0-9A-F][0-9A-F])+)\t[^\t]*\t([^\t]+)")
 
+_PARTS = re.compile(r"(?<!\\)/(?=[A-Za-z0-9.]+=)")
+"""Where one part of a subject ends and the next begins."""
+
 _REASONS = {"keyTime": "keyCompromise", "CAkeyTime": "CACompromise", "holdInstruction": "certificateHold"}
 """What `openssl ca` writes for `-crl_compromise`, `-crl_CA_compromise` and `-crl_hold`, and the reason it means."""
 
@@ -88,7 +91,8 @@ def damaged(why: str) -> DatabaseCaError:
 
 def common_name(subject: str) -> str:
     """The last CN of a subject such as `/O=example.net/CN=aiken.example.net`; openssl 3 escapes a `/` in it."""
-    return subject.rpartition("/CN=")[2].replace("\\/", "/") if "/CN=" in subject else subject
+    names = [part[3:] for part in _PARTS.split(subject) if part.startswith("CN=")]
+    return names[-1].replace("\\/", "/") if names else subject
 
 
 def serial_text(serial: int) -> str:
