@@ -107,7 +107,7 @@ def picture(screen: str) -> str:
         console = Console(record=True, width=COLUMNS, file=nowhere)
         text = Text.from_ansi(screen)
         text.highlight_regex(r"(?m)^\$ .+$", "bold bright_white")
-        console.print(text)
+        console.print(text, end="\n\n")
     svg = console.export_svg(title="dbca-openssl", theme=DIMMED_MONOKAI, unique_id="session")
     return re.sub(r"\s*@font-face {.*?}", "", svg, flags=re.DOTALL)
 

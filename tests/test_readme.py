@@ -131,7 +131,7 @@ def test_no_command_in_the_readme_is_made_up() -> None:
         assert first in COMMANDS or f"{first} {second}" in COMMANDS, (first, second)
     options = {option for command in COMMANDS.values() for one in command.params for option in one.opts}
     for option in re.findall(r"(?<=[` ])--[a-z]+[a-z-]*", README):
-        assert option in options | {"--version", "--help", "--policy"}, option
+        assert option in options | {"--version", "--help", "--policy", "--now"}, option
 
 
 def test_the_pictures_are_there_and_show_commands_that_are() -> None:

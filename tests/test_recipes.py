@@ -1,19 +1,24 @@
-"""The README's recipes, typed as they stand: from easy-rsa's directory to ours."""
+"""The README's recipes, typed as they stand: from easy-rsa's directory to ours, cron, systemd and CI.
+
+Those that reach hosts are in `hosts/test_recipes.py`.
+"""
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support import HOSTS, PASSPHRASE, ROOT, Finished, done, openssl, run, tool
+from support import HOSTS, PASSPHRASE, ROOT, Finished, done, plain_request, recipe, run, tool
 
-README = (ROOT / "README.md").read_text()
 AIKEN, MARGARET, GANNIBAL = HOSTS
 MONITOR = "monitor"
+COMING = "Coming from easy-rsa, or from a drawer of scripts"
 DEBIANS_EASY_RSA = "/usr/share/easy-rsa"
 SUBJECTS = {
     "cn_only": {},
@@ -22,20 +27,10 @@ SUBJECTS = {
 """easy-rsa's two kinds of subject: a common name alone, and one between an organisation and an address of mail."""
 
 
-def recipe(section: str) -> str:
-    """The commands in the first ```sh block of a section of the README."""
-    text = README.split(f"## {section}\n")[1]
-    block = re.search(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert block
-    return block.group(1)
-
-
-def typed(script: str, directory: Path, phrase: Path) -> Finished:
-    """Run a recipe with the tool on its PATH, the pass phrase in a file."""
-    environment = {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "DBCA_PASSPHRASE_FILE": str(phrase),
-    }
+def typed(script: str, directory: Path, programs: Path | None = None) -> Finished:
+    """Run a recipe with the tool on its PATH, after `programs`, and the pass phrase in the file `phrase`."""
+    path = (programs or directory, Path(sys.executable).parent, os.environ["PATH"])
+    environment = {"PATH": ":".join(map(str, path)), "DBCA_PASSPHRASE_FILE": str(directory / "phrase")}
     return run("sh", "-eu", "-c", script, directory=directory, environment=environment)
 
 
@@ -80,9 +75,9 @@ def accepted(ca: Path, file: str) -> bool:
     return run(*command, file, directory=ca).code == 0
 
 
-def test_easy_rsas_directory_is_taken_over(easy_rsas: Path, keys: Path) -> None:
+def test_easy_rsas_directory_is_taken_over_and_the_work_goes_on(easy_rsas: Path, keys: Path) -> None:
     kept = {path: path.read_bytes() for path in (easy_rsas / "pki").rglob("*") if path.is_file()}
-    taken = typed(recipe("Coming from easy-rsa, or from a drawer of scripts"), easy_rsas, easy_rsas / "phrase")
+    taken = typed(recipe(COMING), easy_rsas)
     assert "mend: " in taken.output, taken.messages
     ca, environment = easy_rsas / "database-ca", {"DBCA_PASSPHRASE_FILE": str(easy_rsas / "phrase")}
     listed = done("list", "--json", directory=ca).document["certificates"]
@@ -102,19 +97,50 @@ def test_easy_rsas_directory_is_taken_over(easy_rsas: Path, keys: Path) -> None:
     assert not accepted(ca, f"newcerts/{older}.pem")
     assert accepted(ca, f"certs/{MARGARET}.cert.pem")
 
-
-def test_the_work_goes_on_there(easy_rsas: Path, keys: Path) -> None:
-    typed(recipe("Coming from easy-rsa, or from a drawer of scripts"), easy_rsas, easy_rsas / "phrase")
-    ca, environment = easy_rsas / "database-ca", {"DBCA_PASSPHRASE_FILE": str(easy_rsas / "phrase")}
-    openssl(
-        *("req", "-new", "-key", keys / "host.key.pem", "-subj", f"/CN={GANNIBAL}"),
-        *("-out", ca / f"certreqs/{GANNIBAL}.req.pem"),
-        directory=ca,
-        environment={"OPENSSL_CONF": "/dev/null"},
-    )
+    plain_request(ca, GANNIBAL, keys / "host.key.pem")
     done("sign", GANNIBAL, "--yes", directory=ca, environment=environment)
     assert accepted(ca, f"certs/{GANNIBAL}.cert.pem")
     done("revoke", AIKEN, "--yes", directory=ca, environment=environment)
     assert not accepted(ca, f"certs/{AIKEN}.cert.pem")
-    done("crl", directory=ca, environment=environment)
     assert accepted(ca, f"certs/{MARGARET}.cert.pem")
+    assert tool("check", "--deep", directory=ca).output == "OK: 0 findings\n"
+
+
+def test_cron_mails_what_is_wrong_and_nothing_else(fleet: Path) -> None:
+    mail = fleet.parent / "mail"
+    mail.write_text('#!/bin/sh\n{ echo "$@"; cat; } > mailed\n')
+    mail.chmod(0o755)
+    text = (ROOT / "README.md").read_text()
+    (line,) = re.findall(r"^    30 6 \* \* \* +(.*)$", text, re.MULTILINE)
+    assert "%" not in line, "cron takes it for a line end"
+    command = line.replace("/media/safe/database-ca", str(fleet))
+    assert typed(command, fleet.parent).output == ""
+    assert not (fleet.parent / "mailed").exists()
+    (fleet / "certs" / f"{AIKEN}.cert.pem").unlink()
+    assert typed(command, fleet.parent).code == 0
+    assert (fleet.parent / "mailed").read_text().splitlines()[:2] == ["-s database CA root", "WARNING: 1 finding"]
+
+
+def test_systemd_takes_the_units(fleet: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    assert analyze, "install systemd (Debian: apt install systemd)"
+    text = recipe("Every day", "ini").replace("/usr/local/bin", str(Path(sys.executable).parent))
+    units = dict(re.findall(r"^# /etc/systemd/system/(\S+)\n(.*?)(?=^# |\Z)", text, re.MULTILINE | re.DOTALL))
+    for name, unit in units.items():
+        (fleet.parent / name).write_text(unit)
+    verified = run(analyze, "verify", *(f"./{name}" for name in units), directory=fleet.parent)
+    assert (verified.code, verified.output, verified.messages) == (0, "", "")
+    (command,) = re.findall("^ExecStart=(.*)$", units["dbca-check.service"], re.MULTILINE)
+    assert run(*command.replace("/media/safe/database-ca", str(fleet)).split(), directory=fleet.parent).code == 0
+
+
+def test_ci_has_certificates_in_a_moment(tmp_path: Path) -> None:
+    yaml: Any = importlib.import_module("yaml")
+    steps = yaml.safe_load(recipe("CI", "yaml"))["steps"]
+    ran = typed(steps[-1]["run"], tmp_path)
+    assert ran.code == 0, ran.messages
+    assert "localhost.cert.pem: OK" in ran.output
+    settings = (tmp_path / "tls/server.cnf").read_text()
+    named = re.findall(r"^ssl_\w+ *= (\S+)$", settings, re.MULTILINE)
+    assert len(named) == 4
+    assert all(Path(name).is_file() for name in named)
