@@ -3,13 +3,14 @@
 # make test-hosts   thirty hosts at once, and the playbook on real Ansible: slow
 # make test-crash   kill -9, a full disk and a fault at every step: slow
 # make test-galera   a Galera cluster of two nodes; needs galera-4, rsync and stunnel4
+# make pictures   the README's pictures, from a real session; needs tmux, unshare and chromium
 # make test-mysql   the database tests on MySQL instead of MariaDB: Debian's sid packages, unpacked into .mysql_cache
 
 .POSIX:
 PYTHON = python3
 BIN = .venv/bin
 
-.PHONY: demo test test-hosts test-crash test-galera test-mysql lint clean
+.PHONY: demo test test-hosts test-crash test-galera test-mysql pictures lint clean
 
 demo: .venv/installed
 	@rm -rf demo && sh tests/demo.sh $(BIN)/dbca-openssl demo
@@ -30,6 +31,10 @@ test-galera: .venv/test
 test-mysql: .venv/test
 	sh tests/database/unpack-mysql .mysql_cache
 	DBCA_TEST_MYSQL=.mysql_cache $(BIN)/pytest -q tests/database
+
+pictures: .venv/test
+	mkdir -p .pictures
+	unshare --map-root-user --mount --uts $(BIN)/python tests/pictures.py .pictures
 
 lint: .venv/test
 	$(BIN)/ruff check -q .

@@ -112,6 +112,14 @@ def contents(directory: Path) -> dict[str, str]:
     return found
 
 
+def recipe(heading: str, language: str = "sh") -> str:
+    """The first block of a language under a heading of the README."""
+    text = (ROOT / "README.md").read_text().split(f"# {heading}\n")[1]
+    block = re.search(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert block, heading
+    return block.group(1)
+
+
 def frozen_openssl(directory: Path, clock: str) -> Path:
     """An openssl for which it is always `clock` (`YYYY-MM-DD HH:MM:SS`, UTC); the tool gives it no environment."""
     path = directory / "frozen-openssl"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import sys
 from pathlib import Path
@@ -64,7 +65,8 @@ def programs(tmp_path: Path) -> Path:
 
 
 def test_the_commands_of_the_readme_run_at_a_terminal(tmp_path: Path, programs: Path) -> None:
-    script = "set -eu\n" + "".join(re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL))
+    guide = README.split("## Through the guide\n")[1].split("\n## ")[0]
+    script = "set -eu\n" + "".join(re.findall(r"^```sh\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL))
     (tmp_path / "walk.sh").write_text(script)
     screen: list[str] = []
 
@@ -129,7 +131,20 @@ def test_no_command_in_the_readme_is_made_up() -> None:
         assert first in COMMANDS or f"{first} {second}" in COMMANDS, (first, second)
     options = {option for command in COMMANDS.values() for one in command.params for option in one.opts}
     for option in re.findall(r"(?<=[` ])--[a-z]+[a-z-]*", README):
-        assert option in options | {"--version", "--help", "--policy"}, option
+        assert option in options | {"--version", "--help", "--policy", "--now"}, option
+
+
+def test_the_pictures_are_there_and_show_commands_that_are() -> None:
+    pictures = [ROOT / name for name in re.findall(r"!\[[^\]]+\]\((\S+)\)", README)]
+    assert [path.name for path in pictures] == ["session.svg", "report.png"]
+    assert all(0 < path.stat().st_size < 150_000 for path in pictures)
+    shown = html.unescape(re.sub("<[^>]+>", "\n", pictures[0].read_text())).replace("\N{NO-BREAK SPACE}", " ")
+    typed = re.findall(r"^\$ dbca-openssl ?([a-z]*)(.*)$", shown, re.MULTILINE)
+    assert {verb for verb, _ in typed} == {"", "init", "request", "sign", "verify", "list", "revoke", "check"}
+    for verb, rest in typed:
+        options = {option for one in COMMANDS[verb].params for option in one.opts} if verb else set()
+        assert set(re.findall(r"--[a-z-]+", rest)) <= options, verb
+    assert not re.search(r"/home|/root|/tmp|http", shown)
 
 
 def test_the_table_of_errata_is_the_one_of_the_command() -> None:

@@ -94,7 +94,7 @@ def check(authority: Authority, limits: Limits) -> Checked:
         findings += _numbers(authority, files, rows)
     if rows is not None and own is not None:
         hosts = inventory.of_hosts(rows, own)
-        findings += _rows(rows, hosts)
+        findings += _rows(rows, hosts, _allows_duplicates(authority))
         findings += copies.findings(authority, files, rows, own, limits.deep)
         findings += _ends(hosts, own, at, limits)
     current = None
@@ -142,7 +142,7 @@ def _files(authority: Authority) -> Iterator[Finding]:
             yield Finding(CRITICAL, "missing", f"there is no {name}, or it is empty", FROM_A_COPY)
     if not _has_content(authority, ATTRIBUTES):
         yield Finding(WARNING, "attributes", f"there is no {ATTRIBUTES} yet, or it is empty", REPAIR)
-    elif re.search(rb"^\s*unique_subject\s*=\s*no", authority.read(ATTRIBUTES), re.MULTILINE):
+    elif _allows_duplicates(authority):
         yield Finding(
             WARNING,
             "attributes",
@@ -180,7 +180,13 @@ def _leftovers(authority: Authority) -> Iterator[Finding]:
         yield Finding(CRITICAL, "index", f"{INDEX} is empty, {INDEX}.old is not: was the disk full?", REPAIR)
 
 
-def _rows(rows: Sequence[Row], hosts: Sequence[Row]) -> Iterator[Finding]:
+def _allows_duplicates(authority: Authority) -> bool:
+    """Whether openssl takes two valid certificates of one name: its attributes go before the configuration."""
+    attributes = authority.read(ATTRIBUTES) if _has_content(authority, ATTRIBUTES) else b""
+    return bool(re.search(rb"^\s*unique_subject\s*=\s*no", attributes, re.MULTILINE))
+
+
+def _rows(rows: Sequence[Row], hosts: Sequence[Row], duplicates: bool) -> Iterator[Finding]:
     """Serials and names that are there twice, and names that no host can have."""
     for serial, count in Counter(row.serial for row in rows).items():
         if count > 1:
@@ -190,13 +196,17 @@ def _rows(rows: Sequence[Row], hosts: Sequence[Row]) -> Iterator[Finding]:
                 f"{count} certificates in the index have the serial {serial}",
                 "revoke and replace all but one: two openssl ran at the same time",
             )
+    refuses, mend = "", "dbca-openssl revoke SERIAL, of all but one of them: dbca-openssl list has the serials"
+    if not duplicates:
+        refuses = ": openssl refuses to go on"
+        mend = "mark all but one as revoked in the index (R, and the date in the third field), then dbca-openssl crl"
     for subject, count in Counter(row.subject for row in rows if row.state == index.VALID).items():
         if count > 1:
             yield Finding(
                 CRITICAL,
                 "duplicate-name",
-                f"{count} valid certificates have the subject {shown(subject)}: openssl refuses to go on",
-                "mark all but one as revoked in the index (R, and the date in the third field), then dbca-openssl crl",
+                f"{count} valid certificates have the subject {shown(subject)}{refuses}",
+                mend,
             )
     for row in hosts:
         if row.state == index.VALID and not is_entity_name(row.name):

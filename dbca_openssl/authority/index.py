@@ -23,6 +23,9 @@ _LINE = re.compile(
 
 _HEX_DIGITS = set("0123456789ABCDEFabcdef")
 
+_PARTS = re.compile(r"(?<!\\)/(?=[A-Za-z0-9.]+=)")
+"""Where one part of a subject ends and the next begins."""
+
 _REASONS = {"keyTime": "keyCompromise", "CAkeyTime": "CACompromise", "holdInstruction": "certificateHold"}
 """What `openssl ca` writes for `-crl_compromise`, `-crl_CA_compromise` and `-crl_hold`, and the reason it means."""
 
@@ -92,7 +95,11 @@ def damaged(why: str) -> DatabaseCaError:
 
 def common_name(subject: str) -> str:
     """The last CN of a subject such as `/O=example.net/CN=aiken.example.net`; openssl 3 escapes a `/` in it."""
-    return subject.rpartition("/CN=")[2].replace("\\/", "/") if "/CN=" in subject else subject
+    before, found, name = subject.rpartition("/CN=")
+    if found and "/" not in name and not before.endswith("\\"):  # nearly always, and there may be 100,000
+        return name
+    names = [part[3:] for part in _PARTS.split(subject) if part.startswith("CN=")]
+    return names[-1].replace("\\/", "/") if names else subject
 
 
 def serial_text(serial: int) -> str:
