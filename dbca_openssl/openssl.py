@@ -9,9 +9,9 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import cached_property, partial
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -35,6 +35,16 @@ class Result(NamedTuple):
     messages: str
 
 
+class Call(NamedTuple):
+    """`openssl ARGUMENTS` in `directory`, as `OpenSSL.run` takes it."""
+
+    arguments: Sequence[str]
+    directory: Path
+    environment: Mapping[str, str]
+    passphrase: tuple[str, Passphrase] | None = None
+    keep_open: tuple[int, ...] = ()
+
+
 class OpenSSL:
     """One openssl binary, looked up on PATH where `program` is a plain name."""
 
@@ -50,29 +60,55 @@ class OpenSSL:
         passphrase: tuple[str, Passphrase] | None = None,
         data: bytes | None = None,
         keep_open: tuple[int, ...] = (),
-        watch: Callable[[int], None] | None = None,
         timeout: float | None = None,
     ) -> Result:
         """Run `openssl ARGUMENTS` in `directory` with exactly `environment` beside PATH and LD_LIBRARY_PATH.
 
         `passphrase` is an option (`-passin` or `-passout`) and the secret behind it, handed over by a pipe;
-        `data` is its standard input (else empty); `keep_open` are descriptors that it inherits, such as a lock;
-        `watch` is called now and then with the number of requests that `openssl ca` has looked at.
+        `data` is its standard input (else empty); `keep_open` are descriptors that it inherits, such as a lock.
         After `timeout` seconds it is killed, and the exit code is TIMED_OUT.
         Raises DatabaseCaError where the binary is missing, LibreSSL or older than 1.1.1.
         """
+        return self.run_one(Call(arguments, directory, environment or {}, passphrase, keep_open), data, timeout)
+
+    def run_one(self, call: Call, data: bytes | None = None, timeout: float | None = None) -> Result:
+        """The same for a call that has been put together before. Raises DatabaseCaError as `run` does."""
         self.version  # noqa: B018  # the probe: a clear refusal instead of a strange failure later
-        option, secret = passphrase or ("", None)
-        with secret.descriptor() if secret else nullcontext(-1) as descriptor:
-            command, *rest = arguments
-            given = (option, f"fd:{descriptor}") if secret else ()
-            inherited = keep_open + ((descriptor,) if secret else ())
-            return self._start((command, *given, *rest), directory, environment or {}, data, inherited, watch, timeout)
+        return self._finished(call, data, timeout)
+
+    def run_together(self, calls: Sequence[Call], watch: Callable[[int], None]) -> list[Result]:
+        """Run some that take long side by side; what they print on standard output is dropped.
+
+        `watch` is called now and then with the number of requests that `openssl ca` has looked at, in all of them.
+        Raises DatabaseCaError as `run` does.
+        """
+        self.version  # noqa: B018
+        running: list[tuple[subprocess.Popen[bytes], IO[bytes]]] = []
+        with _uninterrupted() as interruptible, ExitStack() as stack:
+            try:
+                for call in calls:
+                    descriptor = stack.enter_context(_passphrase(call))
+                    messages = _message_file()
+                    process = self._started(call, descriptor, subprocess.DEVNULL, subprocess.DEVNULL, messages)
+                    running.append((process, messages))
+                interruptible()
+                for process, _ in running:
+                    while not _has_ended(process):
+                        watch(sum(_content(messages).count(b"Signature ok") for _, messages in running))
+            except BaseException:
+                for process, _ in running:
+                    process.kill()
+                    process.wait()
+                raise
+        return [
+            Result(process.returncode, b"", _content(messages).decode("utf-8", "replace"))
+            for process, messages in running
+        ]
 
     @cached_property
     def version(self) -> str:
         """The version as the binary gives it, such as `3.0.19`; asked once. Raises DatabaseCaError as `run` does."""
-        banner = self._start(("version",), Path("/"), {}).output.decode("ascii", "replace").strip()
+        banner = self._finished(Call(("version",), Path("/"), {})).output.decode("ascii", "replace").strip()
         match = re.match(r"OpenSSL (\d+)\.(\d+)\.(\d+)\S*", banner)
         if not match or tuple(map(int, match.groups())) < OLDEST:
             raise DatabaseCaError(
@@ -81,65 +117,72 @@ class OpenSSL:
             )
         return match.group(0).removeprefix("OpenSSL ")
 
-    def _start(
-        self,
-        arguments: Sequence[str],
-        directory: Path,
-        environment: Mapping[str, str],
-        data: bytes | None = None,
-        pass_fds: tuple[int, ...] = (),
-        watch: Callable[[int], None] | None = None,
-        timeout: float | None = None,
-    ) -> Result:
-        # until the child is known here, a Ctrl-C would leave it behind
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    def _finished(self, call: Call, data: bytes | None = None, timeout: float | None = None) -> Result:
+        stdin = subprocess.DEVNULL if data is None else subprocess.PIPE
+        with (
+            _uninterrupted() as interruptible,
+            _passphrase(call) as descriptor,
+            self._started(call, descriptor, stdin, subprocess.PIPE, subprocess.PIPE) as process,
+        ):
+            try:
+                interruptible()
+                output, errors = process.communicate(data, timeout)
+                code = process.returncode
+            except subprocess.TimeoutExpired:
+                process.kill()
+                output, errors = process.communicate()
+                code = TIMED_OUT
+            except BaseException:
+                process.kill()
+                raise
+        return Result(code, output, errors.decode("utf-8", "replace"))
+
+    def _started(
+        self, call: Call, descriptor: int | None, stdin: int, stdout: int, stderr: int | IO[bytes]
+    ) -> subprocess.Popen[bytes]:
+        command, *rest = call.arguments
+        given = () if call.passphrase is None else (call.passphrase[0], f"fd:{descriptor}")
         try:
-            with nullcontext() if watch is None else _message_file() as messages:
-                process = subprocess.Popen(
-                    (self.program, *arguments),
-                    cwd=directory,
-                    env={name: os.environ[name] for name in _INHERITED if name in os.environ} | dict(environment),
-                    stdin=subprocess.DEVNULL if data is None else subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE if messages is None else messages,
-                    pass_fds=pass_fds,
-                    umask=0o077,
-                    start_new_session=True,  # without a terminal it can't stop at a prompt of its own
-                )
-                with process:
-                    try:
-                        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-                        if messages is not None and watch is not None:
-                            output = _followed(process, messages, watch)
-                        else:
-                            output, errors = process.communicate(data, timeout)
-                    except subprocess.TimeoutExpired:
-                        process.kill()
-                        output, errors = process.communicate()
-                        return Result(TIMED_OUT, output, errors.decode("utf-8", "replace"))
-                    except BaseException:
-                        process.kill()
-                        raise
-                if messages is not None:
-                    messages.seek(0)
-                    errors = messages.read()
+            return subprocess.Popen(
+                (self.program, command, *given, *rest),
+                cwd=call.directory,
+                env={name: os.environ[name] for name in _INHERITED if name in os.environ} | dict(call.environment),
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                pass_fds=call.keep_open if descriptor is None else (*call.keep_open, descriptor),
+                umask=0o077,
+                start_new_session=True,  # without a terminal it can't stop at a prompt of its own
+            )
         except FileNotFoundError:
-            if not directory.is_dir():
-                raise DatabaseCaError(f"there is no directory {directory}") from None
+            if not call.directory.is_dir():
+                raise DatabaseCaError(f"there is no directory {call.directory}") from None
             raise self._missing("there is no such program") from None
         except PermissionError:
             raise self._missing("it may not be executed") from None
         except OSError as error:
             raise self._missing(error.strerror or str(error)) from None
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        return Result(process.returncode, output, errors.decode("utf-8", "replace"))
 
     def _missing(self, why: str) -> DatabaseCaError:
         return DatabaseCaError(
             f"cannot run {self.program}: {why}",
             "install openssl (Debian: apt install openssl), or name it: --openssl PATH (or DBCA_OPENSSL)",
         )
+
+
+def _passphrase(call: Call) -> AbstractContextManager[int | None]:
+    """The descriptor that a call's pass phrase comes out of, if it has one."""
+    return nullcontext() if call.passphrase is None else call.passphrase[1].descriptor()
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[Callable[[], object]]:
+    """Until what it gives is called a Ctrl-C has to wait: it would leave a child behind that is not yet known here."""
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield partial(signal.pthread_sigmask, signal.SIG_SETMASK, blocked)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _message_file() -> IO[bytes]:
@@ -149,11 +192,14 @@ def _message_file() -> IO[bytes]:
     return tempfile.TemporaryFile()
 
 
-def _followed(process: subprocess.Popen[bytes], messages: IO[bytes], watch: Callable[[int], None]) -> bytes:
-    """The output, which is read all the time: a batch prints every certificate, and a full pipe would stop it."""
-    while True:
-        try:
-            return process.communicate(timeout=0.2)[0]
-        except subprocess.TimeoutExpired:
-            text = os.pread(messages.fileno(), os.fstat(messages.fileno()).st_size, 0)
-            watch(text.count(b"Signature ok"))
+def _content(file: IO[bytes]) -> bytes:
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it has, or does within a fifth of a second."""
+    try:
+        process.wait(0.2)
+    except subprocess.TimeoutExpired:
+        return False
+    return True

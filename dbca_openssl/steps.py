@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from dbca_openssl import complaints
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.openssl import OpenSSL, Result
+from dbca_openssl.openssl import Call, OpenSSL, Result
 from dbca_openssl.passphrase import Passphrase
 
 PRIVATE_FILE, PRIVATE_DIRECTORY = 0o600, 0o700
@@ -125,23 +125,22 @@ class Command(NamedTuple):
         root: Path,
         passphrase: Passphrase | None,
         keep_open: tuple[int, ...] = (),
-        watch: Callable[[int], None] | None = None,
     ) -> Result:
-        """Run it in `root`; `keep_open` and `watch` are as for `OpenSSL.run`.
+        """Run it in `root`; `keep_open` is as for `OpenSSL.run`.
 
         Raises DatabaseCaError where a file of `fresh` is there, or one of `creates` is not.
         """
         for name in self.fresh:
             require_absent(root / name)
+        return self.done(openssl.run_one(self.call(root, passphrase, keep_open)), root)
+
+    def call(self, root: Path, passphrase: Passphrase | None, keep_open: tuple[int, ...] = ()) -> Call:
+        """How openssl is called for it, for those who run several together."""
         secret = (self.passphrase_option, passphrase) if self.passphrase_option and passphrase else None
-        result = openssl.run(
-            self.arguments,
-            directory=root,
-            environment=self.environment,
-            passphrase=secret,
-            keep_open=keep_open,
-            watch=watch,
-        )
+        return Call(self.arguments, root, self.environment, secret, keep_open)
+
+    def done(self, result: Result, root: Path) -> Result:
+        """The result, once it is found to be what it should. Raises DatabaseCaError where it is not."""
         if result.code:
             raise complaints.failure(self.arguments[0], result, root)
         for name in self.creates:

@@ -332,10 +332,25 @@ ABSENT, DANGLING = "-", "?"
 
 def _state(path: str) -> str:
     """What is there: the SHA-256 of a file, `-` for nothing, `?` for a link that leads nowhere."""
-    data = _bytes(path)
-    if data is not None:
-        return hashlib.sha256(data).hexdigest()
-    return DANGLING if os.path.islink(path) else ABSENT
+    try:
+        with open(path, "rb") as file:
+            status = os.fstat(file.fileno())
+            identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+            if identity not in _digests:
+                digest = hashlib.sha256(file.read()).hexdigest()
+                if time.time_ns() - status.st_ctime_ns < SETTLED:
+                    return digest
+                _digests[identity] = digest
+            return _digests[identity]
+    except FileNotFoundError:
+        return DANGLING if os.path.islink(path) else ABSENT
+
+
+SETTLED = 100_000_000
+"""Nanoseconds, ten times the coarsest clock of a kernel: a file left alone so long shows every later change."""
+
+_digests: dict[tuple[int, ...], str] = {}
+"""Of files that have settled, by what changes with them: an index of megabytes is looked at several times."""
 
 
 def _fsync_all(paths: Sequence[str]) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import os
 import shutil
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -21,6 +24,8 @@ from support import (
     snapshot,
     tool,
 )
+
+from dbca_openssl.authority import shares
 
 NAMES = tuple(f"host{number:02}.example.net" for number in range(1, 7))
 
@@ -132,6 +137,71 @@ def test_all_and_names_do_not_go_together(queue: Path) -> None:
     assert tool("sign", directory=queue).code == 2
     assert "there is no terminal to ask at" in refusal(tool("sign", "--all", directory=queue))
     assert snapshot(queue) == before
+
+
+@pytest.fixture
+def long_queue(ca: Path, keys: Path) -> tuple[Path, list[str]]:
+    """An authority with as many requests as are shared out, and their names."""
+    names = [f"host{number:02}.example.net" for number in range(2 * shares.LEAST + 1)]
+    for name in names:
+        plain_request(ca, name, keys / "host.key.pem")
+    return ca, names
+
+
+def test_many_are_shared_out_to_the_processors(
+    long_queue: tuple[Path, list[str]], environment: dict[str, str], tmp_path: Path
+) -> None:
+    ca, names = long_queue
+    program, record = recording_openssl(tmp_path)
+    done("sign", "--all", "--yes", "--openssl", program, directory=ca, environment=environment)
+    shared = [arguments[arguments.index("-infiles") + 1 :] for arguments in recorded(record, "ca")]
+    assert len(shared) == min(2, len(os.sched_getaffinity(0)))
+    assert sum(map(len, shared)) == len(names)
+    assert names_in_index(ca) == names
+
+
+@pytest.mark.parametrize("number", [3, -3])
+def test_a_bad_signature_in_a_share_spoils_all(
+    number: int, long_queue: tuple[Path, list[str]], environment: dict[str, str]
+) -> None:
+    ca, names = long_queue
+    tampered(ca / f"certreqs/{names[number]}.req.pem")
+    before = snapshot(ca, without=(".lock",))
+    refused = tool("sign", "--all", "--yes", directory=ca, environment=environment)
+    assert refusal(refused) == f"the signature of the request does not match its key: {names[number]}"
+    assert snapshot(ca, without=(".lock",)) == before
+
+
+def test_an_interrupt_ends_every_share(
+    long_queue: tuple[Path, list[str]], environment: dict[str, str], slow: Path
+) -> None:
+    ca, _ = long_queue
+    before = snapshot(ca, without=(".lock",))
+    command = (sys.executable, "-m", "dbca_openssl", "sign", "--all", "--yes", "--openssl", str(slow))
+    with subprocess.Popen(
+        command, cwd=ca, env=dict(os.environ) | environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        while not list(ca.glob(".stage.*/**/database-ca.index")) or _openssl_of(ca) < 2:
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+    assert process.returncode == 130
+    assert snapshot(ca, without=(".lock",)) == before
+    while _openssl_of(ca):  # what was killed may take a moment to be gone
+        pass
+
+
+def _openssl_of(ca: Path) -> int:
+    """How many processes work in the authority's directory, with a stage for their home."""
+    found = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            found += (
+                process.joinpath("cwd").readlink() == ca and b"CA_HOME=.stage." in (process / "environ").read_bytes()
+            )
+        except OSError:  # it has ended meanwhile
+            continue
+    return found
 
 
 @pytest.fixture

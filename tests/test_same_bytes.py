@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from by_hand import REQUEST, REVOCATION_LIST, SELF_SIGN_MENDED, SIGN, new_directory, typed_well
+from by_hand import CONFIGURE, REQUEST, REVOCATION_LIST, SELF_SIGN_MENDED, SIGN, new_directory, typed_well
 from conftest import MakeRequest
 from support import HOSTS, ORGANIZATION, done, frozen_openssl, frozen_tool, run
+
+from dbca_openssl.authority import shares
+from dbca_openssl.authority.index import LARGE, serial_text
 
 CLOCKS = ("2026-11-24 12:34:56", "2028-02-29 00:00:00", "2049-12-31 23:59:59")
 """An ordinary day, one that is not there five years later, and the last second that an UTCTime can hold."""
@@ -122,13 +126,7 @@ def test_one_signature_after_the_other_leaves_the_same_bytes(twins: Twins, make_
 
 def test_several_signatures_at_once_leave_the_same_bytes(twins: Twins, make_request: MakeRequest) -> None:
     twins.request(make_request, *HOSTS)
-    requests = " ".join(f"certreqs/{name}.req.pem" for name in HOSTS)
-    copies = "\n".join(f"cp newcerts/0{number}.pem certs/{name}.cert.pem" for number, name in enumerate(HOSTS, 1))
-    twins.at_the_terminal(
-        LATER,
-        f"export OPENSSL_CONF=./database-ca.cnf\n"
-        f"openssl ca -extensions cert_ext --policy cert_policy -infiles {requests}\n{copies}",
-    )
+    twins.at_the_terminal(LATER, f"{_infiles(HOSTS)}\n{_copies(HOSTS, 1)}")
     twins.by_the_tool(LATER, "sign", *HOSTS, "--yes")
     assert twins.differences() == ""
 
@@ -146,3 +144,78 @@ def test_a_revocation_list_leaves_the_same_bytes(twins: Twins) -> None:
         assert "/crl/database-ca.crl" in twins.differences()
         twins.by_the_tool(LATER, "crl", *options)
         assert twins.differences() == ""
+
+
+def test_many_in_shares_leave_the_same_bytes(twins: Twins, make_request: MakeRequest) -> None:
+    """More than twice what a share has at least, so that on two processors two openssl sign them."""
+    names = [f"host{number:02}.example.net" for number in range(2 * shares.LEAST + 3)]
+    twins.request(make_request, *names)
+    twins.at_the_terminal(LATER, f"{_infiles(names)}\n{_copies(names, 1)}")
+    twins.by_the_tool(LATER, "sign", *names, "--yes")
+    assert twins.differences() == ""
+
+
+def test_work_on_a_large_index_leaves_the_same_bytes(twins: Twins, make_request: MakeRequest) -> None:
+    """Of which the tool's openssl sees a few lines only: signing, revoking, a list, renewing, many at once."""
+    former = 15_000
+    rows = "".join(_former(number) for number in range(1, former))
+    for directory in (twins.hand, twins.tool):
+        with open(directory / "database-ca.index", "a") as index:
+            index.write(rows)
+        assert (directory / "database-ca.index").stat().st_size > LARGE
+        (directory / "database-ca.serial").write_text(f"{serial_text(former)}\n")
+    many = [f"host{number:02}.example.net" for number in range(2 * shares.LEAST + 1)]
+    twins.request(make_request, *HOSTS, *many)
+    _, second, third = (f"newcerts/{serial_text(former + number)}.pem" for number in range(3))
+
+    twins.at_the_terminal(LATER, SIGN.format(name=HOSTS[0]))
+    twins.by_the_tool(LATER, "sign", HOSTS[0], "--yes")
+    assert twins.differences() == ""
+
+    twins.at_the_terminal(LATER, f"{_infiles(HOSTS[1:])}\n{_copies(HOSTS[1:], former + 1)}")
+    twins.by_the_tool(LATER, "sign", *HOSTS[1:], "--yes")
+    assert twins.differences() == ""
+
+    twins.at_the_terminal(
+        LATER, f"{CONFIGURE}\nopenssl ca -revoke {second} -crl_reason cessationOfOperation\n{REVOCATION_LIST}"
+    )
+    twins.by_the_tool(LATER, "revoke", HOSTS[1], "--reason", "cessationOfOperation", "--yes")
+    assert twins.differences() == ""
+
+    twins.at_the_terminal(LATER, REVOCATION_LIST)
+    twins.by_the_tool(LATER, "crl")
+    assert twins.differences() == ""
+    listed = done("list", "--revoked", "--json", directory=twins.tool).document["certificates"]
+    assert len(listed) == 1 + former // 1000
+
+    renewal = f"{CONFIGURE}\nopenssl ca -revoke {third} -crl_reason superseded"
+    twins.at_the_terminal(LATER, f"{renewal}\nrm certs/{HOSTS[2]}.cert.pem")
+    twins.at_the_terminal(LATER, SIGN.format(name=HOSTS[2]))
+    twins.at_the_terminal(LATER, REVOCATION_LIST)
+    twins.by_the_tool(LATER, "renew", HOSTS[2], "--yes")
+    assert twins.differences() == ""
+
+    number = former + len(HOSTS) + 1
+    twins.at_the_terminal(LATER, f"{_infiles(many)}\n{_copies(many, number)}")
+    twins.by_the_tool(LATER, "sign", *many, "--yes")
+    assert twins.differences() == ""
+
+
+def _infiles(names: Sequence[str]) -> str:
+    """Sign several requests by one openssl."""
+    requests = " ".join(f"certreqs/{name}.req.pem" for name in names)
+    return f"{CONFIGURE}\nopenssl ca -extensions cert_ext --policy cert_policy -infiles {requests}"
+
+
+def _copies(names: Sequence[str], serial: int) -> str:
+    """Put them where the guide has them."""
+    return "\n".join(
+        f"cp newcerts/{serial_text(number)}.pem certs/{name}.cert.pem" for number, name in enumerate(names, serial)
+    )
+
+
+def _former(number: int) -> str:
+    """A row of a certificate that was signed long ago; one of a thousand is revoked."""
+    state, revoked = ("R", "280101000000Z,superseded") if number % 1000 == 7 else ("V", "")
+    subject = f"/CN=former{number}.with-a-long-name.example.net"
+    return f"{state}\t331231235959Z\t{revoked}\t{serial_text(number)}\tunknown\t{subject}\n"

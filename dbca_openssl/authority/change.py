@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -22,8 +22,16 @@ FEW = 3
 """Up to so many steps are not worth a progress bar."""
 
 
+FOLDERS = ("newcerts", "certs", "certreqs", "crl", "private")
+"""What openssl expects in its home; the last one is for RANDFILE."""
+
+
 class Change(Transaction):
-    """A transaction on the authority's directory, with its data files staged where `CA_HOME` points."""
+    """A transaction on the authority's directory, with its data files staged where `CA_HOME` points.
+
+    `index` is the index as the change will leave it. Of a large one openssl is given only the lines that a command
+    needs, since loading it all is most of what a command costs; what openssl makes of them is put into the whole.
+    """
 
     def __init__(self, authority: Authority, *replaced: str, compared: Iterable[str] = ()) -> None:
         """`replaced` are files besides serial, attributes and index, such as the revocation list.
@@ -33,8 +41,8 @@ class Change(Transaction):
         """
         super().__init__(
             authority.directory,
-            (*DATABASE, *replaced),
-            compared,
+            (SERIAL, ATTRIBUTES, *replaced),
+            (INDEX, *compared),
             tell=authority.tell,
             timeout=authority.lock_timeout,
         )
@@ -43,10 +51,15 @@ class Change(Transaction):
     def __enter__(self) -> Change:
         super().__enter__()
         try:
-            for folder in ("newcerts", "certs", "certreqs", "crl", "private"):  # private: for RANDFILE
+            for folder in FOLDERS:
                 self.staged(folder).mkdir(exist_ok=True)
-            self._index = self._base(INDEX)
-            self.rows = index.rows(self._index)
+            self.index = self.given = self._before = self._base(INDEX)
+            self._is_large = index.is_large(self.index)
+            if self._is_large:
+                index.require_lines(self.index)
+            else:
+                index.rows(self.index)
+                self.write(INDEX, self.index)
             self.serial = index.next_serial(self._base(SERIAL))
         except BaseException:
             self.__exit__(None, None, None)
@@ -57,17 +70,48 @@ class Change(Transaction):
         """Heal what a killed plain openssl left."""
         heal(self.directory, self.authority.tell)
 
-    def run(self, command: Command, passphrase: Passphrase | None, steps: int = 1) -> Result:
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """All rows of the index. Raises DatabaseCaError."""
+        return index.rows(self.index)
+
+    def give(self, needed: Iterable[bytes] | None) -> None:
+        """Let openssl see of a large index just the lines that are `needed` (None: all); of another one all."""
+        self.given = self.index
+        if self._is_large:
+            self.given = self.index if needed is None else b"".join(needed)
+            self.write(INDEX, self.given)
+
+    def lines(self, *, serials: Collection[str] = (), revoked: bool = False) -> list[bytes]:
+        """The lines of a large index with these serials, or of all that is revoked, for `run`; none of another one."""
+        return index.lines(self.index, serials=serials, revoked=revoked) if self._is_large else []
+
+    def run(
+        self,
+        command: Command,
+        passphrase: Passphrase | None,
+        *,
+        steps: int = 1,
+        needed: Iterable[bytes] | None = None,
+    ) -> Result:
         """Run a command whose home is the stage; of several `steps` the user is told how many are done.
 
-        Raises DatabaseCaError where it does not leave what it should.
+        `needed` is as for `give`. Raises DatabaseCaError where it does not leave what it should.
         """
-        watch = partial(self.authority.progress, steps) if steps > FEW else None
+        self.give(needed)
+        if steps <= FEW:
+            return command.run(self.authority.openssl, self.directory, passphrase, self.keep_open)
+        return self.run_together([command], passphrase, steps)[0]
+
+    def run_together(self, commands: Sequence[Command], passphrase: Passphrase | None, steps: int) -> list[Result]:
+        """Run commands side by side, each with a home of its own. Raises DatabaseCaError as `run` does."""
+        watch = partial(self.authority.progress, steps)
+        calls = [command.call(self.directory, passphrase, self.keep_open) for command in commands]
         try:
-            return command.run(self.authority.openssl, self.directory, passphrase, self.keep_open, watch)
+            results = self.authority.openssl.run_together(calls, watch)
         finally:
-            if watch:
-                watch(steps)  # however it ended, nothing of the bar stays on the terminal
+            watch(steps)  # however it ended, nothing of the bar stays on the terminal
+        return [command.done(result, self.directory) for command, result in zip(commands, results, strict=True)]
 
     def appended(self, result: Result) -> tuple[Row, ...]:
         """The rows that openssl added to the staged index, once everything that was in it has been found again.
@@ -75,44 +119,57 @@ class Change(Transaction):
         Raises DatabaseCaError where it did anything else to the index.
         """
         self.require_intact(*DATABASE)
-        before, after = self._index, self._index_now(result)
-        if not before.startswith(b"#") and after.startswith(before):
+        before, after = self.given, self._staged_index(result)
+        if index.is_plain(before) and after.startswith(before):
             new = index.rows(after[len(before) :])
         else:
-            rows = index.rows(after)
-            if rows[: len(self.rows)] != self.rows:
+            old, rows = index.rows(before), index.rows(after)
+            if self._is_large or rows[: len(old)] != old:
                 known = complaints.said(result.messages, self.directory)
                 raise known or index.damaged("openssl changed more of it than it should")
-            new = rows[len(self.rows) :]
-        self.rows += new
+            new = rows[len(old) :]
+        self._set_index(self.index + after[len(before) :] if self._is_large else after)
         return new
 
     def require_changed(self, result: Result, states: Mapping[str, str]) -> None:
         """Raise DatabaseCaError unless exactly the rows of these serials have come to be in these states."""
-        rows = index.rows(self._index_now(result))
+        before, after = self.given, self._staged_index(result)
+        old_rows, new_rows = index.rows(before), index.rows(after)
 
         def fits(old: Row, new: Row) -> bool:
             if old.serial in states:
                 return new.state == states[old.serial] and new._replace(state=old.state, revoked=old.revoked) == old
             return new == old
 
-        if len(rows) != len(self.rows) or not all(map(fits, self.rows, rows)):
+        if len(new_rows) != len(old_rows) or not all(map(fits, old_rows, new_rows)):
             raise complaints.said(result.messages, self.directory) or index.damaged(
                 "openssl did not change what it should"
             )
-        self.rows = rows
+        if self._is_large:
+            whole = self.index
+            for old, new in zip(before.split(b"\n"), after.split(b"\n"), strict=True):
+                if new != old:
+                    whole = whole.replace(old, new, 1)  # there are tabs in it, and a serial: it is nowhere else
+            after = whole
+        self._set_index(after)
 
     def set_rows(self, rows: tuple[Row, ...]) -> None:
         """Write other states into the staged index, for what openssl has no command for."""
-        lines = self._index.decode("utf-8", "surrogateescape").split("\n")
+        lines = self.index.decode("utf-8", "surrogateescape").split("\n")
         states = {row.serial: row.state for row in rows}
         for number, line in enumerate(lines):
             fields = line.split("\t")
             if len(fields) == 6:
                 lines[number] = "\t".join((states[fields[3]], *fields[1:]))
-        self._index = "\n".join(lines).encode("utf-8", "surrogateescape")
-        self.write(INDEX, self._index)
-        self.rows = rows
+        self.index = "\n".join(lines).encode("utf-8", "surrogateescape")
+        self.write(INDEX, self.index)
+
+    def commit(self, deciding: Iterable[str], following: Iterable[str] = (), backups: Iterable[str] = ()) -> None:
+        """Make it count, as `Transaction.commit` does."""
+        if self._is_large and self.index is not self.base[INDEX]:
+            self.write(INDEX, self.index)
+            self.write(f"{INDEX}.old", self._before)
+        super().commit(deciding, following, backups)
 
     def next_serials(self, count: int) -> list[str]:
         """The serials that openssl will give, in hex. Raises DatabaseCaError where one of them has been given already.
@@ -121,7 +178,7 @@ class Change(Transaction):
         certificate that may be delivered, with a serial that the next one would get again.
         """
         serials = [index.serial_text(self.serial + number) for number in range(count)]
-        known = {row.serial for row in self.rows}
+        known = {row.serial for row in index.some(self.index, serials=serials)}
         for serial in serials:
             if serial in known:
                 raise DatabaseCaError(f"{SERIAL} is damaged: {serial} is taken", complaints.REPAIR)
@@ -139,12 +196,15 @@ class Change(Transaction):
             if not path.is_file() or path.stat().st_size == 0:
                 raise complaints.nothing_written(name, self.directory)
 
-    def _index_now(self, result: Result) -> bytes:
+    def _staged_index(self, result: Result) -> bytes:
         data = self.staged(INDEX).read_bytes()
-        if len(data) < len(self._index) and (known := complaints.said(result.messages, self.directory)):
+        if len(data) < len(self.given) and (known := complaints.said(result.messages, self.directory)):
             raise known
-        self._index = data
         return data
+
+    def _set_index(self, data: bytes) -> None:
+        """What openssl has made of it, and what it was before: openssl keeps that as well."""
+        self._before, self.index = self.index, data
 
     def _base(self, name: str) -> bytes:
         data = self.base[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
@@ -71,7 +72,7 @@ class Row(NamedTuple):
         return self.status(at) == "valid" and self.end <= at + timedelta(days=days)
 
 
-@lru_cache(maxsize=1)  # most verbs read the same one before and after they take the lock
+@lru_cache(maxsize=2)  # most verbs read the same one before and after they take the lock
 def rows(data: bytes) -> tuple[Row, ...]:
     """The rows of an index. Raises DatabaseCaError where openssl would misread it or lose a line."""
     if data and not data.endswith(b"\n"):
@@ -83,6 +84,69 @@ def rows(data: bytes) -> tuple[Row, ...]:
             if not line.startswith("#") and not _LINE.match(line):
                 raise damaged(f"line {number} is not one of its rows")
     return tuple(map(Row._make, found))
+
+
+LARGE = 1024 * 1024
+"""Bytes, of some 12,000 rows: to read every row of a larger index costs more than to sign."""
+
+_FEW = 20
+"""Of so many names and serials each is looked for in a large index; for more it is read as a whole."""
+
+
+def is_plain(data: bytes) -> bool:
+    """Whether there are no comments, which openssl would drop: what it adds then follows the bytes that were there."""
+    return b"#" not in data or not (data.startswith(b"#") or b"\n#" in data)
+
+
+def is_large(data: bytes) -> bool:
+    """Whether some of its lines are better taken out than all of them read."""
+    return len(data) > LARGE and is_plain(data)
+
+
+def some(
+    data: bytes, *, names: Collection[str] = (), serials: Collection[str] = (), revoked: bool = False
+) -> tuple[Row, ...]:
+    """The rows of these names and with these serials in hex, and with `revoked` all that are revoked.
+
+    Raises DatabaseCaError as `rows` does; of a large index only for what it looks at.
+    """
+    if is_large(data) and len(names) + len(serials) <= _FEW:
+        data = b"".join(lines(data, names=names, serials=serials, revoked=revoked))
+    return tuple(
+        row for row in rows(data) if row.name in names or row.serial in serials or (revoked and row.state == REVOKED)
+    )
+
+
+def lines(
+    data: bytes, *, names: Collection[str] = (), serials: Collection[str] = (), revoked: bool = False
+) -> list[bytes]:
+    """The lines of the same rows, and perhaps of a few others, in their order.
+
+    Raises DatabaseCaError where openssl would lose one of all the lines.
+    """
+    require_lines(data)
+    needles = [f"\t{serial}\t".encode() for serial in serials]
+    needles += [f"/CN={name}".encode("utf-8", "surrogateescape") for name in names]
+    begins = set()
+    for needle in (*needles, *((f"\n{REVOKED}\t".encode(),) if revoked else ())):
+        place = data.find(needle)
+        while place >= 0:
+            begins.add(data.rfind(b"\n", 0, place + 1) + 1)
+            place = data.find(needle, place + 1)
+    if revoked and data.startswith(REVOKED.encode()):
+        begins.add(0)
+    return [data[begin : data.index(b"\n", begin) + 1] for begin in sorted(begins)]
+
+
+def require_lines(data: bytes) -> None:
+    """Raise DatabaseCaError where not every line has the fields of a row; what is in them is not looked at."""
+    if not _has_whole_lines(data):
+        raise damaged("not every line of it is a whole row")
+
+
+@lru_cache(maxsize=2)
+def _has_whole_lines(data: bytes) -> bool:
+    return data.endswith(b"\n") and data.count(b"\t") == 5 * data.count(b"\n")
 
 
 def damaged(why: str) -> DatabaseCaError:

@@ -13,6 +13,7 @@ from dbca_openssl.authority.certificates import certificate_path, is_path, own_c
 from dbca_openssl.authority.change import BACKUPS, Change
 from dbca_openssl.authority.index import Row
 from dbca_openssl.authority.paths import CERTIFICATE, CRL, CRL_NUMBER, DATABASE, INDEX, Authority, issued
+from dbca_openssl.authority.structures import Certificate
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.names import shown
 from dbca_openssl.passphrase import Passphrase
@@ -45,20 +46,23 @@ def propose(authority: Authority, what: str) -> list[Row]:
     Raises DatabaseCaError where there is none, where it is revoked already or where it is the authority itself.
     """
     authority.require()
-    rows = index.rows(authority.read(INDEX))
     own = own_certificate(authority)
+    own_serial = index.serial_text(own.serial)
+    serial = what.upper().zfill(len(what) + len(what) % 2)
     if is_path(what):
-        found = [_row_of_file(authority, what, rows)]
-    elif named := [row for row in rows if row.name == what]:
+        certificate = read_certificate(authority, str(certificate_path(authority, what).absolute()))
+        serial = index.serial_text(certificate.serial)
+    rows = index.some(authority.read(INDEX), names={what}, serials={serial, own_serial})
+    named = [row for row in rows if row.name == what]
+    found = [row for row in rows if row.serial == serial]
+    if is_path(what):
+        _require_issued(authority, what, certificate, found)
+    elif named:
         found = [row for row in named if row.state == index.VALID] or named[-1:]
-    else:
-        serial = what.upper().zfill(len(what) + len(what) % 2)
-        found = [row for row in rows if row.serial == serial]
     if not found:
         raise DatabaseCaError(
             f"there is no certificate with the name or serial {shown(what)}", "dbca-openssl list tells which there are"
         )
-    own_serial = index.serial_text(own.serial)
     own_subject = next((row.subject for row in rows if row.serial == own_serial), None)
     for row in found:
         if row.subject == own_subject:  # also one that init --renew has replaced: it has the same key
@@ -119,20 +123,22 @@ def revoke_in(change: Change, rows: Sequence[Row], reason: str | None, passphras
     """Revoke within a change that somebody else commits. Raises DatabaseCaError."""
     _require_ours(change, rows)
     for row in rows:
-        result = change.run(commands.revoke(issued(row.serial), reason=reason, home=change.stage), passphrase)
+        command = commands.revoke(issued(row.serial), reason=reason, home=change.stage)
+        result = change.run(command, passphrase, needed=change.lines(serials={row.serial}))
         change.require_changed(result, {row.serial: index.REVOKED})
 
 
 def list_in(change: Change, days: int | None, passphrase: Passphrase | None) -> RevocationList:
     """`renew_list` within a change that somebody else commits. Raises DatabaseCaError."""
-    change.run(commands.revocation_list(home=change.stage, days=days), passphrase)
+    command = commands.revocation_list(home=change.stage, days=days)
+    change.run(command, passphrase, needed=change.lines(revoked=True))
     change.require_intact(CRL_NUMBER, CRL)
     return _read(change.authority, f"{change.stage}/{CRL}")
 
 
 def _require_same(change: Change, rows: Sequence[Row]) -> None:
     """What was shown and agreed to must still be so: meanwhile another process may have renewed or revoked it."""
-    if not set(rows) <= set(change.rows):
+    if not set(rows) <= set(index.some(change.index, serials={row.serial for row in rows})):
         raise DatabaseCaError("another process changed the index meanwhile", "run the command again")
 
 
@@ -149,18 +155,15 @@ def _require_ours(change: Change, rows: Sequence[Row]) -> None:
             raise DatabaseCaError(f"{path} is not a certificate of this authority with that serial")
 
 
-def _row_of_file(authority: Authority, what: str, rows: Sequence[Row]) -> Row:
-    path = certificate_path(authority, what).absolute()
-    certificate = read_certificate(authority, str(path))
+def _require_issued(authority: Authority, what: str, certificate: Certificate, rows: Sequence[Row]) -> None:
+    """Raise DatabaseCaError unless a row has the certificate's serial, and the copy in `newcerts/` is the same."""
     serial = index.serial_text(certificate.serial)
-    row = next((row for row in rows if row.serial == serial), None)
     copy = authority.path(issued(serial))
-    if row is None or not copy.is_file() or read_certificate(authority, issued(serial)).encoded != certificate.encoded:
+    if not rows or not copy.is_file() or read_certificate(authority, issued(serial)).encoded != certificate.encoded:
         raise DatabaseCaError(
             f"{what} is not a certificate that this authority has issued",
             "dbca-openssl list tells which there are",
         )
-    return row
 
 
 def _read(authority: Authority, name: str) -> RevocationList:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from dbca_openssl import complaints, validity
-from dbca_openssl.authority import commands, index, structures, vetting
+from dbca_openssl.authority import commands, index, shares, structures, vetting
 from dbca_openssl.authority.certificates import (
     encoded_certificate,
     is_path,
@@ -97,7 +98,7 @@ def propose(authority: Authority, what: Sequence[str], period: Period) -> list[P
     for request in requests:
         if request.name.lower() == own.common_name.lower():  # as the names of issuers are compared (RFC 5280, 7.1)
             raise DatabaseCaError(f"{request.name} is the name of the authority itself")
-    rows = index.rows(authority.read(INDEX))
+    rows = index.some(authority.read(INDEX), names={request.name for request in requests}, revoked=True)
     _require_free(rows, requests)
     require_uncompromised(authority, rows, requests)
     end = end_of(authority, period, own)
@@ -129,7 +130,7 @@ def plan(authority: Authority, proposals: Sequence[Proposal], period: Period) ->
 
     Raises DatabaseCaError where the index cannot be read.
     """
-    rows = index.rows(authority.read(INDEX))
+    rows = index.some(authority.read(INDEX), names={proposal.name for proposal in proposals})
     steps: list[Step] = []
     for proposal in proposals:
         stored = request_of(proposal.name)
@@ -155,7 +156,8 @@ def sign(
     Raises DatabaseCaError, and then nothing has changed.
     """
     with Change(authority, compared=files_of(proposals)) as change:
-        _require_free(change.rows, [proposal.request for proposal in proposals])
+        requests = [proposal.request for proposal in proposals]
+        _require_free(index.some(change.index, names={request.name for request in requests}), requests)
         signed = sign_in(change, proposals, period, passphrase)
         commit(change, signed)
     return signed
@@ -173,26 +175,28 @@ def sign_in(
     passphrase: Passphrase | None,
 ) -> list[Signed]:
     """Sign within a change that somebody else commits. Raises DatabaseCaError."""
-    names = [proposal.name for proposal in proposals]
     serials = change.next_serials(len(proposals))
     for proposal in proposals:
-        # nothing but what was vetted, whatever another reader finds in the file
-        change.write(request_of(proposal.name), structures.pem(vetting.PEM_LABEL, proposal.request.encoded))
         _require_copy_in_newcerts(change, proposal.name)
-    command = commands.sign(names, home=change.stage, days=period.days, end=_explicit_end(proposals[0], period))
-    result = change.run(command, passphrase, steps=len(names))
+    result = shares.sign(
+        change,
+        # nothing but what was vetted, whatever another reader finds in the file
+        {one.name: structures.pem(vetting.PEM_LABEL, one.request.encoded) for one in proposals},
+        partial(commands.sign, days=period.days, end=_explicit_end(proposals[0], period)),
+        passphrase,
+    )
     rows = change.appended(result)
     certificates = _check(change, proposals, serials, rows, result)
     for proposal, row in zip(proposals, rows, strict=True):
         copy = change.staged(issued(row.serial)).read_bytes()
-        if len(names) > 1:
+        if len(proposals) > 1:
             change.write(certificate_of(proposal.name), copy)
         elif change.staged(certificate_of(proposal.name)).read_bytes() != copy:
             raise complaints.nothing_written(certificate_of(proposal.name), change.directory)
     for proposal in proposals:
         old = change.base[request_of(proposal.name)]
         if old == proposal.request.pem:
-            change.staged(request_of(proposal.name)).unlink()
+            change.staged(request_of(proposal.name)).unlink(missing_ok=True)
             continue
         change.write(request_of(proposal.name), proposal.request.pem)
         if old is not None:
@@ -266,7 +270,9 @@ def _explicit_end(proposal: Proposal, period: Period) -> datetime | None:
 
 def _require_copy_in_newcerts(change: Change, name: str) -> None:
     """Refuse to replace `certs/NAME.cert.pem` where it is anything but an older generation that is kept anyway."""
-    if change.base[certificate_of(name)] is not None and not _is_kept(change.directory, change.rows, name):
+    if change.base[certificate_of(name)] is None:
+        return
+    if not _is_kept(change.directory, index.some(change.index, names={name}), name):
         raise DatabaseCaError(
             f"{certificate_of(name)} is not a copy of a certificate in newcerts/, and nothing is overwritten",
             "move it away first",

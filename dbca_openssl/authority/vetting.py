@@ -34,6 +34,12 @@ _EC = "2A8648CE3D0201"
 _CURVES = {"2A8648CE3D030107": "P-256", "2B81040022": "P-384", "2B81040023": "P-521"}
 _ED25519 = "2B6570"
 
+_USUAL_KEYS = {  # the bytes around a modulus of so many bits, with the exponent 65537
+    2048: (bytes.fromhex("3082010A0282010100"), bytes.fromhex("0203010001")),
+    3072: (bytes.fromhex("3082018A0282018100"), bytes.fromhex("0203010001")),
+    4096: (bytes.fromhex("3082020A0282020100"), bytes.fromhex("0203010001")),
+}
+
 _SIGNATURES = {
     *("2A864886F70D01010B", "2A864886F70D01010C", "2A864886F70D01010D"),  # RSA with SHA-256, -384, -512
     *("2A8648CE3D040302", "2A8648CE3D040303", "2A8648CE3D040304"),  # ECDSA with the same
@@ -118,7 +124,7 @@ def _require_regular(path: Path, status: os.stat_result) -> None:
 
 
 def vet(openssl: OpenSSL, sources: Sequence[tuple[str, bytes]]) -> list[Vetted]:
-    """The requests in `sources`, pairs of what to call it in a message and its bytes, by two openssl for all.
+    """The requests in `sources`, pairs of what to call it in a message and its bytes, by an openssl or two for all.
 
     Raises DatabaseCaError with the reason for the first that may not be signed.
     """
@@ -128,7 +134,7 @@ def vet(openssl: OpenSSL, sources: Sequence[tuple[str, bytes]]) -> list[Vetted]:
 def vet_beside(
     openssl: OpenSSL, sources: Sequence[tuple[str, bytes]], certificates: Sequence[bytes]
 ) -> tuple[list[Vetted], list[Certificate]]:
-    """The same, and certificates in DER bytes that the first of the two openssl reads along: a process less.
+    """The same, and certificates in DER bytes that the first openssl reads along: a process less.
 
     Raises DatabaseCaError as well, and UnreadableError where one of the certificates cannot be read.
     """
@@ -176,13 +182,19 @@ def _vetted(
         _check_key_kind(label, request)
         _check_signature(label, request)
         _check_extensions(label, request)
-    rsa = [request.key_bits for request in found if request.key_algorithm[0] == structures.RSA]
+    usual = {request.key_bits: bits for request in found if (bits := _usual_bits(request))}
+    rsa = [
+        request.key_bits
+        for request in found
+        if request.key_algorithm[0] == structures.RSA and request.key_bits not in usual
+    ]
     values = [_value(request, structures.ALTERNATIVE_NAME) for request in found]
     keys_read, names_read = structures.keys_and_names(openssl, rsa, [value for value in values if value is not None])
     numbers, names = iter(keys_read), iter(names_read)
     vetted = []
     for (label, data), der, request, value in zip(sources, encoded, found, values, strict=True):
-        key = _key(label, request, numbers)
+        bits = usual.get(request.key_bits)
+        key = f"RSA {bits} bits" if bits else _key(label, request, numbers)
         alternative = _alternative_names(label, next(names)) if value is not None else ()
         name = next(text for kind, text in request.subject if kind == structures.COMMON_NAME)
         vetted.append(Vetted(name, data, der, request.public_key, key, alternative, value))
@@ -256,6 +268,17 @@ def _check_extensions(label: str, request: Request) -> None:
         raise DatabaseCaError(
             f"{label} asks for the extension {name} in a way that the guide's requests do not", _NEW_REQUEST
         )
+
+
+def _usual_bits(request: Request) -> int | None:
+    """The size of an RSA key of a usual size and exponent, as its bytes show; of others openssl reads the numbers."""
+    key = request.key_bits
+    if request.key_algorithm[0] == structures.RSA:
+        for bits, (before, after) in _USUAL_KEYS.items():
+            whole = len(key) == len(before) + bits // 8 + len(after)
+            if whole and key.startswith(before) and key.endswith(after) and key[len(before)] & 0x80:
+                return bits
+    return None
 
 
 def _key(label: str, request: Request, rsa_numbers: Iterator[tuple[int, int]]) -> str:
