@@ -12,6 +12,11 @@ def main() -> None:
 
         print(f"dbca-openssl {__version__}")
         return
+    if sys.argv[1:2] == ["__complete"]:
+        from dbca_openssl.cli.completion import complete
+
+        complete(*sys.argv[2:])
+        return
     from dbca_openssl.cli.run import run
 
     sys.exit(run(sys.argv[1:]))

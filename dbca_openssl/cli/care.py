@@ -44,12 +44,12 @@ def check(
 ) -> None:
     """Find what is wrong or will be soon, for cron and monitoring.
 
-    No pass phrase is needed.
-
     \b
       dbca-openssl check
       dbca-openssl check --warn-days 60 --json
-      dbca-openssl check --format prometheus | sponge /var/lib/prometheus/node-exporter/dbca.prom
+      dbca-openssl check --format prometheus > database-ca.prom
+
+    No pass phrase is needed.
 
     Exit codes, as monitoring plugins have them: 0 fine, 1 warning, 2 critical, 3 unknown, since there is no
     authority, it cannot be read, or the command line is wrong. A revocation list lives
@@ -89,13 +89,11 @@ def repair(
 ) -> None:
     """Mend what can be mended without the key and without a guess.
 
-    Each step is shown first.
-
     \b
       dbca-openssl repair
       dbca-openssl repair --yes --json
 
-    A data file that is written again is kept as NAME.damaged.
+    Each step is shown first. A data file that is written again is kept as NAME.damaged.
     """
     authority = options.authority(ca, openssl, lock_timeout)
 
@@ -120,10 +118,10 @@ def report(
 ) -> None:
     """Write one static page about all of it.
 
-    When what ends, the revocation list, revocations by reason, and what check finds.
-
     \b
       dbca-openssl report -o database-ca.html
+
+    When what ends, the revocation list, revocations by reason, and what check finds.
     """
     text = reporting.page(options.authority(ca, openssl))
     write_new(file, text.encode(), 0o644)
@@ -142,14 +140,12 @@ def rollover(
 ) -> None:
     """Move the hosts from an old authority to a new one.
 
-    How far they are, and what to do next.
-
     \b
-      dbca-openssl init --organization example.net --common-name 'example.net Database CA 2' --ca new-ca
+      dbca-openssl init -o example.net --common-name 'Database CA 2' --ca new-ca
       dbca-openssl rollover database-ca --ca new-ca --output both
 
-    Stage 1: deliver the certificates and lists of both. Stage 2: sign each host's request by the new one.
-    Stage 3: all have moved; deliver the new one's files alone.
+    It says how far they are, and what to do next. Stage 1: deliver the certificates and lists of both. Stage 2: sign
+    each host's request by the new one. Stage 3: all have moved; deliver the new one's files alone.
     """
     leaving, coming = options.authority(old, openssl), options.authority(ca, openssl)
     leaving.require()

@@ -84,14 +84,14 @@ def init(
 ) -> None:
     """Make a certificate authority, or its own certificate again.
 
-    Directories, configuration, key, certificate and first revocation list, as the guide makes them.
-
     \b
       cd /media/$USER/safe_storage
       dbca-openssl init --organization example.net
       dbca-openssl init --organization Lab --no-passphrase --ca ./ca
       dbca-openssl init --organization example.net --print > create.sh
       dbca-openssl init --renew --years 5
+
+    Directories, configuration, key, certificate and first revocation list, as the guide makes them.
 
     The guide: "Create a Certificate Authority".
     """

@@ -41,9 +41,9 @@ def request(
 
     \b
       sudo dbca-openssl request $(hostname --fqdn)
-      dbca-openssl request aiken.example.net --alt-name db.example.net --alt-name 192.0.2.7
+      dbca-openssl request aiken.example.net --alt-name db.example.net
       dbca-openssl request backup@margaret --ssl-dir ~/.mysql/ssl
-      dbca-openssl request aiken.example.net --kit > aiken.sh    # there: sudo sh aiken.sh
+      dbca-openssl request aiken.example.net --kit > aiken.sh   # sudo sh it there
 
     The guide: "Certificate Signing Requests".
     """

@@ -54,11 +54,13 @@ def check(
     json: Json = False,
     verbose: Verbose = False,
 ) -> int:
-    """Ask a server about its TLS: is it there, with which files, until when, and is it enforced.
+    """Ask a server about its TLS, and whether it is enforced.
 
     \b
       dbca-openssl server check --socket /run/mysqld/mysqld.sock
-      dbca-openssl server check aiken.example.net --host aiken.example.net --defaults-file ~/.my.cnf
+      dbca-openssl server check aiken.example.net --host aiken.example.net
+
+    Is it there, with which files, until when.
 
     Exit codes, as monitoring plugins have them: 0 fine, 1 warning, 2 critical, 3 unknown.
 
@@ -95,16 +97,18 @@ def probe(
     json: Json = False,
     verbose: Verbose = False,
 ) -> int:
-    """Connect to a server as anybody can, and hold what it shows against what was issued. It needs no account.
+    """Connect as anybody can, and judge what the server shows.
 
     \b
       dbca-openssl server probe aiken.example.net
       dbca-openssl server probe aiken.example.net:3307 --connect 192.0.2.7:3307
-      dbca-openssl server probe aiken.example.net --canary revoked.cert.pem revoked.key.pem --ca /etc/mysql/ssl
+      dbca-openssl server probe aiken.example.net --ca /etc/mysql/ssl \\
+          --canary revoked.cert.pem revoked.key.pem
 
-    The log of the server shows a refused login of the user dbca-openssl. A canary that is refused is a connection
-    error to the server; after max_connect_errors of them without a login in between it blocks this host, so run it
-    after a change, and not from cron on a host that has nothing else to do with the server.
+    It is held against what was issued, and needs no account. The log of the server shows a refused login of the user
+    dbca-openssl. A canary that is refused is a connection error to the server; after max_connect_errors of them without
+    a login in between it blocks this host, so run it after a change, and not from cron on a host that has nothing else
+    to do with the server.
 
     Exit codes, as monitoring plugins have them: 0 fine, 1 warning, 2 critical, 3 unknown.
     """
@@ -138,13 +142,14 @@ def reload(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Have a server read its certificate, key and revocation list again, and see that it serves the issued one.
+    """Have a server read new files, and see that it serves them.
 
     \b
-      dbca-openssl server reload aiken.example.net --socket /run/mysqld/mysqld.sock
-      dbca-openssl server reload aiken.example.net --host aiken.example.net --defaults-file ~/.my.cnf
+      dbca-openssl server reload aiken.example.net --socket /tmp/mysql.sock
+      dbca-openssl server reload aiken.example.net --host aiken.example.net
 
-    Nothing is interrupted: sessions that are open stay open, those of a revoked client too.
+    Certificate, key and revocation list are read again. Nothing is interrupted: sessions that are open stay open, those
+    of a revoked client too.
     """
     name, where = _named(server, connect)
     trust = connection.trust(ca, openssl)

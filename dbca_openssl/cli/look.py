@@ -28,11 +28,11 @@ def verify(
 ) -> None:
     """Ask openssl whether a server or client would accept it.
 
-    It is checked strictly and against the revocation list.
-
     \b
       dbca-openssl verify aiken.example.net --host aiken.example.net
       dbca-openssl verify /etc/mysql/ssl/aiken.example.net.cert.pem
+
+    It is checked strictly, and against the revocation list.
     """
     path = verification.verify(options.authority(ca, openssl), what, host)
     output.result({"certificate": str(path), "accepted": True}, [f"{path}: OK"])
@@ -53,13 +53,13 @@ def list_(
 ) -> None:
     """List the certificates of hosts and clients.
 
-    Several filters add up.
-
     \b
       dbca-openssl list
       dbca-openssl list --expiring 30
       dbca-openssl list --expired --revoked
-      dbca-openssl list --json | jq '.certificates[] | select(.days_left < 30).name'
+      dbca-openssl list --json | jq '.certificates[] | select(.days_left < 30)'
+
+    Several filters add up.
     """
     rows = inventory.certificates(options.authority(ca, openssl))
     at = validity.now()

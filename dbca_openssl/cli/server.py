@@ -34,7 +34,13 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
-    help="The database side: settings, accounts, replication, and what a server that runs really does.",
+    help="""Configure the database servers, and see what they really do.
+
+    \b
+      dbca-openssl server settings aiken.example.net > 99-tls.cnf
+      dbca-openssl server probe aiken.example.net
+      dbca-openssl server accounts --host aiken.example.net
+    """,
 )
 
 SslDir = Annotated[Path, typer.Option("--ssl-dir", metavar="DIR", help="Where the files are on the host.")]
@@ -56,15 +62,18 @@ def settings(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Print the option file that has a server, or a client, use its certificate, and nothing without TLS.
+    """Print the option file that makes a server or client use TLS.
 
     \b
-      dbca-openssl server settings aiken.example.net > /etc/mysql/mariadb.conf.d/99-tls.cnf
-      dbca-openssl server settings aiken.example.net --flavor mysql --output /etc/mysql/mysql.conf.d/tls.cnf
-      dbca-openssl server settings aiken.example.net --galera > /etc/mysql/mariadb.conf.d/99-tls.cnf
-      dbca-openssl server settings backup@margaret --client --ssl-dir ~/.mysql/ssl >> ~/.my.cnf
+      dbca-openssl server settings aiken.example.net > 99-tls.cnf
+      dbca-openssl server settings aiken.example.net --flavor mysql > tls.cnf
+      dbca-openssl server settings aiken.example.net --galera > 99-galera-tls.cnf
+      dbca-openssl server settings backup@margaret --client \\
+          --ssl-dir ~/.mysql/ssl >> ~/.my.cnf
 
-    With --ca, only for a name that has a certificate there.
+    With its own certificate, and nothing without TLS. For a server of MariaDB it belongs into
+    /etc/mysql/mariadb.conf.d, of MySQL into /etc/mysql/mysql.conf.d. With --ca, only for a name that has a certificate
+    there.
     """
     if galera and (client or flavor == "mysql"):
         raise typer.BadParameter("--galera is for servers of MariaDB")
@@ -104,15 +113,15 @@ def accounts(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """List every account that may connect without TLS, and count the others.
+    """List the accounts that may connect without TLS.
 
     \b
       dbca-openssl server accounts
-      dbca-openssl server accounts --host aiken.example.net --defaults-file ~/.my.cnf
-      dbca-openssl server accounts --json | jq -r '.accounts[] | select(.kind == "open").account'
+      dbca-openssl server accounts --host aiken.example.net
+      dbca-openssl server accounts --defaults-file ~/.my.cnf --json | jq .accounts
 
-    Kinds: open, may connect without TLS; socket, without TLS too, but only by the local socket; tls, must use TLS;
-    locked, role and system cannot connect.
+    The others are counted. Kinds: open, may connect without TLS; socket, without TLS too, but only by the local socket;
+    tls, must use TLS; locked, role and system cannot connect.
 
     The guide: its warning that TLS is not enforced.
     """
@@ -171,15 +180,15 @@ def require(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Print, or execute, the statement that makes an account use TLS, or show a certificate.
+    """Have an account use TLS, or show a certificate.
 
     \b
-      dbca-openssl server require app@% --ssl
-      dbca-openssl server require app@10.0.0.% --certificate client1.example.net | mariadb
+      dbca-openssl server require app@% --ssl | mariadb
+      dbca-openssl server require app@10.0.0.% --certificate aiken.example.net
       dbca-openssl server require backup@margaret.example.net --x509 --apply
 
-    Subject and issuer are those of the issued certificate, as the server compares them. With --apply, the account
-    that asks is not locked out.
+    The statement is printed, or with --apply executed. Subject and issuer are those of the issued certificate, as the
+    server compares them. With --apply, the account that asks is not locked out.
     """
     if [ssl, x509, certificate is not None].count(True) != 1:
         raise typer.BadParameter("give one of --ssl, --x509 and --certificate NAME")
@@ -240,15 +249,17 @@ def replication(
     json: Json = False,
     verbose: Verbose = False,
 ) -> int:
-    """Print the statements for replication over TLS, verified on both ends; or check that it is.
+    """Print the statements for replication over TLS, or check it.
 
     \b
-      dbca-openssl server replication --source aiken.example.net --replica margaret.example.net
-      dbca-openssl server replication --source aiken.example.net --replica margaret.example.net --existing
+      dbca-openssl server replication --source aiken.example.net \\
+          --replica margaret.example.net
+      dbca-openssl server replication --source aiken.example.net \\
+          --replica margaret.example.net --existing
       dbca-openssl server replication --check --host margaret.example.net
 
-    The statements hold the password of the account. The servers need a server_id of their own, and the source
-    log_bin. Exit code of --check: 1 where the replication does not run, or could run without TLS.
+    Both ends are verified. The statements hold the password of the account. The servers need a server_id of their own,
+    and the source log_bin. Exit code of --check: 1 where the replication does not run, or could run without TLS.
 
     The guide: "both the master and slave servers require secure connections".
     """
