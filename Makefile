@@ -1,5 +1,6 @@
 # make demo   a certificate authority and three verified host certificates in ./demo
 # make test   every check and test, in less than five minutes on two cores
+# make manual   the manual page and the words for completion again, once a verb or an option has changed
 # make test-hosts   thirty hosts at once, and the playbook on real Ansible: slow
 # make test-crash   kill -9, a full disk and a fault at every step: slow
 # make test-galera   a Galera cluster of two nodes; needs galera-4, rsync and stunnel4
@@ -9,13 +10,16 @@
 PYTHON = python3
 BIN = .venv/bin
 
-.PHONY: demo test test-hosts test-crash test-galera test-mysql lint clean
+.PHONY: demo test manual test-hosts test-crash test-galera test-mysql lint clean
 
 demo: .venv/installed
 	@rm -rf demo && sh tests/demo.sh $(BIN)/dbca-openssl demo
 
 test: .venv/test lint
 	$(BIN)/pytest -q
+
+manual: .venv/installed
+	$(BIN)/python -m dbca_openssl.cli.manual
 
 test-hosts: .venv/test
 	$(BIN)/pytest -q -m slow tests/hosts

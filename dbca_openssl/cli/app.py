@@ -73,7 +73,7 @@ def bare(
       dbca-openssl request aiken.example.net   # on the host aiken
       dbca-openssl sign aiken.example.net
       dbca-openssl verify aiken.example.net
-      dbca-openssl                             # what there is, and what to do next
+      dbca-openssl                             # what there is, what is next
 
     It drives the real openssl req and openssl ca, and follows one guide step by step.
 
