@@ -148,3 +148,42 @@ def test_every_example_runs(verb: grammar.Verb, place: Any) -> None:
         finished = run("bash", "-c", line, directory=home, environment=environment)
         assert finished.code == 0, f"{line}\n{finished.output}{finished.messages}"
         assert "Traceback" not in finished.messages
+
+
+@pytest.mark.parametrize(
+    ("line", "message", "hints"),
+    [
+        ("sing", "there is no verb 'sing'", ["did you mean: dbca-openssl sign", "dbca-openssl --help lists them"]),
+        ("sign --al", "there is no option --al", ["did you mean: --all or --ca or --cap", "dbca-openssl sign --help"]),
+        ("--jsn", "there is no option --jsn", ["did you mean: --json", "dbca-openssl --help"]),
+        (
+            "server porbe",
+            "there is no verb 'server porbe'",
+            ["did you mean: dbca-openssl server probe", "dbca-openssl server --help"],
+        ),
+        (
+            "server",
+            "server needs a verb: settings, accounts, require, replication, check, probe, reload",
+            ["dbca-openssl server --help"],
+        ),
+        (
+            "render databse",
+            "Invalid value for 'FILE': 'databse' is not one of 'database-ca.cnf', 'openssl.cnf'",
+            ["did you mean: database-ca.cnf", "dbca-openssl render --help"],
+        ),
+        (
+            "server settings x --flavor Maria",
+            "Invalid value for '--flavor': 'Maria' is not one of 'mariadb', 'mysql'",
+            ["did you mean: mariadb", "dbca-openssl server settings --help"],
+        ),
+        ("sign --days x a", "Invalid value for '--days': 'x' is not a whole number", ["dbca-openssl sign --help"]),
+        ("show", "Missing argument 'NAME|SERIAL|FILE'", ["dbca-openssl show --help"]),
+        ("sign --\x1b[2J", "there is no option '--\\x1b[2J'", ["dbca-openssl sign --help"]),
+    ],
+)
+def test_a_mistyped_command_line_tells_what_was_meant(
+    line: str, message: str, hints: list[str], tmp_path: Path
+) -> None:
+    finished = tool(*line.split(" "), directory=tmp_path)
+    assert (finished.code, finished.output) == (2, "")
+    assert finished.messages.splitlines() == [f"dbca-openssl: {message}", *(f"hint: {hint}" for hint in hints)]

@@ -91,9 +91,9 @@ def error(problem: DatabaseCaError) -> None:
 
 def usage_error(problem: Any, verb: str | None) -> None:
     """What is wrong with the command line; `problem` is typer's exception."""
-    context = getattr(problem, "ctx", None)
-    command = context.command_path if context else " ".join(filter(None, ("dbca-openssl", verb)))
-    error(DatabaseCaError(problem.format_message().removesuffix("."), f"{command} --help"))
+    from dbca_openssl.cli.usage import explained
+
+    error(explained(problem, verb))
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

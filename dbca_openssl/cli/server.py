@@ -31,7 +31,6 @@ from dbca_openssl.database.settings import Settings
 from dbca_openssl.database.statements import Requirement
 
 app = typer.Typer(
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     help="""Configure the database servers, and see what they really do.
