@@ -164,7 +164,7 @@ def test_a_bar_on_a_terminal_and_nothing_of_it_in_a_pipe(
 
     code, shown = on_a_terminal(*arguments, directory=ca, environment=environment)
     assert code == 0, shown
-    bars = [part for part in shown.split("\r") if part.rstrip().endswith("/30")]
+    bars = [part for part in shown.split("\r\x1b[K") if part.rstrip().endswith("/30")]
     assert bars, shown
     for bar in bars:
         drawn, _, figure = bar.rstrip().partition(" ")

@@ -14,6 +14,7 @@ from dbca_openssl.authority import checking, findings, repairing, reporting, suc
 from dbca_openssl.authority.checking import Checked, Limits
 from dbca_openssl.cli import options, output
 from dbca_openssl.cli.options import Ca, Json, LockTimeout, OpenSSLProgram, Verbose, Yes
+from dbca_openssl.cli.progress import busy
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.steps import require_absent, write_new
 
@@ -57,7 +58,8 @@ def check(
     """
     prometheus = format_ == "prometheus" and not output.as_json
     try:
-        checked = checking.check(options.authority(ca, openssl), Limits(warn_days, critical_days, deep))
+        with busy("checking"):
+            checked = checking.check(options.authority(ca, openssl), Limits(warn_days, critical_days, deep))
     except DatabaseCaError as error:
         if prometheus:
             output.result({}, _metric(*_STATUS, [("", findings.UNKNOWN)]))
@@ -102,7 +104,8 @@ def repair(
         options.confirm("Do that?", yes)
 
     done = repairing.repair(authority, agreed)
-    checked = checking.check(authority, Limits())
+    with busy("checking"):
+        checked = checking.check(authority, Limits())
     output.result(
         {"repaired": done, "status": WORDS[checked.level], "left": [one.text for one in checked.findings]},
         [*(done or ["nothing to mend"]), *(_findings(checked) if checked.findings else [])],
@@ -123,7 +126,8 @@ def report(
 
     When what ends, the revocation list, revocations by reason, and what check finds.
     """
-    text = reporting.page(options.authority(ca, openssl))
+    with busy("checking"):
+        text = reporting.page(options.authority(ca, openssl))
     write_new(file, text.encode(), 0o644)
     output.result({"report": str(file.absolute())}, [f"{file}  a page for a browser"])
 
@@ -150,7 +154,8 @@ def rollover(
     leaving, coming = options.authority(old, openssl), options.authority(ca, openssl)
     leaving.require()
     coming.require()
-    state = succession.rollover(leaving, coming)
+    with busy("comparing the two"):
+        state = succession.rollover(leaving, coming)
     written = []
     if bundle is not None:
         files = succession.bundle((coming, leaving))
@@ -191,10 +196,14 @@ def _findings(checked: Checked) -> list[str]:
     lines = [
         line
         for one in worst
-        for line in (f"{WORDS[one.level]:<8}  {one.text}", *([f"{'':8}  mend: {one.mend}"] if one.mend else []))
+        for line in (f"{_level(one.level, 8)}  {one.text}", *([f"{'':8}  mend: {one.mend}"] if one.mend else []))
     ]
     count = len(checked.findings)
-    return [f"{WORDS[checked.level]}: {f'{count} findings' if count != 1 else '1 finding'}", *lines]
+    return [f"{_level(checked.level)}: {f'{count} findings' if count != 1 else '1 finding'}", *lines]
+
+
+def _level(level: int, width: int = 0) -> str:
+    return output.coloured(f"{WORDS[level]:<{width}}", WORDS[level])
 
 
 def _prometheus(checked: Checked) -> list[str]:

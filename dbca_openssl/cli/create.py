@@ -24,6 +24,7 @@ from dbca_openssl.cli.options import (
     UsageError,
     Verbose,
 )
+from dbca_openssl.cli.progress import busy
 from dbca_openssl.render import AuthoritySettings
 
 Organization = Annotated[str, typer.Option("--organization", "-o", metavar="NAME", help="Who runs the authority.")]
@@ -111,7 +112,8 @@ def init(
         return
     creation.require_possible(authority, new)
     secret = None if no_passphrase else options.passphrase(passphrase_file, passphrase_fd, new=key is None)
-    crl_end = creation.create(authority, new, secret).end
+    with busy("making the authority" if key else f"making a key of {bits} bits"):
+        crl_end = creation.create(authority, new, secret).end
     output.result(
         {
             "directory": str(authority.directory),

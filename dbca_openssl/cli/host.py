@@ -12,6 +12,7 @@ import typer
 from dbca_openssl import names, render
 from dbca_openssl.cli import output
 from dbca_openssl.cli.options import AltNames, Json, LockTimeout, OpenSSLProgram, Print, Profile, Verbose
+from dbca_openssl.cli.progress import busy
 from dbca_openssl.host import request as requests
 from dbca_openssl.host import scripts
 from dbca_openssl.host.request import NewRequest
@@ -59,7 +60,8 @@ def request(
     if print_:
         output.script(requests.plan(new).script())
         return
-    requests.make(new, OpenSSL(openssl), output.tell, lock_timeout)
+    with busy(f"making a key of {bits} bits"):
+        requests.make(new, OpenSSL(openssl), output.tell, lock_timeout)
     directory = new.directory
     output.result(
         {"name": plain, "directory": str(directory), "key": new.key, "request": new.request},

@@ -22,6 +22,7 @@ from dbca_openssl.cli.connection import (
     User,
 )
 from dbca_openssl.cli.options import Json, OpenSSLProgram, Verbose
+from dbca_openssl.cli.progress import busy
 from dbca_openssl.database import handshake, inspection
 from dbca_openssl.database import probe as probes
 from dbca_openssl.database import reload as reloading
@@ -154,8 +155,9 @@ def reload(
     name, where = _named(server, connect)
     trust = connection.trust(ca, openssl)
     trust.issued(name)
-    client, kind = connection.client(client_program, flavor, defaults_file, socket, host, port, user)
-    issued = reloading.reload(client, kind, trust, name, where, validity.now())
+    with busy("asking the server"):
+        client, kind = connection.client(client_program, flavor, defaults_file, socket, host, port, user)
+        issued = reloading.reload(client, kind, trust, name, where, validity.now())
     serial = index.serial_text(issued.serial)
     output.result(
         {"host": name, "serial": serial, "not_after": validity.iso(issued.end)},
@@ -169,9 +171,10 @@ def lines(title: str, found: Sequence[Finding]) -> list[str]:
     bad = [finding for finding in found if finding.level is not Level.OK]
     summary = "; ".join(f"{finding.subject}: {finding.text}" for finding in bad[:3]) or "all is well"
     rows = output.table(
-        ("LEVEL", "WHAT", ""), ((finding.level.name.lower(), finding.subject, finding.text) for finding in found)
+        ("LEVEL", "WHAT", ""),
+        ((output.coloured(finding.level.name.lower()), finding.subject, finding.text) for finding in found),
     )
-    return [f"{level.name} {title}: {summary}", *(f"  {row}".rstrip() for row in rows[1:])]
+    return [f"{output.coloured(level.name)} {title}: {summary}", *(f"  {row}".rstrip() for row in rows[1:])]
 
 
 def document(found: Sequence[Finding]) -> dict[str, Any]:
@@ -187,7 +190,8 @@ def document(found: Sequence[Finding]) -> dict[str, Any]:
 def _report(title: str, look: Any) -> int:
     """Print what `look` finds, and return its level; what keeps it from looking is critical, or else unknown."""
     try:
-        found = look()
+        with busy("asking the server"):
+            found = look()
     except UnreachableError as error:
         output.error(error)
         return Level.CRITICAL

@@ -35,7 +35,7 @@ def verify(
     It is checked strictly, and against the revocation list.
     """
     path = verification.verify(options.authority(ca, openssl), what, host)
-    output.result({"certificate": str(path), "accepted": True}, [f"{path}: OK"])
+    output.result({"certificate": str(path), "accepted": True}, [f"{path}: {output.coloured('OK')}"])
 
 
 def list_(
@@ -80,8 +80,10 @@ def list_(
                     row.name,
                     row.serial,
                     f"{row.end:%Y-%m-%d}",
-                    str(validity.days_left(row.end, at)),
-                    row.status(at) + (f" ({row.reason})" if row.reason else ""),
+                    output.coloured(
+                        str(validity.days_left(row.end, at)), "warning" if row.is_ending(at, inventory.SOON) else ""
+                    ),
+                    output.coloured(row.status(at)) + (f" ({row.reason})" if row.reason else ""),
                 )
                 for row in rows
             ),
@@ -119,6 +121,7 @@ def show(
         "sha256": found.fingerprint,
         "path": found.path,
     }
+    status = output.coloured(status)
     if found.row and found.row.revoked_at:
         status += f" on {validity.shown(found.row.revoked_at)}" + (f", {found.row.reason}" if found.row.reason else "")
     names = ", ".join(document["alternative_names"]) or "none: clients compare the common name"

@@ -88,7 +88,7 @@ def fetch(
         path = request_of(one.name)
         if isinstance(outcome, DatabaseCaError):
             errors.append(outcome)
-            rows.append((one.name, enrolment.FAILED))
+            rows.append((one.name, output.coloured(enrolment.FAILED)))
             documents.append(_document(one, enrolment.FAILED, outcome))
         else:
             state = "fetched" if outcome else "there already"
@@ -162,7 +162,7 @@ def deploy(
     for one, outcome in zip(hosts, outcomes, strict=True):
         if isinstance(outcome, DatabaseCaError):
             errors.append(outcome)
-            rows.append((one.name, enrolment.FAILED))
+            rows.append((one.name, output.coloured(enrolment.FAILED)))
             documents.append(_document(one, enrolment.FAILED, outcome))
         else:
             rows.append((one.name, _changes(outcome.changed)))
@@ -318,7 +318,7 @@ def _changes(changed: Sequence[str]) -> str:
 
 
 def _row(one: Standing) -> tuple[str, str, str, str]:
-    return one.host.name, one.state, one.serial or "-", f"{one.end:%Y-%m-%d}" if one.end else "-"
+    return one.host.name, output.coloured(one.state), one.serial or "-", f"{one.end:%Y-%m-%d}" if one.end else "-"
 
 
 def _document(host: Host, state: str, error: DatabaseCaError | None) -> dict[str, Any]:

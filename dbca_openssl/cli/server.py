@@ -20,6 +20,7 @@ from dbca_openssl.cli.connection import (
     User,
 )
 from dbca_openssl.cli.options import Json, OpenSSLProgram, Verbose
+from dbca_openssl.cli.progress import busy
 from dbca_openssl.database import accounts as accounts_
 from dbca_openssl.database import handshake, statements
 from dbca_openssl.database import replication as replications
@@ -124,9 +125,10 @@ def accounts(
 
     The guide: its warning that TLS is not enforced.
     """
-    client, flavor = connection.client(client_program, flavor, defaults_file, socket, host, port, user)
-    found = accounts_.accounts(client, flavor)
-    closed = accounts_.secure_transport(client)
+    with busy("asking the server"):
+        client, flavor = connection.client(client_program, flavor, defaults_file, socket, host, port, user)
+        found = accounts_.accounts(client, flavor)
+        closed = accounts_.secure_transport(client)
     free = [entry for kind in ("open", "socket") for entry in found if entry.kind == kind]
     others = {kind: sum(entry.kind == kind for entry in found) for kind in ("tls", "locked", "role", "system")}
     output.result(
@@ -199,8 +201,9 @@ def require(
     if not apply:
         output.result({"sql": sql, "applied": False}, [sql.removesuffix("\n")])
         return
-    client, _ = connection.client(client_program, flavor, defaults_file, socket, host, port, user)
-    accounts_.require(client, who, requirement)
+    with busy("asking the server"):
+        client, _ = connection.client(client_program, flavor, defaults_file, socket, host, port, user)
+        accounts_.require(client, who, requirement)
     output.result(
         {"sql": sql, "applied": True},
         [
@@ -263,8 +266,9 @@ def replication(
     The guide: "both the master and slave servers require secure connections".
     """
     if check:
-        client, flavor = connection.client(client_program, flavor, defaults_file, socket, host, port, user)
-        found = replications.check(client, flavor)
+        with busy("asking the replica"):
+            client, flavor = connection.client(client_program, flavor, defaults_file, socket, host, port, user)
+            found = replications.check(client, flavor)
         output.result(live.document(found), live.lines("replication", found))
         return int(worst(found) is not Level.OK)
     if source is None or replica is None:

@@ -30,6 +30,7 @@ from dbca_openssl.cli.options import (
     Verbose,
     Yes,
 )
+from dbca_openssl.cli.progress import busy
 from dbca_openssl.cli.revoke import list_document
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.names import alternative_name
@@ -77,7 +78,8 @@ def sign(
     if not wanted:
         output.result({"signed": []}, ["no request in certreqs/ is waiting"])
         return
-    proposals = signing.propose(authority, wanted, period)
+    with busy("vetting"):
+        proposals = signing.propose(authority, wanted, period)
     allowed = {alternative_name(text)[1] for text in allow_alt_name or []}
     if print_:
         _consent(proposals, allowed, ask=False)
@@ -137,7 +139,8 @@ def renew(
     if not wanted:
         output.result({"renewed": [], "crl": None}, [f"no certificate ends within {expiring} days"])
         return
-    renewals = renewal.propose(authority, wanted, period)
+    with busy("vetting"):
+        renewals = renewal.propose(authority, wanted, period)
     allowed = {alternative_name(text)[1] for text in allow_alt_name or []}
     for one in renewals:
         if not print_:

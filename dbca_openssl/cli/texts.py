@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,6 +15,9 @@ from dbca_openssl.cli import create, output
 from dbca_openssl.cli.options import AltNames, Json, Profile, Verbose
 from dbca_openssl.errata import ERRATA
 from dbca_openssl.host.request import NewRequest
+
+WIDEST = 98
+"""Columns that a text to be read is set in."""
 
 SHARE = Path(__file__).parents[1] / "share"
 """What an installation puts into its `share`, where shells and `man` look."""
@@ -75,12 +79,12 @@ def guide(json: Json = False, verbose: Verbose = False) -> None:
       dbca-openssl guide
       dbca-openssl guide --json
     """
-    lines = []
+    lines, columns = [], min(WIDEST, output.columns(sys.stdout)) if sys.stdout.isatty() else WIDEST
     for erratum in ERRATA:
         for word, text in (("guide", erratum.guide), ("happens", erratum.happens), ("mend", erratum.mend)):
             head = f"{erratum.number:>2}  " if word == "guide" else "    "
             lines += textwrap.wrap(
-                text, 98, initial_indent=f"{head}{word:<8} ", subsequent_indent=" " * 13, break_on_hyphens=False
+                text, columns, initial_indent=f"{head}{word:<8} ", subsequent_indent=" " * 13, break_on_hyphens=False
             )
         lines.append("")
     output.result({"errata": [erratum._asdict() for erratum in ERRATA]}, lines[:-1])
