@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 GRAMMAR = os.path.join(os.path.dirname(__file__), "grammar.json")  # noqa: PTH118, PTH120  pathlib is slow to import
@@ -119,23 +119,26 @@ class Names:
         self._rows = [row for row in self._index() if row[5] in self._certificates or row[5] in self._requests]
 
     def find(self, source: str, word: str) -> Candidates:
-        """What a source of `grammar.json` holds, with what is known about each."""
-        generations = {row[5]: f"serial {row[3]}, {_standing(row)}" for row in self._rows}
-        valid = {row[5] for row in self._rows if row[0] == "V"}
+        """What of a source of `grammar.json` begins with `word`, with what is known about each."""
         if source in ("serials", "valid serials"):
-            rows = [row for row in self._rows if row[0] == "V" or source == "serials"]
+            rows = (row for row in self._rows if row[3].startswith(word) and (row[0] == "V" or source == "serials"))
             return {row[3]: f"{row[5]}, {_standing(row)}" for row in rows}
-        names: Iterable[str] = self._certificates
+        newest = {row[5]: row for row in self._rows}
+        names, start = self._certificates, ""
         if source == "valid":
-            names = valid
+            names = {row[5] for row in self._rows if row[0] == "V"}
         elif source == "waiting":
-            names = self._requests - generations.keys()
+            names = self._requests - newest.keys()
         elif source == "hosts":  # as ssh calls them, maybe with a user
+            names = self._certificates | self._requests
             user, at, _ = word.rpartition("@")
-            names = sorted(self._certificates | self._requests)
-            starts = dict.fromkeys(("", user + at))
-            return {start + name: generations.get(name, "") for start in starts for name in names}
-        return {name: generations.get(name, "") for name in sorted(names)}
+            start = user + at
+        found = {}
+        for before in dict.fromkeys(("", start)):
+            for name in sorted(name for name in names if name.startswith(word.removeprefix(before))):
+                row = newest.get(name)
+                found[before + name] = f"serial {row[3]}, {_standing(row)}" if row else ""
+        return found
 
     def _index(self) -> list[list[str]]:
         """The rows of the index, with the name in place of the subject."""
@@ -178,9 +181,10 @@ def _directory(before: Sequence[str]) -> str:
 def _stems(directory: str, ending: str) -> set[str]:
     """The names in front of `ending` of the files in a directory; none where it cannot be read."""
     try:
-        found = {name.removesuffix(ending) for name in os.listdir(directory) if name.endswith(ending)}  # noqa: PTH208
+        names = os.listdir(directory)  # noqa: PTH208
     except OSError:
         return set()
+    found = (name[: -len(ending)] for name in names if name.endswith(ending))
     return {name for name in found if ALLOWED.issuperset(name) and name[:1].isalnum() and name != "database-ca"}
 
 
