@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -144,6 +145,7 @@ def slow(tmp_path: Path) -> Path:
         f"command = [{shutil.which('openssl')!r}, *sys.argv[1:]]\n"
         "if sys.argv[1] != 'ca': os.execv(command[0], command)\n"
         "done = subprocess.run(command, stderr=subprocess.PIPE, close_fds=False)\n"
+        "time.sleep(0.3)\n"  # longer than until it is looked at for the first time
         "for line in done.stderr.splitlines(keepends=True):\n"
         "    os.write(2, line)\n"
         "    if b'Signature ok' in line: time.sleep(0.04)\n"
@@ -181,4 +183,5 @@ def test_the_bar_is_wiped_out_before_a_refusal(queue: Path, environment: dict[st
         tampered(queue / f"certreqs/{name}.req.pem")
     code, shown = on_a_terminal("sign", "--all", "--yes", "--openssl", slow, directory=queue, environment=environment)
     assert code == 1
+    assert re.search(r"#*\.+ \d/\d", shown)
     assert "\r\x1b[Kdbca-openssl: " in shown
