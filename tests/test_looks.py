@@ -70,6 +70,11 @@ def test_a_name_too_long_for_the_terminal_has_a_line_of_its_own(mixed: Path, col
     assert len({match.start() for match in starts if match}) == 1 and None not in starts
 
 
+def without_days(text: str) -> list[str]:
+    """The words of a text but for the days that are left: a day may end between one and the other."""
+    return re.sub(r"\(?-?\b\d{1,4} days|\b\d{1,3}(?= +(?:valid|revoked))", "", text).split()
+
+
 @pytest.mark.parametrize(
     ("terminal", "options", "colours"),
     [
@@ -86,14 +91,12 @@ def test_there_are_colours_on_a_terminal_that_wants_them(
 ) -> None:
     shutil.copy(mixed / "certs" / f"{AIKEN}.cert.pem", mixed / "stray.pem")
     (mixed / "private/database-ca.key.pem").chmod(0o644)
-    for words in (("list",), ("check",), ("show", GANNIBAL), ("verify", AIKEN), ("list", "--nonsense")):
+    for words in ((), ("list",), ("check",), ("show", GANNIBAL), ("verify", AIKEN), ("list", "--nonsense")):
         _, shown = on_a_terminal(*words, *options, directory=mixed, environment=terminal)
         assert bool(COLOUR.search(shown)) == colours, shown
         piped = tool(*words, *options, directory=mixed, environment=terminal)
         assert not COLOUR.search(piped.output + piped.messages)
-        assert COLOUR.sub("", shown).splitlines() == [*piped.output.splitlines(), *piped.messages.splitlines()] or (
-            words == ("list",)  # whose long name has a line of its own on the terminal
-        )
+        assert without_days(COLOUR.sub("", shown)) == without_days(piped.output + piped.messages)
 
 
 def test_each_status_has_its_colour(mixed: Path) -> None:

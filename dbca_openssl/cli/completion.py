@@ -21,7 +21,7 @@ ALLOWED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456
 """The characters of a name. A file with others in its name is not one of ours; and no shell has to quote these."""
 
 
-def complete(shell: str, *words: str) -> None:
+def complete(shell: str = "", *words: str) -> None:
     """Print for `shell` what may stand in place of the last of `words`, the one that is being typed.
 
     The first line is `words`, and they follow, each with a tab and what it is, other than for bash; or it is `files`

@@ -179,15 +179,15 @@ def glance(ca: Path | None, openssl: str) -> None:
             f"{status.own.common_name} in {authority.directory}",
             *output.fields(
                 (
-                    ("authority", f"until {validity.shown(status.own.end)} ({left} days)"),
+                    ("authority", _until(status.own.end, status.at, inventory.SOON)),
                     (
                         "crl",
-                        f"until {validity.shown(current.end)} ({validity.days_left(current.end, status.at)} days)"
+                        _until(current.end, status.at, inventory.SOON // 2)
                         if current
-                        else "none",
+                        else output.coloured("none", "critical"),
                     ),
                     ("signed", ", ".join(f"{count} {word}" for word, count in counts.items())),
-                    *((("ending", _some([row.name for row in soon])),) if soon else ()),
+                    *((("ending", output.coloured(_some([row.name for row in soon]), "warning")),) if soon else ()),
                     *((("waiting", _some(status.waiting)),) if status.waiting else ()),
                 )
             ),
@@ -195,6 +195,13 @@ def glance(ca: Path | None, openssl: str) -> None:
             *(f"  {line}" for line in following),
         ],
     )
+
+
+def _until(end: datetime, at: datetime, soon: int) -> str:
+    """When something ends, coloured where that is within `soon` days or past."""
+    left = validity.days_left(end, at)
+    word = "critical" if left < 0 else "warning" if left < soon else ""
+    return f"until {validity.shown(end)} ({output.coloured(f'{left} days', word)})"
 
 
 def _some(names: list[str]) -> str:
