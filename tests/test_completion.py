@@ -73,6 +73,10 @@ NAMES: Expected = (
     ("server probe a", {AIKEN}),
     ("server require app@% --certificate m", {MARGARET}),
     ("sign --ca=database-ca z", {WAITING}),
+    ('sign --ca "the ca" z', {WAITING}),
+    ("sign --ca the\\ ca z", {WAITING}),
+    ("sign --ca ~/database-ca z", {WAITING}),
+    ("sign --ca=$HOME/database-ca z", {WAITING}),
     ("sign --ca nowhere z", set()),
 )
 """The start of a command line, and all that its last word may become, by the names in the authority."""
@@ -118,6 +122,7 @@ def place(pristine_fleet: Path, keys: Path, tmp_path_factory: pytest.TempPathFac
     for name in (WAITING, CLIENT, "odd name", "$(touch bad)", "`touch bad`", "-x", "ünicode"):
         (ca / f"certreqs/{name}.req.pem").write_text("not a request")
     (ca / "certs/line\nend.cert.pem").write_text("not a certificate")
+    (directory / "the ca").symlink_to("database-ca")
     (directory / "pile").mkdir()
     for name in ("phrase of mine", "pile/zeus.req.pem"):
         (directory / name).write_text("")
@@ -223,7 +228,7 @@ def test_an_answer_needs_neither_openssl_nor_what_is_slow_to_import(place: Path)
     assert len(answer) == 1 + 6, finished.messages
     ours = {name for name in modules.split() if name.startswith("dbca_openssl")}
     assert ours == {"dbca_openssl", "dbca_openssl.cli", "dbca_openssl.cli.completion"}
-    assert not {"typer", "subprocess", "dataclasses", "pathlib", "datetime", "rich"} & set(modules.split())
+    assert not {"typer", "subprocess", "dataclasses", "pathlib", "datetime", "typing", "rich"} & set(modules.split())
 
 
 def test_the_words_for_completion_are_those_of_the_command_line() -> None:

@@ -10,7 +10,10 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+
+TYPE_CHECKING = False  # as in typing, which takes as long to import as all of this
+if TYPE_CHECKING:
+    from typing import Any
 
 GRAMMAR = os.path.join(os.path.dirname(__file__), "grammar.json")  # noqa: PTH118, PTH120  pathlib is slow to import
 
