@@ -60,7 +60,13 @@ def drop_output() -> None:
 
 
 def show_any_path() -> None:
-    """Have standard output take every path: the bytes as they are, or escaped where the encoding lacks a letter."""
+    """Have standard output take every path: the bytes as they are, or escaped where the encoding lacks a letter.
+
+    An output that was closed (`>&-`) takes everything, and keeps nothing.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         unicode = sys.stdout.encoding.lower() in ("utf-8", "utf8")
         sys.stdout.reconfigure(errors="surrogateescape" if unicode else "backslashreplace")
