@@ -1,6 +1,8 @@
 # make demo   a certificate authority and three verified host certificates in ./demo
 # make test   every check and test, in less than five minutes on two cores
+# make manual   the manual page and the words for completion again, once a verb or an option has changed
 # make test-hosts   thirty hosts at once, and the playbook on real Ansible: slow
+# make bench  what it costs, against the raw openssl and easy-rsa; on an idle machine
 # make test-crash   kill -9, a full disk and a fault at every step: slow
 # make test-galera   a Galera cluster of two nodes; needs galera-4, rsync and stunnel4
 # make pictures   the README's pictures, from a real session; needs tmux, unshare and chromium
@@ -10,13 +12,16 @@
 PYTHON = python3
 BIN = .venv/bin
 
-.PHONY: demo test test-hosts test-crash test-galera test-mysql pictures lint clean
+.PHONY: demo test manual test-hosts test-crash test-galera test-mysql bench pictures lint clean
 
 demo: .venv/installed
 	@rm -rf demo && sh tests/demo.sh $(BIN)/dbca-openssl demo
 
 test: .venv/test lint
 	$(BIN)/pytest -q
+
+manual: .venv/installed
+	$(BIN)/python -m dbca_openssl.cli.manual
 
 test-hosts: .venv/test
 	$(BIN)/pytest -q -m slow tests/hosts
@@ -35,6 +40,9 @@ test-mysql: .venv/test
 pictures: .venv/test
 	mkdir -p .pictures
 	unshare --map-root-user --mount --uts $(BIN)/python tests/pictures.py .pictures
+
+bench: .venv/test
+	$(BIN)/python tests/benchmarks
 
 lint: .venv/test
 	$(BIN)/ruff check -q .

@@ -127,6 +127,11 @@ def report(**values: object) -> str:
     return _render("report.html.j2", **values)
 
 
+def manual_page(**values: object) -> str:
+    """The manual page; every value is roff already."""
+    return _render("dbca-openssl.1.j2", **values)
+
+
 def option_file(template: str, **values: object) -> str:
     """An option file of MariaDB or MySQL, from a template of that name."""
     return _render(template, **values)

@@ -181,7 +181,11 @@ def plain_request(ca: Path, name: str, key: Path) -> Path:
 
 
 def on_a_terminal(
-    *arguments: str | Path, directory: Path, environment: Mapping[str, str] | None = None, answers: Sequence[str] = ()
+    *arguments: str | Path,
+    directory: Path,
+    environment: Mapping[str, str] | None = None,
+    answers: Sequence[str] = (),
+    columns: int = 80,
 ) -> tuple[int, str]:
     """Run the tool on a terminal of its own, where `answers` are typed in turn at each prompt.
 
@@ -203,6 +207,7 @@ def on_a_terminal(
         _env={"PATH": os.environ["PATH"], "HOME": str(directory)} | dict(environment or {}),
         _tty_in=True,
         _unify_ttys=True,
+        _tty_size=(24, columns),
         _out=typist,
         _out_bufsize=0,
         _new_session=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -214,6 +215,7 @@ def slow(tmp_path: Path) -> Path:
         f"command = [{shutil.which('openssl')!r}, *sys.argv[1:]]\n"
         "if sys.argv[1] != 'ca': os.execv(command[0], command)\n"
         "done = subprocess.run(command, stderr=subprocess.PIPE, close_fds=False)\n"
+        "time.sleep(0.3)\n"  # longer than until it is looked at for the first time
         "for line in done.stderr.splitlines(keepends=True):\n"
         "    os.write(2, line)\n"
         "    if b'Signature ok' in line: time.sleep(0.04)\n"
@@ -234,7 +236,7 @@ def test_a_bar_on_a_terminal_and_nothing_of_it_in_a_pipe(
 
     code, shown = on_a_terminal(*arguments, directory=ca, environment=environment)
     assert code == 0, shown
-    bars = [part for part in shown.split("\r") if part.rstrip().endswith("/30")]
+    bars = [part for part in shown.split("\r\x1b[K") if part.rstrip().endswith("/30")]
     assert bars, shown
     for bar in bars:
         drawn, _, figure = bar.rstrip().partition(" ")
@@ -251,4 +253,5 @@ def test_the_bar_is_wiped_out_before_a_refusal(queue: Path, environment: dict[st
         tampered(queue / f"certreqs/{name}.req.pem")
     code, shown = on_a_terminal("sign", "--all", "--yes", "--openssl", slow, directory=queue, environment=environment)
     assert code == 1
+    assert re.search(r"#*\.+ \d/\d", shown)
     assert "\r\x1b[Kdbca-openssl: " in shown

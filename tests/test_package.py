@@ -59,6 +59,17 @@ def require_working(programs: Path, place: Path, package: Path) -> None:
     rendered = python("render", "openssl.cnf", directory=elsewhere, program=command).output
     assert rendered == (GUIDE / "openssl.cnf").read_text()
 
+    # where man, bash-completion, zsh and fish look by themselves
+    environment = {"PATH": f"{programs}:/usr/bin:/bin"}
+    found = run("man", "-w", "dbca-openssl", directory=elsewhere, environment=environment).output.strip()
+    assert Path(found).read_bytes() == (ROOT / "dbca_openssl/share/man/man1/dbca-openssl.1").read_bytes()
+    assert Path(found).is_relative_to(programs.parent)
+    for name in ("bash-completion/completions/dbca-openssl", "zsh/site-functions/_dbca-openssl"):
+        assert (programs.parent / "share" / name).is_file()
+    script = "set fish_complete_path $SHARE/fish/vendor_completions.d; complete -C 'dbca-openssl completion z'"
+    environment["SHARE"] = str(programs.parent / "share")
+    assert run("fish", "--no-config", "-c", script, directory=elsewhere, environment=environment).output == "zsh\n"
+
     openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "key.pem", directory=elsewhere)
     options = ("-o", ORGANIZATION, "--no-passphrase", "--key", "key.pem")
     python("init", *options, directory=elsewhere, program=command)

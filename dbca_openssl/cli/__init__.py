@@ -19,6 +19,11 @@ def main() -> None:
 
         print(f"dbca-openssl {__version__}")
         return
+    if sys.argv[1:2] == ["__complete"]:
+        from dbca_openssl.cli.completion import complete
+
+        complete(*sys.argv[2:])
+        return
     from dbca_openssl.cli.run import run
 
     code = run(sys.argv[1:])

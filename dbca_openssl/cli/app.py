@@ -34,6 +34,7 @@ VERBS = {
     "playbook": "remote",
     "render": "texts",
     "guide": "texts",
+    "completion": "texts",
 }
 """The verbs, in the order of the help, and the module of each."""
 
@@ -77,15 +78,16 @@ def bare(
     verbose: Verbose = False,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
-    """A private certificate authority for MariaDB and MySQL, by the real openssl.
-
-    Without a verb: what there is, and what to do next.
+    """A private certificate authority for MariaDB and MySQL.
 
     \b
       dbca-openssl init --organization example.net
-      dbca-openssl request aiken.example.net          # on the host aiken
+      dbca-openssl request aiken.example.net   # on the host aiken
       dbca-openssl sign aiken.example.net
       dbca-openssl verify aiken.example.net
+      dbca-openssl                             # what there is, what is next
+
+    It drives the real openssl req and openssl ca, and follows one guide step by step.
 
     Exit codes: 0 done; 1 refused or failed, nothing changed; 2 wrong usage; 130 interrupted.
     """

@@ -12,6 +12,7 @@ from dbca_openssl.authority import checking, findings, repairing, reporting, suc
 from dbca_openssl.authority.checking import Checked, Limits
 from dbca_openssl.cli import options, output
 from dbca_openssl.cli.options import Ca, Json, LockTimeout, OpenSSLProgram, Verbose, Yes
+from dbca_openssl.cli.progress import busy
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.steps import require_absent, write_new
 
@@ -42,12 +43,12 @@ def check(
 ) -> None:
     """Find what is wrong or will be soon, for cron and monitoring.
 
-    No pass phrase is needed.
-
     \b
       dbca-openssl check
       dbca-openssl check --warn-days 60 --json
-      dbca-openssl check --format prometheus | sponge /var/lib/prometheus/node-exporter/dbca.prom
+      dbca-openssl check --format prometheus > database-ca.prom
+
+    No pass phrase is needed.
 
     Exit codes, as monitoring plugins have them: 0 fine, 1 warning, 2 critical, 3 unknown, since there is no
     authority, it cannot be read, or the command line is wrong. A revocation list lives
@@ -55,7 +56,8 @@ def check(
     """
     prometheus = format_ == "prometheus" and not output.as_json
     try:
-        checked = checking.check(options.authority(ca, openssl), Limits(warn_days, critical_days, deep))
+        with busy("checking"):
+            checked = checking.check(options.authority(ca, openssl), Limits(warn_days, critical_days, deep))
     except DatabaseCaError as error:
         if prometheus:
             output.result({}, _metric(*_STATUS, [("", findings.UNKNOWN)]))
@@ -87,13 +89,11 @@ def repair(
 ) -> None:
     """Mend what can be mended without the key and without a guess.
 
-    Each step is shown first.
-
     \b
       dbca-openssl repair
       dbca-openssl repair --yes --json
 
-    A data file that is written again is kept as NAME.damaged.
+    Each step is shown first. A data file that is written again is kept as NAME.damaged.
     """
     authority = options.authority(ca, openssl, lock_timeout)
 
@@ -102,7 +102,8 @@ def repair(
         options.confirm("Do that?", yes)
 
     done = repairing.repair(authority, agreed)
-    checked = checking.check(authority, Limits())
+    with busy("checking"):
+        checked = checking.check(authority, Limits())
     output.result(
         {"repaired": done, "status": WORDS[checked.level], "left": [one.text for one in checked.findings]},
         [*(done or ["nothing to mend"]), *(_findings(checked) if checked.findings else [])],
@@ -118,12 +119,13 @@ def report(
 ) -> None:
     """Write one static page about all of it.
 
-    When what ends, the revocation list, revocations by reason, and what check finds.
-
     \b
       dbca-openssl report -o database-ca.html
+
+    When what ends, the revocation list, revocations by reason, and what check finds.
     """
-    text = reporting.page(options.authority(ca, openssl))
+    with busy("checking"):
+        text = reporting.page(options.authority(ca, openssl))
     write_new(file, text.encode(), 0o644)
     output.result({"report": str(file.absolute())}, [f"{file}  a page for a browser"])
 
@@ -140,19 +142,18 @@ def rollover(
 ) -> None:
     """Move the hosts from an old authority to a new one.
 
-    How far they are, and what to do next.
-
     \b
-      dbca-openssl init --organization example.net --common-name 'example.net Database CA 2' --ca new-ca
+      dbca-openssl init -o example.net --common-name 'Database CA 2' --ca new-ca
       dbca-openssl rollover database-ca --ca new-ca --output both
 
-    Stage 1: deliver the certificates and lists of both. Stage 2: sign each host's request by the new one.
-    Stage 3: all have moved; deliver the new one's files alone.
+    It says how far they are, and what to do next. Stage 1: deliver the certificates and lists of both. Stage 2: sign
+    each host's request by the new one. Stage 3: all have moved; deliver the new one's files alone.
     """
     leaving, coming = options.authority(old, openssl), options.authority(ca, openssl)
     leaving.require()
     coming.require()
-    state = succession.rollover(leaving, coming)
+    with busy("comparing the two"):
+        state = succession.rollover(leaving, coming)
     written = []
     if bundle is not None:
         files = succession.bundle((coming, leaving))
@@ -193,10 +194,14 @@ def _findings(checked: Checked) -> list[str]:
     lines = [
         line
         for one in worst
-        for line in (f"{WORDS[one.level]:<8}  {one.text}", *([f"{'':8}  mend: {one.mend}"] if one.mend else []))
+        for line in (f"{_level(one.level, 8)}  {one.text}", *([f"{'':8}  mend: {one.mend}"] if one.mend else []))
     ]
     count = len(checked.findings)
-    return [f"{WORDS[checked.level]}: {f'{count} findings' if count != 1 else '1 finding'}", *lines]
+    return [f"{_level(checked.level)}: {f'{count} findings' if count != 1 else '1 finding'}", *lines]
+
+
+def _level(level: int, width: int = 0) -> str:
+    return output.coloured(f"{WORDS[level]:<{width}}", WORDS[level])
 
 
 def _prometheus(checked: Checked) -> list[str]:

@@ -22,6 +22,7 @@ from dbca_openssl.cli.options import (
     UsageError,
     Verbose,
 )
+from dbca_openssl.cli.progress import busy
 from dbca_openssl.render import AuthoritySettings
 
 Organization = Annotated[str, typer.Option("--organization", "-o", metavar="NAME", help="Who runs the authority.")]
@@ -82,14 +83,14 @@ def init(
 ) -> None:
     """Make a certificate authority, or its own certificate again.
 
-    Directories, configuration, key, certificate and first revocation list, as the guide makes them.
-
     \b
       cd /media/$USER/safe_storage
       dbca-openssl init --organization example.net
       dbca-openssl init --organization Lab --no-passphrase --ca ./ca
       dbca-openssl init --organization example.net --print > create.sh
       dbca-openssl init --renew --years 5
+
+    Directories, configuration, key, certificate and first revocation list, as the guide makes them.
 
     The guide: "Create a Certificate Authority".
     """
@@ -109,7 +110,8 @@ def init(
         return
     creation.require_possible(authority, new)
     secret = None if no_passphrase else options.passphrase(passphrase_file, passphrase_fd, new=key is None)
-    crl_end = creation.create(authority, new, secret).end
+    with busy("making the authority" if key else f"making a key of {bits} bits"):
+        crl_end = creation.create(authority, new, secret).end
     output.result(
         {
             "directory": str(authority.directory),

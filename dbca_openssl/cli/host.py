@@ -10,6 +10,7 @@ import typer
 from dbca_openssl import names, render
 from dbca_openssl.cli import output
 from dbca_openssl.cli.options import AltNames, Json, LockTimeout, OpenSSLProgram, Print, Profile, Verbose
+from dbca_openssl.cli.progress import busy
 from dbca_openssl.host import request as requests
 from dbca_openssl.host import scripts
 from dbca_openssl.host.request import NewRequest
@@ -39,9 +40,9 @@ def request(
 
     \b
       sudo dbca-openssl request $(hostname --fqdn)
-      dbca-openssl request aiken.example.net --alt-name db.example.net --alt-name 192.0.2.7
+      dbca-openssl request aiken.example.net --alt-name db.example.net
       dbca-openssl request backup@margaret --ssl-dir ~/.mysql/ssl
-      dbca-openssl request aiken.example.net --kit > aiken.sh    # there: sudo sh aiken.sh
+      dbca-openssl request aiken.example.net --kit > aiken.sh   # sudo sh it there
 
     The guide: "Certificate Signing Requests".
     """
@@ -57,7 +58,8 @@ def request(
     if print_:
         output.script(requests.plan(new).script())
         return
-    requests.make(new, OpenSSL(openssl), output.tell, lock_timeout)
+    with busy(f"making a key of {bits} bits"):
+        requests.make(new, OpenSSL(openssl), output.tell, lock_timeout)
     directory = new.directory
     output.result(
         {"name": plain, "directory": str(directory), "key": new.key, "request": new.request},

@@ -20,6 +20,7 @@ from dbca_openssl.cli.connection import (
     User,
 )
 from dbca_openssl.cli.options import Json, OpenSSLProgram, Verbose
+from dbca_openssl.cli.progress import busy
 from dbca_openssl.database import handshake, inspection
 from dbca_openssl.database import probe as probes
 from dbca_openssl.database import reload as reloading
@@ -52,11 +53,13 @@ def check(
     json: Json = False,
     verbose: Verbose = False,
 ) -> int:
-    """Ask a server about its TLS: is it there, with which files, until when, and is it enforced.
+    """Ask a server about its TLS, and whether it is enforced.
 
     \b
       dbca-openssl server check --socket /run/mysqld/mysqld.sock
-      dbca-openssl server check aiken.example.net --host aiken.example.net --defaults-file ~/.my.cnf
+      dbca-openssl server check aiken.example.net --host aiken.example.net
+
+    Is it there, with which files, until when.
 
     Exit codes, as monitoring plugins have them: 0 fine, 1 warning, 2 critical, 3 unknown.
 
@@ -93,16 +96,18 @@ def probe(
     json: Json = False,
     verbose: Verbose = False,
 ) -> int:
-    """Connect to a server as anybody can, and hold what it shows against what was issued. It needs no account.
+    """Connect as anybody can, and judge what the server shows.
 
     \b
       dbca-openssl server probe aiken.example.net
       dbca-openssl server probe aiken.example.net:3307 --connect 192.0.2.7:3307
-      dbca-openssl server probe aiken.example.net --canary revoked.cert.pem revoked.key.pem --ca /etc/mysql/ssl
+      dbca-openssl server probe aiken.example.net --ca /etc/mysql/ssl \\
+          --canary revoked.cert.pem revoked.key.pem
 
-    The log of the server shows a refused login of the user dbca-openssl. A canary that is refused is a connection
-    error to the server; after max_connect_errors of them without a login in between it blocks this host, so run it
-    after a change, and not from cron on a host that has nothing else to do with the server.
+    It is held against what was issued, and needs no account. The log of the server shows a refused login of the user
+    dbca-openssl. A canary that is refused is a connection error to the server; after max_connect_errors of them without
+    a login in between it blocks this host, so run it after a change, and not from cron on a host that has nothing else
+    to do with the server.
 
     Exit codes, as monitoring plugins have them: 0 fine, 1 warning, 2 critical, 3 unknown.
     """
@@ -136,19 +141,21 @@ def reload(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Have a server read its certificate, key and revocation list again, and see that it serves the issued one.
+    """Have a server read new files, and see that it serves them.
 
     \b
-      dbca-openssl server reload aiken.example.net --socket /run/mysqld/mysqld.sock
-      dbca-openssl server reload aiken.example.net --host aiken.example.net --defaults-file ~/.my.cnf
+      dbca-openssl server reload aiken.example.net --socket /tmp/mysql.sock
+      dbca-openssl server reload aiken.example.net --host aiken.example.net
 
-    Nothing is interrupted: sessions that are open stay open, those of a revoked client too.
+    Certificate, key and revocation list are read again. Nothing is interrupted: sessions that are open stay open, those
+    of a revoked client too.
     """
     name, where = _named(server, connect)
     trust = connection.trust(ca, openssl)
     trust.issued(name)
-    client, kind = connection.client(client_program, flavor, defaults_file, socket, host, port, user)
-    issued = reloading.reload(client, kind, trust, name, where, validity.now())
+    with busy("asking the server"):
+        client, kind = connection.client(client_program, flavor, defaults_file, socket, host, port, user)
+        issued = reloading.reload(client, kind, trust, name, where, validity.now())
     serial = index.serial_text(issued.serial)
     output.result(
         {"host": name, "serial": serial, "not_after": validity.iso(issued.end)},
@@ -162,9 +169,10 @@ def lines(title: str, found: Sequence[Finding]) -> list[str]:
     bad = [finding for finding in found if finding.level is not Level.OK]
     summary = "; ".join(f"{finding.subject}: {finding.text}" for finding in bad[:3]) or "all is well"
     rows = output.table(
-        ("LEVEL", "WHAT", ""), ((finding.level.name.lower(), finding.subject, finding.text) for finding in found)
+        ("LEVEL", "WHAT", ""),
+        ((output.coloured(finding.level.name.lower()), finding.subject, finding.text) for finding in found),
     )
-    return [f"{level.name} {title}: {summary}", *(f"  {row}".rstrip() for row in rows[1:])]
+    return [f"{output.coloured(level.name)} {title}: {summary}", *(f"  {row}".rstrip() for row in rows[1:])]
 
 
 def document(found: Sequence[Finding]) -> dict[str, Any]:
@@ -180,7 +188,8 @@ def document(found: Sequence[Finding]) -> dict[str, Any]:
 def _report(title: str, look: Any) -> int:
     """Print what `look` finds, and return its level; what keeps it from looking is critical, or else unknown."""
     try:
-        found = look()
+        with busy("asking the server"):
+            found = look()
     except UnreachableError as error:
         output.error(error)
         return Level.CRITICAL

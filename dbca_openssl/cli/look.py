@@ -26,14 +26,14 @@ def verify(
 ) -> None:
     """Ask openssl whether a server or client would accept it.
 
-    It is checked strictly and against the revocation list.
-
     \b
       dbca-openssl verify aiken.example.net --host aiken.example.net
       dbca-openssl verify /etc/mysql/ssl/aiken.example.net.cert.pem
+
+    It is checked strictly, and against the revocation list.
     """
     path = verification.verify(options.authority(ca, openssl), what, host)
-    output.result({"certificate": str(path), "accepted": True}, [f"{path}: OK"])
+    output.result({"certificate": str(path), "accepted": True}, [f"{path}: {output.coloured('OK')}"])
 
 
 def list_(
@@ -51,13 +51,13 @@ def list_(
 ) -> None:
     """List the certificates of hosts and clients.
 
-    Several filters add up.
-
     \b
       dbca-openssl list
       dbca-openssl list --expiring 30
       dbca-openssl list --expired --revoked
-      dbca-openssl list --json | jq '.certificates[] | select(.days_left < 30).name'
+      dbca-openssl list --json | jq '.certificates[] | select(.days_left < 30)'
+
+    Several filters add up.
     """
     rows = inventory.certificates(options.authority(ca, openssl))
     at = validity.now()
@@ -78,8 +78,10 @@ def list_(
                     row.name,
                     row.serial,
                     f"{row.end:%Y-%m-%d}",
-                    str(validity.days_left(row.end, at)),
-                    row.status(at) + (f" ({row.reason})" if row.reason else ""),
+                    output.coloured(
+                        str(validity.days_left(row.end, at)), "warning" if row.is_ending(at, inventory.SOON) else ""
+                    ),
+                    output.coloured(row.status(at)) + (f" ({row.reason})" if row.reason else ""),
                 )
                 for row in rows
             ),
@@ -117,6 +119,7 @@ def show(
         "sha256": found.fingerprint,
         "path": found.path,
     }
+    status = output.coloured(status)
     if found.row and found.row.revoked_at:
         status += f" on {validity.shown(found.row.revoked_at)}" + (f", {found.row.reason}" if found.row.reason else "")
     names = ", ".join(document["alternative_names"]) or "none: clients compare the common name"
@@ -175,15 +178,15 @@ def glance(ca: Path | None, openssl: str) -> None:
             f"{status.own.common_name} in {authority.directory}",
             *output.fields(
                 (
-                    ("authority", f"until {validity.shown(status.own.end)} ({left} days)"),
+                    ("authority", _until(status.own.end, status.at, inventory.SOON)),
                     (
                         "crl",
-                        f"until {validity.shown(current.end)} ({validity.days_left(current.end, status.at)} days)"
+                        _until(current.end, status.at, inventory.SOON // 2)
                         if current
-                        else "none",
+                        else output.coloured("none", "critical"),
                     ),
                     ("signed", ", ".join(f"{count} {word}" for word, count in counts.items())),
-                    *((("ending", _some([row.name for row in soon])),) if soon else ()),
+                    *((("ending", output.coloured(_some([row.name for row in soon]), "warning")),) if soon else ()),
                     *((("waiting", _some(status.waiting)),) if status.waiting else ()),
                 )
             ),
@@ -191,6 +194,13 @@ def glance(ca: Path | None, openssl: str) -> None:
             *(f"  {line}" for line in following),
         ],
     )
+
+
+def _until(end: datetime, at: datetime, soon: int) -> str:
+    """When something ends, coloured where that is within `soon` days or past."""
+    left = validity.days_left(end, at)
+    word = "critical" if left < 0 else "warning" if left < soon else ""
+    return f"until {validity.shown(end)} ({output.coloured(f'{left} days', word)})"
 
 
 def _some(names: list[str]) -> str:

@@ -62,7 +62,11 @@ NoCrl = Annotated[bool, typer.Option("--no-crl", help="Leave the revocation list
 Days = Annotated[
     int | None,
     typer.Option(
-        "--days", min=1, max=36500, help="How long it is good for [default: the configuration's default_days]."
+        "--days",
+        metavar="N",
+        min=1,
+        max=36500,
+        help="How long it is good for [default: the configuration's default_days].",
     ),
 ]
 Cap = Annotated[bool, typer.Option("--cap", help="Shorten what would outlive the authority's certificate.")]

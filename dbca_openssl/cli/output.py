@@ -8,13 +8,31 @@ from __future__ import annotations
 import io
 import os
 import sys
+import threading
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import IO, Any
 
 from dbca_openssl.errors import DatabaseCaError, reason
 
 as_json = False
 verbose = False
+
+COLOURS = {
+    **dict.fromkeys(("valid", "ok", "good"), "32"),  # green
+    **dict.fromkeys(("expired", "warning"), "33"),  # yellow
+    **dict.fromkeys(("revoked", "critical", "unknown", "failed", "error"), "31"),  # red
+}
+"""The words that have a colour on a terminal, and its number in ECMA-48."""
+
+_screen = threading.RLock()
+"""Held while something is written to the terminal: the line that is rewritten has its own thread."""
+
+_is_drawn = False
+
+_NO_WIDTH = ("Mn", "Me", "Cf", "Cc")
+
+BAR, LEAST = 40, 20
+"""Columns: how wide the bar of progress is, and what the first column of a table is not made narrower than."""
 
 
 def result(document: Mapping[str, Any], lines: Iterable[str]) -> None:
@@ -41,7 +59,13 @@ def drop_output() -> None:
 
 
 def show_any_path() -> None:
-    """Have standard output take every path: the bytes as they are, or escaped where the encoding lacks a letter."""
+    """Have standard output take every path: the bytes as they are, or escaped where the encoding lacks a letter.
+
+    An output that was closed (`>&-`) takes everything, and keeps nothing.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         unicode = sys.stdout.encoding.lower() in ("utf-8", "utf8")
         sys.stdout.reconfigure(errors="surrogateescape" if unicode else "backslashreplace")
@@ -54,7 +78,9 @@ def script(text: str) -> None:
 
 def tell(line: str) -> None:
     """Something to know while work goes on, or beside its result."""
-    print(f"dbca-openssl: {line}", file=sys.stderr, flush=True)
+    with _screen:
+        wipe()
+        print(f"dbca-openssl: {line}", file=sys.stderr, flush=True)
 
 
 def show(lines: Iterable[str]) -> None:
@@ -63,25 +89,63 @@ def show(lines: Iterable[str]) -> None:
         print(line, file=sys.stderr)
 
 
+def coloured(text: str, word: str = "", stream: IO[str] | None = None) -> str:
+    """`text` in the colour of `word`, or of the word that it is, where `stream` (standard output) is a terminal.
+
+    It is plain where NO_COLOR is set, and where the terminal is called dumb.
+    """
+    number = COLOURS.get((word or text).lower())
+    dumb = os.environ.get("TERM", "dumb") == "dumb" or os.environ.get("NO_COLOR")
+    if number is None or dumb or not (stream or sys.stdout).isatty():
+        return text
+    return f"\033[{number}m{text}\033[0m"
+
+
+def is_live() -> bool:
+    """Whether there is a terminal on which a line can be drawn and wiped out."""
+    return not as_json and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def draw(line: str) -> None:
+    """Put `line` in place of the one that was drawn before, on a terminal; cut to its width, and nothing elsewhere."""
+    global _is_drawn
+    if not is_live():
+        return
+    room = columns(sys.stderr) - 1
+    with _screen:
+        _is_drawn = True
+        shown = line if len(line) <= room else f"{line[: max(0, room - 3)]}..."
+        print(f"\r\033[K{shown}", end="", file=sys.stderr, flush=True)
+
+
+def wipe() -> None:
+    """Take away the line that was drawn."""
+    global _is_drawn
+    with _screen:
+        if _is_drawn:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            _is_drawn = False
+
+
 def progress(steps: int, done: int) -> None:
     """How far long work is, as a bar on a terminal, wiped out once all is done; nothing anywhere else."""
-    if as_json or not sys.stderr.isatty():
-        return
-    width = 40
-    filled = width * done // steps
-    bar = f"{'#' * filled}{'.' * (width - filled)} {done}/{steps}" if done < steps else "\033[K"
-    print(f"\r{bar}", end="", file=sys.stderr, flush=True)
+    filled = BAR * done // steps
+    if done < steps:
+        draw(f"{'#' * filled}{'.' * (BAR - filled)} {done}/{steps}")
+    else:
+        wipe()
 
 
 def error(problem: DatabaseCaError) -> None:
     """What was refused or failed."""
+    wipe()
     if as_json:
         document = {"error": problem.message, "hints": list(problem.hints)}
         if verbose and problem.detail:
             document["openssl"] = problem.detail
         print(_json(document))
         return
-    print(f"dbca-openssl: {problem.message}", file=sys.stderr)
+    print(f"{coloured('dbca-openssl:', 'error', sys.stderr)} {problem.message}", file=sys.stderr)
     for hint in problem.hints:
         print(f"hint: {hint}", file=sys.stderr)
     if verbose and problem.detail:
@@ -90,19 +154,40 @@ def error(problem: DatabaseCaError) -> None:
 
 def usage_error(problem: Any, verb: str | None) -> None:
     """What is wrong with the command line; `problem` is typer's exception."""
-    context = getattr(problem, "ctx", None)
-    command = context.command_path if context else " ".join(filter(None, ("dbca-openssl", verb)))
-    error(DatabaseCaError(problem.format_message().removesuffix("."), f"{command} --help"))
+    from dbca_openssl.cli.usage import explained
+
+    error(explained(problem, verb))
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Rows under heads, each column as wide as its widest cell; the last one is not padded."""
+    """Rows under heads, each column as wide as its widest cell; the last one is not padded.
+
+    Where a terminal is too narrow, the longest words of the first column stand on lines of their own.
+    """
     cells = [tuple(heads), *(tuple(row) for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row[:-1], widths[:-1], strict=True)) + f"  {row[-1]}"
-        for row in cells
-    ]
+    widths = [max(width(row[column]) for row in cells) for column in range(len(heads))]
+    beside = sum(widths[1:]) + 2 * len(widths[1:])
+    if sys.stdout.isatty() and widths[0] + beside > columns(sys.stdout):
+        widths[0] = min(widths[0], max(columns(sys.stdout) - beside, len(heads[0]), LEAST))
+    lines = []
+    for first, *others in cells:
+        if width(first) > widths[0]:
+            lines.append(first)
+            first = ""
+        padded = [cell + " " * (widest - width(cell)) for cell, widest in zip((first, *others), widths, strict=True)]
+        lines.append("  ".join((*padded[:-1], others[-1])))
+    return lines
+
+
+def width(text: str) -> int:
+    """How many columns of a terminal `text` takes: a Chinese letter two, an accent by itself and a colour none."""
+    if text.isascii() and text.isprintable():
+        return len(text)
+    import re
+    import unicodedata
+
+    plain = [letter for letter in re.sub(r"\033\[\d+m", "", text) if unicodedata.category(letter) not in _NO_WIDTH]
+    return len(plain) + sum(unicodedata.east_asian_width(letter) in "WF" for letter in plain)
 
 
 def fields(pairs: Iterable[tuple[str, str]]) -> list[str]:
@@ -114,3 +199,8 @@ def _json(document: Mapping[str, Any]) -> str:
     import json
 
     return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def columns(stream: IO[str]) -> int:
+    """How wide the terminal is; one that does not know it is as wide as most."""
+    return os.get_terminal_size(stream.fileno()).columns or 80

@@ -1,19 +1,55 @@
-"""What is going on with each of many hosts: one line that is rewritten on a terminal, plain lines elsewhere."""
+"""What is going on, in one line of a terminal that is rewritten and in the end wiped out."""
 
 from __future__ import annotations
 
-import os
-import sys
+import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import cycle
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from dbca_openssl.cli import output
-from dbca_openssl.host.remote import Host
+
+if TYPE_CHECKING:
+    from dbca_openssl.host.remote import Host
+
+PATIENCE, TURN = 0.4, 0.1
+"""Seconds until work is worth a word, and from one position of the wheel to the next."""
+
+
+@contextmanager
+def busy(doing: str) -> Iterator[None]:
+    """Say on a terminal what goes on, such as `making a key`, as soon as it takes long; nothing anywhere else."""
+    ended = threading.Event()
+
+    def turn() -> None:
+        wheel = cycle("|/-\\")
+        pause = PATIENCE
+        while not ended.wait(pause):
+            output.draw(f"{doing} {next(wheel)}")
+            pause = TURN
+
+    thread = threading.Thread(target=turn, daemon=True)
+    # Ctrl-C is the main thread's, which blocks it at times
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    if output.is_live():
+        thread.start()
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    try:
+        yield
+    finally:
+        ended.set()
+        if thread.is_alive():
+            thread.join()
+        output.wipe()
 
 
 class Progress:
-    """`with Progress(hosts, "fetched") as progress:`, then `progress(host, "fetching")` from any thread.
+    """What is going on with each of many hosts; elsewhere than on a terminal plain lines.
+
+    `with Progress(hosts, "fetched") as progress:`, then `progress(host, "fetching")` from any thread.
 
     `ends` are the words after which nothing more is going on with a host.
     """
@@ -22,7 +58,7 @@ class Progress:
         self._lock = threading.Lock()
         self._doing = {host.name: "" for host in hosts}
         self._ends = ends
-        self._live = sys.stderr.isatty() and not output.as_json
+        self._live = output.is_live()
 
     def __enter__(self) -> Progress:
         return self
@@ -30,7 +66,7 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._clear()
+        output.wipe()
 
     def __call__(self, host: Host, doing: str) -> None:
         """Say what is going on with a host now."""
@@ -45,11 +81,4 @@ class Progress:
         busy = [f"{name}: {doing}" for name, doing in self._doing.items() if doing and doing not in self._ends]
         ended = sum(doing in self._ends for doing in self._doing.values())
         text = f"[{ended}/{len(self._doing)}] {', '.join(busy)}"
-        width = os.get_terminal_size(sys.stderr.fileno()).columns - 1
-        sys.stderr.write(f"\r\x1b[K{text if len(text) <= width else text[: max(0, width - 3)] + '...'}")
-        sys.stderr.flush()
-
-    def _clear(self) -> None:
-        if self._live:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+        output.draw(text)

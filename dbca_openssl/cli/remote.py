@@ -86,7 +86,7 @@ def fetch(
         path = request_of(one.name)
         if isinstance(outcome, DatabaseCaError):
             errors.append(outcome)
-            rows.append((one.name, enrolment.FAILED))
+            rows.append((one.name, output.coloured(enrolment.FAILED)))
             documents.append(_document(one, enrolment.FAILED, outcome))
         else:
             state = "fetched" if outcome else "there already"
@@ -121,10 +121,10 @@ def deploy(
     json: Json = False,
     verbose: Verbose = False,
 ) -> int:
-    """Copy certificates and revocation list to hosts, or to this one.
+    """Copy certificates and revocation list to hosts, or here.
 
     \b
-      dbca-openssl deploy root@aiken.example.net root@margaret.example.net --owner mysql
+      dbca-openssl deploy root@aiken.example.net --owner mysql
       dbca-openssl deploy admin@gannibal.example.net --sudo --owner mysql
       dbca-openssl deploy --local
       dbca-openssl deploy --local backup@margaret
@@ -160,7 +160,7 @@ def deploy(
     for one, outcome in zip(hosts, outcomes, strict=True):
         if isinstance(outcome, DatabaseCaError):
             errors.append(outcome)
-            rows.append((one.name, enrolment.FAILED))
+            rows.append((one.name, output.coloured(enrolment.FAILED)))
             documents.append(_document(one, enrolment.FAILED, outcome))
         else:
             rows.append((one.name, _changes(outcome.changed)))
@@ -199,10 +199,10 @@ def enroll(
     """Give hosts their key and certificate, all of it over ssh.
 
     \b
-      dbca-openssl enroll root@aiken.example.net root@margaret.example.net --owner mysql
-      dbca-openssl enroll admin@gannibal.example.net --sudo --owner mysql --alt-name db.example.net
-      dbca-openssl enroll $(cat hosts) --jobs 8 --passphrase-file ~/.dbca-passphrase
-      dbca-openssl enroll root@aiken.example.net --rekey    # a new key, and its certificate
+      dbca-openssl enroll root@aiken.example.net --owner mysql
+      dbca-openssl enroll admin@aiken.example.net --sudo --alt-name db.example.net
+      dbca-openssl enroll $(cat hosts) --passphrase-file ~/.dbca-passphrase
+      dbca-openssl enroll root@aiken.example.net --rekey   # a new key as well
 
     Key and request are made there, all of them are signed here in one transaction, and the certificates delivered.
     The hosts need sshd and openssl. Keys never leave them. A host that has key and certificate is left alone;
@@ -264,10 +264,10 @@ def playbook(
     \b
       dbca-openssl playbook > databases.yml
       ansible-playbook -i inventory databases.yml --check
-      ansible-playbook -i inventory databases.yml -e dbca_passphrase_file=$HOME/.dbca-passphrase
+      ansible-playbook -i inventory databases.yml
 
-    It begins with a note on the inventory. It needs ansible-core here, and Python on the hosts. Run again, it does
-    only what is missing.
+    It begins with a note on the inventory, and on the pass phrase. It needs ansible-core here, and Python on the hosts.
+    Run again, it does only what is missing.
     """
     authority = options.authority(ca)
     text = playbooks.playbook(Fleet(hosts, authority.directory, scripts.place(ssl_dir, owner), profile, bits))
@@ -316,7 +316,7 @@ def _changes(changed: Sequence[str]) -> str:
 
 
 def _row(one: Standing) -> tuple[str, str, str, str]:
-    return one.host.name, one.state, one.serial or "-", f"{one.end:%Y-%m-%d}" if one.end else "-"
+    return one.host.name, output.coloured(one.state), one.serial or "-", f"{one.end:%Y-%m-%d}" if one.end else "-"
 
 
 def _document(host: Host, state: str, error: DatabaseCaError | None) -> dict[str, Any]:

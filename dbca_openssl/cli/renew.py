@@ -25,6 +25,7 @@ from dbca_openssl.cli.options import (
     Verbose,
     Yes,
 )
+from dbca_openssl.cli.progress import busy
 from dbca_openssl.cli.revoke import list_document
 from dbca_openssl.names import alternative_name
 from dbca_openssl.render import SSL_DIR
@@ -69,7 +70,8 @@ def renew(
     if not wanted:
         output.result({"renewed": [], "crl": None}, [f"no certificate ends within {expiring} days"])
         return
-    renewals = renewal.propose(authority, wanted, period)
+    with busy("vetting"):
+        renewals = renewal.propose(authority, wanted, period)
     allowed = {alternative_name(text)[1] for text in allow_alt_name or []}
     for one in renewals:
         if not print_:

@@ -1,7 +1,7 @@
 """The verbs that end a certificate: revoke, crl."""
 
 import shlex
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import typer
 
@@ -33,7 +33,9 @@ Reason = Literal[
 def revoke(
     what: Annotated[str, typer.Argument(metavar="NAME|SERIAL|FILE", help="Of a name every valid certificate.")],
     ca: Ca = None,
-    reason: Annotated[Reason | None, typer.Option("--reason", help="Why, in the words of RFC 5280.")] = None,
+    reason: Annotated[
+        Reason | None, typer.Option("--reason", metavar="REASON", help=f"Why: {', '.join(get_args(Reason))}.")
+    ] = None,
     no_crl: NoCrl = False,
     yes: Yes = False,
     passphrase_file: PassphraseFile = None,
@@ -46,13 +48,12 @@ def revoke(
 ) -> None:
     """Revoke certificates, and make a new revocation list.
 
-    Of a name every valid certificate is revoked. Certificates and list change together, or not at all.
-
     \b
       dbca-openssl revoke aiken.example.net --reason keyCompromise
       dbca-openssl revoke 0A --reason cessationOfOperation --yes
       dbca-openssl revoke certs/margaret.example.net.cert.pem --no-crl
 
+    Of a name every valid certificate is revoked. Certificates and list change together, or not at all.
     It counts for a server once the new list is there and read: see the commands that are printed.
     """
     authority = options.authority(ca, openssl, lock_timeout)
@@ -87,7 +88,13 @@ def crl(
     ca: Ca = None,
     days: Annotated[
         int | None,
-        typer.Option("--days", metavar="N", min=1, max=3650, help="[default: default_crl_days of the configuration]"),
+        typer.Option(
+            "--days",
+            metavar="N",
+            min=1,
+            max=3650,
+            help="How long it is good for [default: the configuration's default_crl_days].",
+        ),
     ] = None,
     passphrase_file: PassphraseFile = None,
     passphrase_fd: PassphraseDescriptor = None,
@@ -99,11 +106,11 @@ def crl(
 ) -> None:
     """Make a new revocation list.
 
-    Servers refuse every client once the one they have has ended.
-
     \b
       dbca-openssl crl
       dbca-openssl crl --days 90 --passphrase-file ~/.dbca-passphrase
+
+    Servers refuse every client once the one they have has ended.
 
     The guide: "Revocation List (CRL)".
     """

@@ -18,6 +18,7 @@ from dbca_openssl.cli.connection import (
     User,
 )
 from dbca_openssl.cli.options import Json, OpenSSLProgram, Verbose, empty_app
+from dbca_openssl.cli.progress import busy
 from dbca_openssl.database import accounts as accounts_
 from dbca_openssl.database import handshake, statements
 from dbca_openssl.database import replication as replications
@@ -29,7 +30,13 @@ from dbca_openssl.database.settings import Settings
 from dbca_openssl.database.statements import Requirement
 
 app = empty_app(
-    help="The database side: settings, accounts, replication, and what a server that runs really does.",
+    help="""Configure the database servers, and see what they really do.
+
+    \b
+      dbca-openssl server settings aiken.example.net > 99-tls.cnf
+      dbca-openssl server probe aiken.example.net
+      dbca-openssl server accounts --host aiken.example.net
+    """,
 )
 
 SslDir = Annotated[Path, typer.Option("--ssl-dir", metavar="DIR", help="Where the files are on the host.")]
@@ -51,15 +58,18 @@ def settings(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Print the option file that has a server, or a client, use its certificate, and nothing without TLS.
+    """Print the option file that makes a server or client use TLS.
 
     \b
-      dbca-openssl server settings aiken.example.net > /etc/mysql/mariadb.conf.d/99-tls.cnf
-      dbca-openssl server settings aiken.example.net --flavor mysql --output /etc/mysql/mysql.conf.d/tls.cnf
-      dbca-openssl server settings aiken.example.net --galera > /etc/mysql/mariadb.conf.d/99-tls.cnf
-      dbca-openssl server settings backup@margaret --client --ssl-dir ~/.mysql/ssl >> ~/.my.cnf
+      dbca-openssl server settings aiken.example.net > 99-tls.cnf
+      dbca-openssl server settings aiken.example.net --flavor mysql > tls.cnf
+      dbca-openssl server settings aiken.example.net --galera > 99-galera-tls.cnf
+      dbca-openssl server settings backup@margaret --client \\
+          --ssl-dir ~/.mysql/ssl >> ~/.my.cnf
 
-    With --ca, only for a name that has a certificate there.
+    With its own certificate, and nothing without TLS. For a server of MariaDB it belongs into
+    /etc/mysql/mariadb.conf.d, of MySQL into /etc/mysql/mysql.conf.d. With --ca, only for a name that has a certificate
+    there.
     """
     if galera and (client or flavor == "mysql"):
         raise typer.BadParameter("--galera is for servers of MariaDB")
@@ -99,21 +109,22 @@ def accounts(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """List every account that may connect without TLS, and count the others.
+    """List the accounts that may connect without TLS.
 
     \b
       dbca-openssl server accounts
-      dbca-openssl server accounts --host aiken.example.net --defaults-file ~/.my.cnf
-      dbca-openssl server accounts --json | jq -r '.accounts[] | select(.kind == "open").account'
+      dbca-openssl server accounts --host aiken.example.net
+      dbca-openssl server accounts --defaults-file ~/.my.cnf --json | jq .accounts
 
-    Kinds: open, may connect without TLS; socket, without TLS too, but only by the local socket; tls, must use TLS;
-    locked, role and system cannot connect.
+    The others are counted. Kinds: open, may connect without TLS; socket, without TLS too, but only by the local socket;
+    tls, must use TLS; locked, role and system cannot connect.
 
     The guide: its warning that TLS is not enforced.
     """
-    client, flavor = connection.client(client_program, flavor, defaults_file, socket, host, port, user)
-    found = accounts_.accounts(client, flavor)
-    closed = accounts_.secure_transport(client)
+    with busy("asking the server"):
+        client, flavor = connection.client(client_program, flavor, defaults_file, socket, host, port, user)
+        found = accounts_.accounts(client, flavor)
+        closed = accounts_.secure_transport(client)
     free = [entry for kind in ("open", "socket") for entry in found if entry.kind == kind]
     others = {kind: sum(entry.kind == kind for entry in found) for kind in ("tls", "locked", "role", "system")}
     output.result(
@@ -166,15 +177,15 @@ def require(
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Print, or execute, the statement that makes an account use TLS, or show a certificate.
+    """Have an account use TLS, or show a certificate.
 
     \b
-      dbca-openssl server require app@% --ssl
-      dbca-openssl server require app@10.0.0.% --certificate client1.example.net | mariadb
+      dbca-openssl server require app@% --ssl | mariadb
+      dbca-openssl server require app@10.0.0.% --certificate aiken.example.net
       dbca-openssl server require backup@margaret.example.net --x509 --apply
 
-    Subject and issuer are those of the issued certificate, as the server compares them. With --apply, the account
-    that asks is not locked out.
+    The statement is printed, or with --apply executed. Subject and issuer are those of the issued certificate, as the
+    server compares them. With --apply, the account that asks is not locked out.
     """
     if [ssl, x509, certificate is not None].count(True) != 1:
         raise typer.BadParameter("give one of --ssl, --x509 and --certificate NAME")
@@ -186,8 +197,9 @@ def require(
     if not apply:
         output.result({"sql": sql, "applied": False}, [sql.removesuffix("\n")])
         return
-    client, _ = connection.client(client_program, flavor, defaults_file, socket, host, port, user)
-    accounts_.require(client, who, requirement)
+    with busy("asking the server"):
+        client, _ = connection.client(client_program, flavor, defaults_file, socket, host, port, user)
+        accounts_.require(client, who, requirement)
     output.result(
         {"sql": sql, "applied": True},
         [
@@ -235,21 +247,24 @@ def replication(
     json: Json = False,
     verbose: Verbose = False,
 ) -> int:
-    """Print the statements for replication over TLS, verified on both ends; or check that it is.
+    """Print the statements for replication over TLS, or check it.
 
     \b
-      dbca-openssl server replication --source aiken.example.net --replica margaret.example.net
-      dbca-openssl server replication --source aiken.example.net --replica margaret.example.net --existing
+      dbca-openssl server replication --source aiken.example.net \\
+          --replica margaret.example.net
+      dbca-openssl server replication --source aiken.example.net \\
+          --replica margaret.example.net --existing
       dbca-openssl server replication --check --host margaret.example.net
 
-    The statements hold the password of the account. The servers need a server_id of their own, and the source
-    log_bin. Exit code of --check: 1 where the replication does not run, or could run without TLS.
+    Both ends are verified. The statements hold the password of the account. The servers need a server_id of their own,
+    and the source log_bin. Exit code of --check: 1 where the replication does not run, or could run without TLS.
 
     The guide: "both the master and slave servers require secure connections".
     """
     if check:
-        client, flavor = connection.client(client_program, flavor, defaults_file, socket, host, port, user)
-        found = replications.check(client, flavor)
+        with busy("asking the replica"):
+            client, flavor = connection.client(client_program, flavor, defaults_file, socket, host, port, user)
+            found = replications.check(client, flavor)
         output.result(live.document(found), live.lines("replication", found))
         return int(worst(found) is not Level.OK)
     if source is None or replica is None:

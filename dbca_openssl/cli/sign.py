@@ -24,6 +24,7 @@ from dbca_openssl.cli.options import (
     Verbose,
     Yes,
 )
+from dbca_openssl.cli.progress import busy
 from dbca_openssl.names import alternative_name
 
 
@@ -68,7 +69,8 @@ def sign(
     if not wanted:
         output.result({"signed": []}, ["no request in certreqs/ is waiting"])
         return
-    proposals = signing.propose(authority, wanted, period)
+    with busy("vetting"):
+        proposals = signing.propose(authority, wanted, period)
     allowed = {alternative_name(text)[1] for text in allow_alt_name or []}
     if print_:
         issuing.consent(proposals, allowed, ask=False)
