@@ -9,89 +9,24 @@ again before each rename. What it read before and writes after our commit no loc
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
 from dbca_openssl.errors import DatabaseCaError, of_system, reason
+from dbca_openssl.lock import Lock, Tell
 
-STAGE, COMMIT, MANIFEST, LOCK = ".stage.", ".commit", "manifest", ".lock"
+STAGE, COMMIT, MANIFEST = ".stage.", ".commit", "manifest"
 
 NEW, DECIDING, BACKUP, FOLLOWING = "new", "deciding", "backup", "following"
 """The kinds of files in a commit: the change has happened when those that are new or deciding are in their places."""
-
-Tell = Callable[[str], None]
-"""Says a line to the user at once, such as that a lock is waited for."""
-
-
-class Lock:
-    """An flock(2) on `DIRECTORY/.lock`: gone when the last process that holds it ends, however that ends."""
-
-    def __init__(self, directory: Path, tell: Tell, timeout: float | None = None, *, itself: bool = False) -> None:
-        """Wait for the lock, `timeout` seconds at the most (None: as long as it takes).
-
-        `itself` locks the directory instead of a file in it, for a directory that is not ours to write into.
-        Raises DatabaseCaError where it isn't had in time or the directory can't be written.
-        """
-        self._path = directory if itself else directory / LOCK
-        how = os.O_RDONLY | os.O_DIRECTORY if itself else os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
-        while True:
-            try:
-                self.descriptor = os.open(self._path, how | os.O_CLOEXEC, 0o600)
-            except OSError as error:
-                raise of_system(f"cannot write in {directory}", error) from None
-            try:
-                self._wait(directory, tell, timeout)
-                if self._is_there():
-                    return
-            except BaseException:
-                os.close(self.descriptor)
-                raise
-            os.close(self.descriptor)
-
-    def _wait(self, directory: Path, tell: Tell, timeout: float | None) -> None:
-        if self._taken(fcntl.LOCK_EX | fcntl.LOCK_NB):
-            return
-        if timeout is None or timeout > 0:
-            tell(f"waiting for another process that is changing {directory}")
-        if timeout is None:
-            self._taken(fcntl.LOCK_EX)
-            return
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            time.sleep(0.05)
-            if self._taken(fcntl.LOCK_EX | fcntl.LOCK_NB):
-                return
-        raise DatabaseCaError(
-            f"another process is changing {directory}" + (f", for {timeout:g} seconds by now" if timeout else ""),
-            f"fuser {self._path} tells which; a longer --lock-timeout waits for it",
-        )
-
-    def _taken(self, how: int) -> bool:
-        try:
-            fcntl.flock(self.descriptor, how)
-        except BlockingIOError:
-            return False
-        return True
-
-    def _is_there(self) -> bool:
-        """Whether what was locked still has its name: who waited may have got a file that was removed meanwhile."""
-        try:
-            return os.path.samestat(os.fstat(self.descriptor), self._path.stat())
-        except FileNotFoundError:
-            return False
-
-    def release(self) -> None:
-        """Give it up; a child that inherited the descriptor still holds it."""
-        os.close(self.descriptor)
 
 
 class Transaction:
@@ -379,18 +314,3 @@ def fsync(path: str | Path) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-def is_locked(directory: Path) -> bool:
-    """Whether another process is changing the directory at the moment; for those who only look."""
-    try:
-        descriptor = os.open(directory / LOCK, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False

@@ -17,7 +17,7 @@ LEVELS = (
     ("database", "host"),
     ("authority",),
     ("steps", "transaction"),
-    ("complaints",),
+    ("complaints", "lock"),
     ("outline",),
     ("openssl",),
     ("passphrase", "render"),

@@ -33,9 +33,10 @@ from dbca_openssl.authority.paths import (
 )
 from dbca_openssl.authority.structures import Certificate
 from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.lock import is_locked
 from dbca_openssl.names import is_entity_name, shown
 from dbca_openssl.outline import UnreadableError
-from dbca_openssl.transaction import COMMIT, STAGE, is_locked
+from dbca_openssl.transaction import COMMIT, STAGE
 
 WARN_DAYS, CRITICAL_DAYS = 30, 7
 

@@ -30,8 +30,9 @@ from dbca_openssl.authority.paths import (
 )
 from dbca_openssl.authority.structures import Certificate
 from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.lock import Lock
 from dbca_openssl.steps import PRIVATE_DIRECTORY, PRIVATE_FILE, set_mode, write_new
-from dbca_openssl.transaction import COMMIT, STAGE, Lock, fsync, recover
+from dbca_openssl.transaction import COMMIT, STAGE, fsync, recover
 
 
 class Repair(NamedTuple):

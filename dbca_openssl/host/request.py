@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.lock import LOCK, Lock, Tell
 from dbca_openssl.names import host_name
 from dbca_openssl.openssl import OpenSSL
 from dbca_openssl.render import HOST_BITS, SSL_DIR, host_configuration
@@ -26,7 +27,7 @@ from dbca_openssl.steps import (
     set_mode,
     tell_lost_modes,
 )
-from dbca_openssl.transaction import COMMIT, LOCK, Lock, Tell, Transaction, fsync
+from dbca_openssl.transaction import COMMIT, Transaction, fsync
 
 CONFIGURATION = "openssl.cnf"
 PUBLIC_DIRECTORY, PUBLIC_FILE = 0o755, 0o644
