@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import MakeRequest
-from support import HOSTS, PASSPHRASE, done, openssl, run, shell, snapshot, tool
+from support import HOSTS, done, openssl, run, shell, snapshot, tool
 
 from dbca_openssl.cli.run import run as main
 from hosts.agreement import Wire, on_hosts, require_agreement
@@ -215,30 +215,6 @@ def test_hostile_names_never_reach_ssh(
     assert not list(tmp_path.rglob("owned"))
 
 
-@pytest.mark.slow
-def test_thirty_hosts_with_one_passphrase_and_one_transaction(
-    ca: Path, fleet: Fleet, reach: Reach, tmp_path: Path
-) -> None:
-    names = [f"host{number:02}.example.net" for number in range(30)]
-    machines = fleet.start(*names)
-    log, real = tmp_path / "log", run("sh", "-c", "command -v openssl", directory=tmp_path).output.strip()
-    (tmp_path / "openssl").write_text(f'#!/bin/sh\necho "$1" >> {log}\nexec {real} "$@"\n')
-    (tmp_path / "openssl").chmod(0o755)
-    reading, writing = os.pipe()
-    os.write(writing, f"{PASSPHRASE}\n".encode())
-    os.close(writing)
-    enrolled = reach(
-        *("enroll", *names, *QUICK, "--jobs", "8", "--passphrase-fd", str(reading)),
-        *("--openssl", tmp_path / "openssl"),
-        environment={},
-        pass_fds=(reading,),
-    )
-    os.close(reading)
-    assert enrolled.code == 0, enrolled.messages
-    assert log.read_text().split().count("ca") == 1
-    require_agreement(ca, machines)
-
-
 def test_names_beside_its_own_and_the_modern_profile(ca: Path, fleet: Fleet, reach: Reach) -> None:
     (aiken,) = fleet.start(AIKEN)
     names = ("--alt-name", "db.example.net", "--alt-name", "192.0.2.7")
@@ -367,66 +343,6 @@ def test_a_wrong_passphrase_signs_nothing_and_the_next_run_goes_on(
     assert reach("enroll", AIKEN, *QUICK).code == 0
     assert read_all([aiken]) == key
     require_agreement(ca, [aiken])
-
-
-def test_rekey_makes_a_new_pair_and_supersedes_the_certificate(ca: Path, fleet: Fleet, reach: Reach) -> None:
-    aiken, margaret = fleet.start(AIKEN, MARGARET)
-    assert reach("enroll", AIKEN, *QUICK, "--owner", "mysql").code == 0
-    names = (f"private/{AIKEN}.key.pem", f"{AIKEN}.req.pem", f"{AIKEN}.cert.pem")
-    older = [(aiken.ssl / name).read_bytes() for name in names]
-    rekeyed = reach("enroll", AIKEN, MARGARET, *QUICK, "--rekey", "--json")
-    assert rekeyed.code == 0, rekeyed.output
-    assert [host["state"] for host in rekeyed.document["hosts"]] == ["rekeyed", "enrolled"]
-    require_agreement(ca, [aiken, margaret])
-    assert [(aiken.ssl / f"{name}.old").read_bytes() for name in names] == older
-    assert not {(aiken.ssl / name).read_bytes() for name in names} & set(older)
-    assert aiken.mode(names[0]) == ("-rw-------", MYSQL)
-    assert not (aiken.ssl / f".rekey.{AIKEN}").exists()
-    rows = done("list", "--json", directory=ca).document["certificates"]
-    assert [(row["name"], row["status"], row["reason"]) for row in rows] == [
-        (AIKEN, "revoked", "superseded"),
-        (AIKEN, "valid", None),
-        (MARGARET, "valid", None),
-    ]
-
-
-@pytest.mark.parametrize(
-    "moment",
-    ["req -new", "req -in .rekey.*", "dgst", "x509 -in .dbca.* -noout"],
-    ids=["while the key is made", "before the request is told", "while files are staged", "before the switch"],
-)
-def test_a_rekey_that_was_cut_short_is_taken_up(ca: Path, fleet: Fleet, reach: Reach, moment: str) -> None:
-    (aiken,) = fleet.start(AIKEN)
-    assert reach("enroll", AIKEN, *QUICK).code == 0
-    older = {str(path.relative_to(aiken.ssl)): path.read_bytes() for path in aiken.ssl.rglob("*.pem")}
-    with fleet.crashing(aiken, moment):
-        assert reach("enroll", AIKEN, *QUICK, "--rekey").code == 1
-    aiken = fleet.restart(aiken)
-    assert {name: (aiken.ssl / name).read_bytes() for name in older} == older
-    again = reach("enroll", AIKEN, *QUICK, "--rekey")
-    assert again.code == 0, again.messages
-    assert (aiken.ssl / f"private/{AIKEN}.key.pem").read_bytes() != older[f"private/{AIKEN}.key.pem"]
-    require_agreement(ca, [aiken])
-
-
-def test_a_switch_that_was_cut_short_is_finished(ca: Path, fleet: Fleet, reach: Reach) -> None:
-    (aiken,) = fleet.start(AIKEN)
-    assert reach("enroll", AIKEN, *QUICK).code == 0
-    assert reach("enroll", AIKEN, *QUICK, "--rekey").code == 0
-    key, certificate = aiken.ssl / f"private/{AIKEN}.key.pem", aiken.ssl / f"{AIKEN}.cert.pem"
-    new, waiting = certificate.read_bytes(), aiken.ssl / f".rekey.{AIKEN}"
-    for switched in (False, True):  # the key, and what comes after it
-        (waiting / "private").mkdir(parents=True)
-        (waiting / certificate.name).write_bytes(new)
-        certificate.write_bytes((aiken.ssl / f"{certificate.name}.old").read_bytes())
-        if not switched:
-            key.rename(waiting / f"private/{key.name}")
-            key.write_bytes((aiken.ssl / f"private/{key.name}.old").read_bytes())
-        finished = reach("enroll", AIKEN, *QUICK)
-        assert finished.code == 0, finished.messages
-        assert "left alone" in finished.output
-        require_agreement(ca, [aiken])
-        assert not waiting.exists()
 
 
 def test_the_printed_script_enrolls_as_well(ca: Path, fleet: Fleet, reach: Reach, tmp_path: Path) -> None:
