@@ -88,7 +88,7 @@ class OpenSSL:
             try:
                 for call in calls:
                     descriptor = stack.enter_context(_passphrase(call))
-                    messages = _message_file()
+                    messages = _file()
                     process = self._started(call, descriptor, subprocess.DEVNULL, subprocess.DEVNULL, messages)
                     running.append((process, messages))
                 interruptible()
@@ -118,27 +118,29 @@ class OpenSSL:
         return match.group(0).removeprefix("OpenSSL ")
 
     def _finished(self, call: Call, data: bytes | None = None, timeout: float | None = None) -> Result:
-        stdin = subprocess.DEVNULL if data is None else subprocess.PIPE
         with (
             _uninterrupted() as interruptible,
             _passphrase(call) as descriptor,
-            self._started(call, descriptor, stdin, subprocess.PIPE, subprocess.PIPE) as process,
+            _file() as output,
+            _file() as messages,
+            nullcontext(subprocess.DEVNULL) if data is None else _file(data) as stdin,
         ):
+            process = self._started(call, descriptor, stdin, output, messages)
             try:
                 interruptible()
-                output, errors = process.communicate(data, timeout)
-                code = process.returncode
+                code = process.wait(timeout)
             except subprocess.TimeoutExpired:
                 process.kill()
-                output, errors = process.communicate()
+                process.wait()
                 code = TIMED_OUT
             except BaseException:
                 process.kill()
+                process.wait()
                 raise
-        return Result(code, output, errors.decode("utf-8", "replace"))
+            return Result(code, _content(output), _content(messages).decode("utf-8", "replace"))
 
     def _started(
-        self, call: Call, descriptor: int | None, stdin: int, stdout: int, stderr: int | IO[bytes]
+        self, call: Call, descriptor: int | None, stdin: int | IO[bytes], stdout: int | IO[bytes], stderr: IO[bytes]
     ) -> subprocess.Popen[bytes]:
         command, *rest = call.arguments
         given = () if call.passphrase is None else (call.passphrase[0], f"fd:{descriptor}")
@@ -185,11 +187,20 @@ def _uninterrupted() -> Iterator[Callable[[], object]]:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
-def _message_file() -> IO[bytes]:
-    """For the messages of long work: a file is cheaper than a pipe, and can be looked into meanwhile."""
-    import tempfile
+def _file(data: bytes = b"") -> IO[bytes]:
+    """A file in memory, or one without a name: openssl writes some 200 times for a signature, and a pipe wakes us up.
 
-    return tempfile.TemporaryFile()
+    A file can also be looked into while it is written.
+    """
+    if hasattr(os, "memfd_create"):
+        file: IO[bytes] = open(os.memfd_create("openssl"), "w+b", buffering=0)  # noqa: SIM115
+    else:
+        import tempfile
+
+        file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
+    file.write(data)
+    file.seek(0)
+    return file
 
 
 def _content(file: IO[bytes]) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from killing import LATER, NAMES, OLD, PLAIN, World
-from support import HOSTS, ORGANIZATION, PASSPHRASE, done, openssl
+from support import HOSTS, ORGANIZATION, PASSPHRASE, WRONG_PASSPHRASES, done, openssl, run
 from workshop import Workshop
 
 from dbca_openssl.host.request import NewRequest
@@ -36,12 +36,18 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (directory / "phrase").write_text(f"{PASSPHRASE}\n")
     (directory / "phrase").chmod(0o600)
     openssl("genrsa", "-out", "plain-ca.key.pem", "4096", directory=directory)
-    openssl(
-        *("pkey", "-in", "plain-ca.key.pem", "-aes256", "-passout", "file:phrase", "-out", "ca.key.pem"),
-        directory=directory,
-    )
+    encrypt = ("pkey", "-in", "plain-ca.key.pem", "-aes256", "-passout", "file:phrase", "-out", "ca.key.pem")
+    openssl(*encrypt, directory=directory)
+    while not all(_is_noticed(phrase, directory) for phrase in WRONG_PASSPHRASES):
+        openssl(*encrypt, directory=directory)  # with another salt
     openssl("genrsa", "-out", "host.key.pem", "2048", directory=directory)
     return directory
+
+
+def _is_noticed(phrase: str, directory: Path) -> bool:
+    """Whether openssl calls a pass phrase wrong: with one in 256 the key decrypts to what it takes for no key."""
+    command = ("openssl", "pkey", "-in", "ca.key.pem", "-noout", "-passin", f"pass:{phrase}")
+    return "bad decrypt" in run(*command, directory=directory).messages
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 PASSPHRASE = "correct horse"
+WRONG_PASSPHRASES = ("not the pass phrase", f"{PASSPHRASE} ")
 ORGANIZATION = "example.net"
 GUIDE = Path(__file__).parent / "guide"
 ROOT = Path(__file__).parent.parent

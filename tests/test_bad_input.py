@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import MakeRequest
-from support import HOSTS, ORGANIZATION, PASSPHRASE, done, run, snapshot
+from support import HOSTS, ORGANIZATION, WRONG_PASSPHRASES, done, run, snapshot
 
 AIKEN = HOSTS[0]
 Words = tuple[str | Path, ...]
@@ -150,7 +150,12 @@ BAD_INIT = {
 @pytest.mark.parametrize("kind", BAD_INIT)
 def test_init_refuses(kind: str, tmp_path: Path, keys: Path) -> None:
     words, message = BAD_INIT[kind]
-    files = {"short": b"abc\n", "long": b"x" * 1024 + b"\n", "nul": b"abcd\0efgh\n", "wrong": b"not the one\n"}
+    files = {
+        "short": b"abc\n",
+        "long": b"x" * 1024 + b"\n",
+        "nul": b"abcd\0efgh\n",
+        "wrong": f"{WRONG_PASSPHRASES[0]}\n".encode(),
+    }
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
         (tmp_path / name).chmod(0o600)
@@ -320,7 +325,7 @@ def test_a_key_needs_its_pass_phrase(verb: str, ca: Path, make_request: MakeRequ
 @verbs
 def test_a_wrong_pass_phrase_is_refused(verb: str, ca: Path, tmp_path: Path, make_request: MakeRequest) -> None:
     make_request(AIKEN, to=ca / "certreqs")
-    (tmp_path / "wrong").write_text(f"{PASSPHRASE} \n")
+    (tmp_path / "wrong").write_text(f"{WRONG_PASSPHRASES[1]}\n")
     (tmp_path / "wrong").chmod(0o600)
     options = ("--passphrase-file", tmp_path / "wrong")
     require_refusal(*VERBS[verb], *options, directory=ca, message="the pass phrase is wrong")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import MakeRequest
-from support import snapshot, tool
+from support import WRONG_PASSPHRASES, snapshot, tool
 
 from dbca_openssl import complaints
 from dbca_openssl.complaints import REPAIR
@@ -221,7 +221,7 @@ def test_an_openssl_that_can_write_nothing(
 
 def test_openssls_own_text_is_shown_with_verbose_only(waiting: Path, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong"
-    wrong.write_text("not the phrase\n")
+    wrong.write_text(f"{WRONG_PASSPHRASES[0]}\n")
     wrong.chmod(0o600)
     arguments = (*SIGN, "--passphrase-file", wrong)
     short = tool(*arguments, directory=waiting)

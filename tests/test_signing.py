@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from conftest import MakeRequest
-from support import PASSPHRASE, done, openssl, snapshot, tool
+from support import WRONG_PASSPHRASES, done, openssl, snapshot, tool
 
 AIKEN = "aiken.example.net"
 
@@ -55,7 +55,7 @@ def test_a_name_is_valid_once(ca: Path, environment: dict[str, str], make_reques
 def test_a_wrong_passphrase_changes_nothing(ca: Path, tmp_path: Path, make_request: MakeRequest) -> None:
     make_request(AIKEN, to=ca / "certreqs")
     wrong = tmp_path / "wrong"
-    wrong.write_text(f"not the {PASSPHRASE}\n")
+    wrong.write_text(f"{WRONG_PASSPHRASES[0]}\n")
     wrong.chmod(0o600)
     before = snapshot(ca, without=(".lock",))
     refused = tool("sign", AIKEN, "--yes", "--passphrase-file", wrong, directory=ca)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import MakeRequest
-from support import HOSTS, done, openssl, run, shell, snapshot, tool
+from support import HOSTS, WRONG_PASSPHRASES, done, openssl, run, shell, snapshot, tool
 
 from dbca_openssl.cli.run import run as main
 from hosts.agreement import Wire, on_hosts, require_agreement
@@ -332,7 +332,7 @@ def test_a_wrong_passphrase_signs_nothing_and_the_next_run_goes_on(
 ) -> None:
     (aiken,) = fleet.start(AIKEN)
     wrong = tmp_path / "wrong"
-    wrong.write_text("not the pass phrase\n")
+    wrong.write_text(f"{WRONG_PASSPHRASES[0]}\n")
     wrong.chmod(0o600)
     here = snapshot(ca, without=(".lock",))
     refused = reach("enroll", AIKEN, *QUICK, "--passphrase-file", wrong)

@@ -6,13 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
-from support import HOSTS, PASSPHRASE, run
+from support import PASSPHRASE, run
 
 from hosts.agreement import require_agreement
 from hosts.conftest import Reach
 from hosts.fleet import Fleet
 
-AIKEN, MARGARET, GANNIBAL = HOSTS
 QUICK = ("--bits", "2048")
 
 
