@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support import (
+    BARE,
     HOSTS,
     ORGANIZATION,
     ROOT,
@@ -185,7 +186,7 @@ def bad_name(world: World) -> None:
         *("req", "-new", "-key", world.phrase.parent / "host.key.pem", "-subj", "/CN=a b"),
         *("-out", world.path("certreqs/bad.req.pem")),
         directory=world.ca,
-        environment={"OPENSSL_CONF": "/dev/null"},
+        environment={"OPENSSL_CONF": str(BARE)},
     )
     sign_plainly(world.ca, world.phrase, "bad")
 
@@ -630,7 +631,7 @@ def test_the_documented_mend_of_two_valid_rows_works(world: World) -> None:
         directory=world.ca,
         environment={"OPENSSL_CONF": "./database-ca.cnf"},
     )
-    assert "Error creating name index" in failed.messages
+    assert "error creating name index" in failed.messages.lower()  # 1.1.1 begins without a capital
     row = next(line for line in before.decode().splitlines() if "\t01\t" in line).split("\t")
     revoked = "\t".join(["R", row[1], f"{datetime.now(UTC):%y%m%d%H%M%SZ}", *row[3:]])
     world.put(INDEX, before.decode().replace("\t".join(row), revoked))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -82,7 +83,7 @@ def test_the_commands_of_the_readme_run_at_a_terminal(tmp_path: Path, programs: 
         "walk.sh",
         _cwd=str(tmp_path),
         _env={
-            "PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin",
+            "PATH": f"{programs}:{os.environ['PATH']}",
             "HOME": str(tmp_path),
             "HOSTS": str(tmp_path / "hosts"),
         },

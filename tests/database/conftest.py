@@ -1,6 +1,6 @@
 """Fixtures: the programs, a data directory made once and copied, servers, and an authority with hosts and clients.
 
-With DBCA_TEST_MYSQL=DIRECTORY the tests run on MySQL, as `unpack-mysql DIRECTORY` leaves it, instead of MariaDB.
+With DBCA_TEST_MYSQL=DIRECTORY the tests run on MySQL, as `make matrix ONLY=mysql` unpacks it, instead of MariaDB.
 """
 
 from __future__ import annotations
