@@ -6,13 +6,15 @@
 # make test-crash   kill -9, a full disk and a fault at every step: slow
 # make test-galera   a Galera cluster of two nodes; needs galera-4, rsync and stunnel4
 # make pictures   the README's pictures, from a real session; needs tmux, unshare and chromium
-# make test-mysql   the database tests on MySQL instead of MariaDB: Debian's sid packages, unpacked into .mysql_cache
+# make test-mysql   the database tests on MySQL instead of MariaDB
+# make matrix   the tests on five versions of OpenSSL, three of MariaDB and one of MySQL, from Debian's releases, unpacked
+#               into .matrix_cache; with ONLY=openssl-3.5 or ONLY="mariadb mysql" on these
 
 .POSIX:
 PYTHON = python3
 BIN = .venv/bin
 
-.PHONY: demo test manual test-hosts test-crash test-galera test-mysql bench pictures lint clean
+.PHONY: demo test manual test-hosts test-crash test-galera test-mysql matrix bench pictures lint clean
 
 demo: .venv/installed
 	@rm -rf demo && sh tests/demo.sh $(BIN)/dbca-openssl demo
@@ -34,8 +36,10 @@ test-galera: .venv/test
 	DBCA_TEST_GALERA=.galera_cache $(BIN)/pytest -q -m slow tests/database
 
 test-mysql: .venv/test
-	sh tests/database/unpack-mysql .mysql_cache
-	DBCA_TEST_MYSQL=.mysql_cache $(BIN)/pytest -q tests/database
+	$(BIN)/python tests/matrix/run.py mysql
+
+matrix: .venv/test
+	$(BIN)/python tests/matrix/run.py $(ONLY)
 
 pictures: .venv/test
 	mkdir -p .pictures

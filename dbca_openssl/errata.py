@@ -30,7 +30,7 @@ ERRATA = tuple(
             ),
             (
                 "the options of the request stand in `[ ca_req ]`",
-                "`openssl req` reads `[ req ]`; it fails, and since 3.0 it has printed the new encrypted key by then",
+                "`openssl req` reads `[ req ]`; it fails, and has printed the new encrypted key by then",
                 "a `[ req ]` with the same values, after the guide's text",
             ),
             (

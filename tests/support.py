@@ -21,6 +21,9 @@ ORGANIZATION = "example.net"
 GUIDE = Path(__file__).parent / "guide"
 ROOT = Path(__file__).parent.parent
 
+BARE = Path(__file__).parent / "bare.cnf"
+"""A configuration of nothing, which `openssl req -subj` takes; OpenSSL 1.1.1 does not take an empty file."""
+
 HOSTS = ("aiken.example.net", "margaret.example.net", "gannibal.example.net")
 
 
@@ -176,7 +179,7 @@ def plain_request(ca: Path, name: str, key: Path) -> Path:
     openssl(
         *("req", "-new", "-key", key, "-subj", f"/CN={name}", "-out", path),
         directory=ca,
-        environment={"OPENSSL_CONF": "/dev/null"},
+        environment={"OPENSSL_CONF": str(BARE)},
     )
     return path
 

@@ -335,7 +335,7 @@ def test_the_documented_mend_of_two_valid_rows_works(world: World) -> None:
         directory=world.ca,
         environment={"OPENSSL_CONF": "./database-ca.cnf"},
     )
-    assert "Error creating name index" in failed.messages
+    assert "error creating name index" in failed.messages.lower()  # 1.1.1 begins without a capital
     row = next(line for line in before.decode().splitlines() if "\t01\t" in line).split("\t")
     revoked = "\t".join(["R", row[1], f"{datetime.now(UTC):%y%m%d%H%M%SZ}", *row[3:]])
     world.put(INDEX, before.decode().replace("\t".join(row), revoked))

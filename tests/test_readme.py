@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import os
 import re
 import sys
 from pathlib import Path
@@ -84,7 +85,7 @@ def test_the_commands_of_the_readme_run_at_a_terminal(tmp_path: Path, programs: 
         "walk.sh",
         _cwd=str(tmp_path),
         _env={
-            "PATH": f"{programs}:/usr/local/bin:/usr/bin:/bin",
+            "PATH": f"{programs}:{os.environ['PATH']}",
             "HOME": str(tmp_path),
             "HOSTS": str(tmp_path / "hosts"),
         },

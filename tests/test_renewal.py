@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import MakeRequest
-from support import HOSTS, contents, done, frozen_tool, index_rows, openssl, refusal, run, snapshot, tool
+from support import BARE, HOSTS, contents, done, frozen_tool, index_rows, openssl, refusal, run, snapshot, tool
 
 AIKEN, MARGARET, GANNIBAL = HOSTS
 
@@ -34,7 +34,7 @@ def new_request(ca: Path, name: str) -> None:
         *("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "/dev/null"),
         *("-subj", f"/CN={name}", "-out", ca / f"certreqs/{name}.req.pem"),
         directory=ca,
-        environment={"OPENSSL_CONF": "/dev/null"},
+        environment={"OPENSSL_CONF": str(BARE)},
     )
 
 

@@ -28,6 +28,7 @@ class Client(NamedTuple):
     """How to reach a server; None everywhere is what the client itself finds in `~/.my.cnf` and the like.
 
     `program` is the client's path, or None for the first of `mariadb` and `mysql` that there is (of the wanted flavor).
+    With `tls` a client of MariaDB uses TLS or does not connect; that of 10.5 uses none unasked.
     """
 
     program: str | None = None
@@ -37,6 +38,7 @@ class Client(NamedTuple):
     host: str | None = None
     port: int | None = None
     user: str | None = None
+    tls: bool = False
 
     def command(self) -> tuple[str, ...]:
         """The program and its options. Raises DatabaseCaError where no client is installed."""
@@ -51,6 +53,7 @@ class Client(NamedTuple):
             self._program(),
             *(f"{option}={value}" for option, value in given if value is not None),
             *("--batch", "--binary-mode", "--default-character-set=utf8mb4", f"--connect-timeout={SECONDS}"),
+            *(("--ssl",) if self.tls else ()),
         )
 
     def query(self, statement: str) -> list[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 
 from dbca_openssl import validity
@@ -29,7 +30,10 @@ def inspect(client: Client, flavor: Flavor, openssl: OpenSSL, trust: Trust | Non
     names = ", ".join(f"'{name}'" for name in _VARIABLES)
     rows = client.query(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
     variables = {row["Variable_name"]: row["Value"] for row in rows}
-    end = next(iter(client.query("SHOW STATUS LIKE 'Ssl_server_not_after'")), {}).get("Value", "")
+    end = _end_of_loaded(client)
+    if not end and flavor == "mariadb" and variables.get("have_ssl") == "YES":
+        with suppress(DatabaseCaError):  # such as a certificate that the client does not accept
+            end = _end_of_loaded(client._replace(tls=True))
     certificate, revocation_list = server_files(client)
     return [
         *_availability(client, variables),
@@ -39,6 +43,11 @@ def inspect(client: Client, flavor: Flavor, openssl: OpenSSL, trust: Trust | Non
         *(_start(variables) if flavor == "mysql" else ()),
         _enforcement(client, flavor, variables),
     ]
+
+
+def _end_of_loaded(client: Client) -> str:
+    """The end of the loaded certificate as the server prints it; MariaDB does so over a TLS connection only."""
+    return next(iter(client.query("SHOW STATUS LIKE 'Ssl_server_not_after'")), {}).get("Value", "")
 
 
 def _availability(client: Client, variables: dict[str, str]) -> Iterator[Finding]:

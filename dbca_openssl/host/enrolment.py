@@ -254,7 +254,8 @@ def _vetted(authority: Authority, host: Host, answer: Answer) -> Vetted:
         raise DatabaseCaError(f"{label} asks for the name {vetted.name}", "it must be its own")
     # openssl ca would find this out as well, but then nobody of the whole transaction would be signed
     verified = authority.openssl.run(("req", "-verify", "-noout"), directory=authority.directory, data=vetted.pem)
-    if "verify OK" not in verified.messages:
+    said = verified.messages + verified.output.decode("ascii", "replace")  # on stdout since 3.5
+    if verified.code != 0 or "verify OK" not in said:  # 1.1.1 and 3.0 exit 0 either way
         raise DatabaseCaError(f"{label} has a signature that does not match its key", detail=verified.messages)
     return vetted
 

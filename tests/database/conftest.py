@@ -1,6 +1,6 @@
 """Fixtures: the programs, a data directory made once and copied, servers, and an authority with hosts and clients.
 
-With DBCA_TEST_MYSQL=DIRECTORY the tests run on MySQL, as `unpack-mysql DIRECTORY` leaves it, instead of MariaDB.
+With DBCA_TEST_MYSQL=DIRECTORY the tests run on MySQL, as `make matrix ONLY=mysql` unpacks it, instead of MariaDB.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from conftest import MakeRequest
-from support import done, openssl
+from support import done, frozen_openssl, openssl, run
 
 from database.servers import Programs, Server, copy_data
 
@@ -51,6 +51,11 @@ class Site:
         """A new revocation list, by hand."""
         self._ca("-gencrl", "-out", "crl/database-ca.crl", *options)
 
+    def list_that_is_over(self) -> None:
+        """A new revocation list, by hand, on the first of January 2026 for a month."""
+        program = frozen_openssl(self.hosts, "2026-01-01 00:00:00")  # 1.1.1 has no -crl_lastupdate
+        self._ca("-gencrl", "-out", "crl/database-ca.crl", "-crldays", "31", program=program)
+
     def sign_again(self, name: str) -> None:
         """A new certificate for the stored request, by hand."""
         request, certificate = f"certreqs/{name}.req.pem", f"certs/{name}.cert.pem"
@@ -64,12 +69,13 @@ class Site:
             .removeprefix("serial=")
         )
 
-    def _ca(self, *arguments: str) -> None:
-        openssl(
-            *("ca", "-batch", "-passin", f"file:{self.phrase}", *arguments),
+    def _ca(self, *arguments: str, program: str | Path = "openssl") -> None:
+        finished = run(
+            *(program, "ca", "-batch", "-passin", f"file:{self.phrase}", *arguments),
             directory=self.authority,
             environment={"OPENSSL_CONF": "./database-ca.cnf"},
         )
+        assert finished.code == 0, finished.messages
 
 
 @pytest.fixture(scope="session")

@@ -92,7 +92,7 @@ class Server:
 
     def sql(self, statements: str) -> list[list[str]]:
         """Run statements as root by the local socket; the rows of the last ones, without heads."""
-        done = self.client("--user=root", f"--socket={self.socket}", statements=statements)
+        done = self._as_root(statements)
         assert done.code == 0, f"{statements}\n{done.messages}"
         return [line.split("\t") for line in done.output.splitlines()]
 
@@ -121,6 +121,10 @@ class Server:
         shown = (f"--ssl-cert={ssl}/{name}.cert.pem", f"--ssl-key={ssl}/private/{name}.key.pem") if name else ()
         return (f"--ssl-ca={authority or ssl / 'database-ca.cert.pem'}", verify, *shown)
 
+    def _as_root(self, statements: str) -> Finished:
+        # the client of MariaDB 11.8 would want a server with TLS and a valid certificate, here too
+        return self.client("--user=root", f"--socket={self.socket}", self.without_tls, statements=statements)
+
     def _started(self) -> bool:
         first = f"--defaults-file={self.settings}" if self.settings else "--no-defaults"
         directory = self.directory
@@ -146,7 +150,7 @@ class Server:
             if self.process.poll() is not None:
                 self.process = None
                 return False
-            if self.socket.exists() and self.client("--user=root", f"--socket={self.socket}").code == 0:
+            if self.socket.exists() and self._as_root("SELECT 1").code == 0:
                 return True
             time.sleep(0.05)
         self.stop()

@@ -20,6 +20,18 @@ def test_the_command_line_has_the_administrators_options_and_no_password() -> No
         *("/usr/bin/mariadb", "--defaults-file=my.cnf", "--socket=socket", "--host=host", "--port=3307", "--user=user"),
         *("--batch", "--binary-mode", "--default-character-set=utf8mb4", "--connect-timeout=10"),
     )
+    assert client._replace(tls=True).command() == (*client.command(), "--ssl")
+
+
+def test_a_client_that_uses_no_tls_unasked_is_told_the_date_too(shared_server: Server, tmp_path: Path) -> None:
+    """Such as the one of MariaDB 10.5."""
+    own = tmp_path / "my.cnf"
+    own.write_text(f"[client]\n{shared_server.without_tls.removeprefix('--')}\n")
+    options = ("--defaults-file", str(own), *shared_server.connection)
+    checked = tool("server", "check", *options, "--json", directory=tmp_path)
+    (loaded,) = [one for one in checked.document["findings"] if one["subject"] == "loaded"]
+    assert loaded["level"] == "ok"
+    assert ", until " in loaded["text"]
 
 
 def test_rows_are_what_the_server_has(shared_server: Server) -> None:

@@ -57,7 +57,7 @@ def test_another_name_is_not_served(shared_server: Server, shared_site: Site, tm
     assert probed.code == 2
     found = _findings(probed.document)
     assert found["certificate"].startswith(f"critical: serial {shared_site.serial(AIKEN)} of {AIKEN}")
-    assert found["chain"] == "critical: hostname mismatch"
+    assert found["chain"].lower() == "critical: hostname mismatch"  # 1.1.1 begins it with a capital
 
 
 def test_a_server_certificate_that_is_revoked(site: Site, shared_server: Server, tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_server_certificate_that_is_revoked(site: Site, shared_server: Server,
     probed = tool(*command, directory=tmp_path)
     assert probed.code == 2
     assert _findings(probed.document)["revocation"] == "critical: certificate revoked"
-    site.new_list("-crl_lastupdate", "20260101000000Z", "-crl_nextupdate", "20260201000000Z")
+    site.list_that_is_over()
     found = _findings(tool(*command, directory=tmp_path).document)
     assert found["revocation"] == "critical: certificate revoked", "a list that is over hides it"
     assert found["crl"].startswith("critical: over since 2026-02-01 00:00:00Z")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from support import done, openssl, tool
@@ -79,8 +78,7 @@ def test_the_whole_story(site: Site, start: StartServer, tmp_path: Path) -> None
     assert server.over_tcp(f"--defaults-file={mine}").code == 0
 
     # a list that ends is found before it locks anyone out, and after
-    soon = datetime.now(UTC) + timedelta(days=2)
-    site.new_list("-crl_nextupdate", f"{soon:%Y%m%d%H%M%S}Z")
+    site.new_list("-crldays", "2")
     site.deploy(AIKEN)
     done("server", "reload", AIKEN, *here, *server.connection, directory=tmp_path)
     assert server.over_tcp(f"--defaults-file={mine}").code == 0
@@ -88,7 +86,7 @@ def test_the_whole_story(site: Site, start: StartServer, tmp_path: Path) -> None
 
 
 def test_a_server_whose_list_is_over_is_found_and_mended(site: Site, start: StartServer, tmp_path: Path) -> None:
-    site.new_list("-crl_lastupdate", "20260101000000Z", "-crl_nextupdate", "20260201000000Z")
+    site.list_that_is_over()
     site.deploy(AIKEN)
     # the settings for MySQL do not let it come so far
     enforced = "--loose-tls-certificates-enforced-validation=OFF"
@@ -114,7 +112,7 @@ def test_a_list_that_is_over_is_not_loaded(site: Site, start: StartServer, tmp_p
     server = start(settings_of(site, AIKEN))
     server.sql("CREATE USER app@localhost IDENTIFIED BY 'p4ss'")
     with_certificate = ("--user=app", "--password=p4ss", *server.with_tls(site.ssl(CLIENT), CLIENT))
-    site.new_list("-crl_lastupdate", "20260101000000Z", "-crl_nextupdate", "20260201000000Z")
+    site.list_that_is_over()
     site.deploy(AIKEN)
     here = ("--connect", server.address, "--ca", str(site.authority))
     refused = tool("server", "reload", AIKEN, *here, *server.connection, directory=tmp_path)

@@ -47,7 +47,7 @@ PasswordAuthentication no
 PermitRootLogin prohibit-password
 PidFile none
 Subsystem sftp internal-sftp
-SetEnv PATH=/etc/bin:/usr/sbin:/usr/bin:/sbin:/bin
+SetEnv PATH=/etc/bin:{openssl}:/usr/sbin:/usr/bin:/sbin:/bin
 """
 
 _START = """\
@@ -235,7 +235,7 @@ class Fleet:
     def _boot(self, name: str, etc: Path, size: str) -> Machine:
         port = free_port()
         (etc / "sshd.log").unlink(missing_ok=True)
-        (etc / "sshd_config").write_text(_SSHD.format(port=port))
+        (etc / "sshd_config").write_text(_SSHD.format(port=port, openssl=Path(program("openssl")).parent))
         process = subprocess.Popen(
             ["unshare", *_NAMESPACES, "sh", "-c", _START, "sh", etc, size, program("sshd")],
             env={"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"},

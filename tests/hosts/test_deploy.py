@@ -195,3 +195,12 @@ def test_usage(ca: Path) -> None:
         assert refused.code in (1, 2), arguments
         assert refused.messages.startswith("dbca-openssl: ")
         assert refused.output == ""
+
+
+def test_without_ssh(ca: Path, tmp_path: Path) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "openssl").symlink_to(shutil.which("openssl") or "")
+    refused = tool("deploy", AIKEN, directory=ca, environment={"PATH": str(programs)})
+    assert refused.code == 1
+    assert "dbca-openssl: ssh is not installed here" in refused.messages
