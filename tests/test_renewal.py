@@ -123,7 +123,10 @@ def test_names_that_it_had_before_need_no_new_consent(
     refused = tool("renew", AIKEN, "--yes", directory=ca, environment=environment)
     assert refusal(refused).startswith(f"the request of {AIKEN} asks for the name evil.example.net too")
     assert snapshot(ca) == before
-    done("renew", AIKEN, "--allow-alt-name", "evil.example.net", "--yes", directory=ca, environment=environment)
+    renewed = done(
+        "renew", AIKEN, "--allow-alt-name", "evil.example.net", "--yes", directory=ca, environment=environment
+    )
+    assert "  loses     192.0.2.7\n" in renewed.messages
     done("verify", AIKEN, "--host", "evil.example.net", directory=ca)
 
 

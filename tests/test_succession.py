@@ -89,6 +89,30 @@ def test_everything_goes_on_after_it(fleet: Path, keys: Path, environment: dict[
     assert tool("check", directory=fleet).output == "OK: 0 findings\n"
 
 
+def test_certificates_that_name_the_serial_of_the_old_one_stop_it(
+    fleet: Path, environment: dict[str, str], keys: Path
+) -> None:
+    """As easy-rsa's do: no openssl would accept them under a certificate with another serial."""
+    configuration = fleet / "database-ca.cnf"
+    text = configuration.read_text()
+    configuration.write_text(text.replace("= keyid:always", "= keyid:always, issuer:always"))
+    plain_request(fleet, "named.example.net", keys / "host.key.pem")
+    done("sign", "named.example.net", "--yes", directory=fleet, environment=environment)
+    configuration.write_text(text)
+    before = snapshot(fleet, without=(".lock",))
+    refused = tool("init", "--renew", directory=fleet, environment=environment)
+    assert refusal(refused) == (
+        "the certificate of named.example.net names the serial of the authority's present one, and would end with it"
+    )
+    assert "hint: dbca-openssl renew named.example.net signs it again without the serial" in refused.messages
+    assert snapshot(fleet, without=(".lock",)) == before
+
+    done("renew", "named.example.net", "--yes", directory=fleet, environment=environment)
+    done("init", "--renew", directory=fleet, environment=environment)
+    verified = done("verify", "named.example.net", directory=fleet).output
+    assert verified.endswith("named.example.net.cert.pem: OK\n")
+
+
 def test_refusals_of_renewing_itself(fleet: Path, environment: dict[str, str], tmp_path: Path) -> None:
     wrong = tmp_path / "wrong"
     wrong.write_text("not it at all\n")

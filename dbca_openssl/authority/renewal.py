@@ -30,6 +30,11 @@ class Renewal(NamedTuple):
     names_before: frozenset[str]
     same_key: bool
 
+    @property
+    def lost_names(self) -> frozenset[str]:
+        """The alternative names that the certificate before had, and that the request does not ask for."""
+        return self.names_before - {name for _, name in self.proposal.request.alternative_names}
+
 
 def expiring(authority: Authority, days: int) -> list[str]:
     """The names whose last certificate is not revoked and ends within `days` days, or has ended.

@@ -23,7 +23,7 @@ EXTENSION_REQUEST = "2A864886F70D01090E"
 CHALLENGE_PASSWORD, UNSTRUCTURED_NAME = "2A864886F70D010907", "2A864886F70D010902"
 
 BASIC_CONSTRAINTS, KEY_USAGE, EXTENDED_KEY_USAGE = "551D13", "551D0F", "551D25"
-SUBJECT_KEY_IDENTIFIER, ALTERNATIVE_NAME = "551D0E", "551D11"
+SUBJECT_KEY_IDENTIFIER, ALTERNATIVE_NAME, AUTHORITY_KEY_IDENTIFIER = "551D0E", "551D11", "551D23"
 
 RSA = "2A864886F70D010101"
 
@@ -158,6 +158,14 @@ def keys_and_names(
 def alternative_names(openssl: OpenSSL, values: Sequence[bytes]) -> list[AlternativeNames]:
     """The names in each subjectAltName, by one openssl for all. Raises UnreadableError."""
     return keys_and_names(openssl, (), values)[1]
+
+
+def name_a_serial(openssl: OpenSSL, values: Sequence[bytes]) -> list[bool]:
+    """Whether each authorityKeyIdentifier names its issuer's certificate by the serial too (RFC 5280, 4.2.1.1).
+
+    Raises UnreadableError.
+    """
+    return [any(part.tag == "cont [ 2 ]" for part in element.parts) for element in outline.read(openssl, values)]
 
 
 def _request(element: Element) -> Request:

@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from dbca_openssl import validity
-from dbca_openssl.authority import commands, index, inventory
-from dbca_openssl.authority.certificates import own_certificate, read_certificate
+from dbca_openssl.authority import commands, copies, index, inventory, structures
+from dbca_openssl.authority.certificates import own_certificate, read_certificate, read_certificates
 from dbca_openssl.authority.change import BACKUPS, Change
 from dbca_openssl.authority.index import Row
 from dbca_openssl.authority.paths import CERTIFICATE, CRL, DATABASE, REQUEST, Authority, issued
@@ -49,18 +49,39 @@ def renew_own_certificate(
     authority.read(REQUEST)
     with Change(authority, CERTIFICATE) as change:
         old = own_certificate(authority)  # not before: the change first finishes what a killed process left
+        _require_lasting(authority, inventory.of_hosts(change.rows, old))
         change.staged(CERTIFICATE).unlink()
         change.set_rows(tuple(_retired(row, old) for row in change.rows))
         result = change.run(commands.self_sign(start, end, home=change.stage), passphrase)
         rows = change.appended(result)
         change.require_intact(*DATABASE, CERTIFICATE)
         new = read_certificate(authority, f"{change.stage}/{CERTIFICATE}")
-        copies = [issued(row.serial) for row in rows]
+        made = [issued(row.serial) for row in rows]
         same = (new.subject, new.issuer, new.public_key) == (old.subject, old.subject, old.public_key)
-        if len(copies) != 1 or not same or (new.start, new.end) != (start, end):
+        if len(made) != 1 or not same or (new.start, new.end) != (start, end):
             raise DatabaseCaError("openssl made another certificate than the old one with new dates; it is thrown away")
-        change.commit((*copies, *DATABASE), (CERTIFICATE,), BACKUPS)
+        change.commit((*made, *DATABASE), (CERTIFICATE,), BACKUPS)
     return new
+
+
+def _require_lasting(authority: Authority, rows: Sequence[Row]) -> None:
+    """Raise DatabaseCaError where a valid certificate names the serial of the authority's, as easy-rsa's do.
+
+    Of very many only the newest are read.
+    """
+    at = validity.now()
+    valid = [row for row in rows if row.status(at) == "valid" and authority.path(issued(row.serial)).is_file()]
+    valid = valid[-copies.READ_AT_MOST :]
+    certificates = read_certificates(authority, [issued(row.serial) for row in valid])
+    values = [one.extension(structures.AUTHORITY_KEY_IDENTIFIER) for one in certificates]
+    named = iter(structures.name_a_serial(authority.openssl, [value for value in values if value is not None]))
+    for row, value in zip(valid, values, strict=True):
+        if value is not None and next(named):
+            raise DatabaseCaError(
+                f"the certificate of {row.name} names the serial of the authority's present one, and would end with it",
+                f"dbca-openssl renew {row.name} signs it again without the serial",
+                "or move to a new authority: dbca-openssl rollover",
+            )
 
 
 def rollover(old: Authority, new: Authority) -> Rollover:

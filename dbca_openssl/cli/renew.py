@@ -77,9 +77,9 @@ def renew(
         if not print_:
             superseded = ", ".join(row.serial for row in one.superseded) or "none that is valid"
             key = "as before" if one.same_key else "a NEW key"
-            output.show(
-                [*issuing.proposal_lines(one.proposal), *output.fields((("its key", key), ("replaces", superseded)))]
-            )
+            lost = ", ".join(sorted(one.lost_names))
+            more = (("its key", key), ("replaces", superseded), *((("loses", lost),) if lost else ()))
+            output.show([*issuing.proposal_lines(one.proposal), *output.fields(more)])
         issuing.consent([one.proposal], allowed | one.names_before, ask=not yes and not print_)
     if print_:
         plan = renewal.plan(authority, renewals, period, not no_crl)
