@@ -52,7 +52,7 @@ def levels(verb: str, world: World, tmp_path: Path, pages: tuple[int, ...]) -> d
             copy = start(verb, world, small / "world")
             fill(small, free)
             before = snapshot(copy.root, without=(".lock",))
-            finished = copy.tool(*VERBS[verb].arguments(copy.root))
+            finished = VERBS[verb].run(copy)
             found = killing.judge_failure(VERBS[verb], copy, before, finished)
             if finished.code and "the disk is full" not in finished.messages:
                 found.append(f"the message is {finished.messages!r}")

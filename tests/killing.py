@@ -29,13 +29,26 @@ OLD, PLAIN, LATER = "old.example.net", "plain.example.net", "later.example.net"
 REPEATED = ("has a valid certificate already", "exists already, and nothing is overwritten", "is revoked already")
 
 
+SHARES = "from dbca_openssl.authority import shares; shares.LEAST = 1"
+LARGE = "from dbca_openssl.authority import index; index.LARGE = 1"
+
+
 @dataclass(frozen=True)
 class Verb:
-    """A verb that changes something: its arguments, made from the world it works in, and the check of its directory."""
+    """A verb that changes something: its arguments, made from the world it works in, and the check of its directory.
+
+    `prepare` is Python that is run before it, to have a small world treated like a large one.
+    """
 
     arguments: Callable[[Path], tuple[str | Path, ...]]
     check: Callable[[Path], list[str]]
     starts_with_authority: bool = True
+    prepare: str = ""
+
+    def run(self, world: World, *more: str | Path, before: tuple[str | Path, ...] = ()) -> Finished:
+        """Run it; `before` is a command that runs it."""
+        program = ("-c", f"{self.prepare}\nfrom dbca_openssl.cli import main\nmain()")
+        return world.tool(*self.arguments(world.root), *more, before=before, program=program)
 
 
 @dataclass(frozen=True)
@@ -70,8 +83,13 @@ class World:
     def copy(self, to: Path) -> World:
         return World(Path(shutil.copytree(self.root, to, symlinks=True)))
 
-    def tool(self, *arguments: str | Path, before: tuple[str | Path, ...] = ()) -> Finished:
-        command = (*before, sys.executable, "-m", "dbca_openssl", *arguments)
+    def tool(
+        self,
+        *arguments: str | Path,
+        before: tuple[str | Path, ...] = (),
+        program: tuple[str, ...] = ("-m", "dbca_openssl"),
+    ) -> Finished:
+        command = (*before, sys.executable, *program, *arguments)
         return run(*command, directory=Path("/"), environment=self.environment)
 
     def tools(self, *commands: tuple[str | Path, ...]) -> list[Finished]:
@@ -175,6 +193,9 @@ VERBS = {
     "revoke": Verb(_ca("revoke", OLD, "--yes"), check_authority),
     "renew": Verb(_ca("renew", OLD, "--yes"), check_authority),
     "init --renew": Verb(_ca("init", "--renew"), check_authority),
+    "batch in shares": Verb(_ca("sign", *NAMES, "--yes"), check_authority, prepare=SHARES),
+    "sign, large index": Verb(_ca("sign", NAMES[0], "--yes"), check_authority, prepare=LARGE),
+    "revoke, large index": Verb(_ca("revoke", OLD, "--yes"), check_authority, prepare=LARGE),
 }
 """Every verb that changes a directory; a new one is one more line here."""
 
@@ -183,7 +204,7 @@ def steps(verb: Verb, world: World) -> list[Point]:
     """The points at which the tool itself changes something on the disk; `world` is used up."""
     trace = world.root / "trace"
     strace = ("strace", "-y", "-o", trace, "-e", f"trace={','.join(CALLS)}")
-    finished = world.tool(*verb.arguments(world.root), before=strace)
+    finished = verb.run(world, before=strace)
     assert finished.code == 0, finished.messages
     return _points(trace.read_text(), world.root)
 
@@ -196,10 +217,11 @@ def openssl_steps(verb: Verb, world: World) -> list[Point]:
     program.write_text(
         "#!/bin/sh\n"
         'case "$1" in ca | req) ;; *) exec openssl "$@" ;; esac\n'
-        f'number=$(ls {traces} | wc -l)\nexec strace -y -o {traces}/$number -e trace={",".join(CALLS)} openssl "$@"\n'
+        f"case $CA_HOME in */*) number=${{CA_HOME##*/}} ;; *) number=$(ls {traces} | wc -l) ;; esac\n"  # */*: a share
+        f'exec strace -y -o {traces}/$number -e trace={",".join(CALLS)} openssl "$@"\n'
     )
     program.chmod(0o755)
-    finished = world.tool(*verb.arguments(world.root), "--openssl", program)
+    finished = verb.run(world, "--openssl", program)
     assert finished.code == 0, finished.messages
     found = []
     for trace in sorted(traces.iterdir()):
@@ -233,21 +255,21 @@ def _within_home(point: Point, count: collections.Counter[str]) -> Point:
     """A write of openssl, counted on its file alone: it also writes dots while it looks for primes, never as many."""
     if point.call != "write":
         return point
-    path = re.sub(r"^.*/(\.stage\.\w+|\.database-ca\.\w+)/", "", point.path)
+    path = re.sub(r"^.*/(\.stage\.\w+(/\d+)?|\.database-ca\.\w+)/", "", point.path)
     count[path] += 1
     return Point(point.call, count[path], point.process, path)
 
 
 def kill_tool(verb: Verb, world: World, point: Point) -> Finished:
     """Run the verb and kill the tool at a point."""
-    return world.tool(*verb.arguments(world.root), before=_killing(point))
+    return verb.run(world, before=_killing(point))
 
 
 def fail_tool(verb: Verb, world: World, point: Point, error: str) -> Finished:
     """Run the verb while one call of the tool's fails, with an `error` such as ENOSPC."""
     inject = f"inject={point.call}:error={error}:when={point.number}"
     strace = ("strace", "-o", "/dev/null", "-e", f"trace={point.call}", "-e", inject)
-    return world.tool(*verb.arguments(world.root), before=strace)
+    return verb.run(world, before=strace)
 
 
 def judge_failure(verb: Verb, world: World, before: dict[str, tuple[str, str]], finished: Finished) -> list[str]:
@@ -279,11 +301,12 @@ def kill_openssl(verb: Verb, world: World, point: Point) -> Finished:
         "#!/bin/sh\n"
         'case "$1" in ca | req) ;; *) exec openssl "$@" ;; esac\n'
         f"echo >> {count}\n"
-        f'[ $(wc -l < {count}) -eq {point.process + 1} ] || exec openssl "$@"\n'
+        f"case $CA_HOME in */*) number=${{CA_HOME##*/}} ;; *) number=$(($(wc -l < {count}) - 1)) ;; esac\n"
+        f'[ $number -eq {point.process} ] || exec openssl "$@"\n'
         f'exec {" ".join(_killing(point))} {only} openssl "$@"\n'
     )
     program.chmod(0o755)
-    return world.tool(*verb.arguments(world.root), "--openssl", program)
+    return verb.run(world, "--openssl", program)
 
 
 def _killing(point: Point) -> tuple[str, ...]:
