@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from killing import LATER, NAMES, OLD, PLAIN, World
-from support import HOSTS, ORGANIZATION, PASSPHRASE, done, openssl
+from support import HOSTS, ORGANIZATION, PASSPHRASE, done, openssl, run
 from workshop import Workshop
 
 from dbca_openssl.host.request import NewRequest
@@ -37,15 +37,23 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with `ca.key.pem` (4096 bits, encrypted), `plain-ca.key.pem` (the same), `host.key.pem`, `phrase`."""
+    """A directory with `ca.key.pem` (4096 bits, encrypted), `plain-ca.key.pem` (the same), `host.key.pem`, `phrase`.
+
+    `wrong` is a wrong pass phrase, and openssl says so; one in 256 it takes for right, and finds no key behind it.
+    """
     directory = tmp_path_factory.mktemp("keys")
-    (directory / "phrase").write_text(f"{PASSPHRASE}\n")
-    (directory / "phrase").chmod(0o600)
+    for name, text in (("phrase", PASSPHRASE), ("wrong", f"{PASSPHRASE} ")):
+        (directory / name).write_text(f"{text}\n")
+        (directory / name).chmod(0o600)
     openssl("genrsa", "-out", "plain-ca.key.pem", "4096", directory=directory)
-    openssl(
-        *("pkey", "-in", "plain-ca.key.pem", "-aes256", "-passout", "file:phrase", "-out", "ca.key.pem"),
-        directory=directory,
-    )
+    refused = ""
+    while "bad decrypt" not in refused:
+        openssl(
+            *("pkey", "-in", "plain-ca.key.pem", "-aes256", "-passout", "file:phrase", "-out", "ca.key.pem"),
+            directory=directory,
+        )
+        command = ("openssl", "pkey", "-in", "ca.key.pem", "-noout", "-passin", "file:wrong")
+        refused = run(*command, directory=directory).messages
     openssl("genrsa", "-out", "host.key.pem", "2048", directory=directory)
     return directory
 

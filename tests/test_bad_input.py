@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import MakeRequest
-from support import HOSTS, ORGANIZATION, PASSPHRASE, done, run, snapshot
+from support import HOSTS, ORGANIZATION, done, run, snapshot
 
 AIKEN = HOSTS[0]
 Words = tuple[str | Path, ...]
@@ -142,7 +142,7 @@ BAD_INIT = {
         "-o Lab --no-passphrase --key {place}/short",
         "the private key cannot be read: a wrong pass phrase, or no key",
     ),
-    "wrong phrase": ("-o Lab --key {keys}/ca.key.pem --passphrase-file {place}/wrong", "the pass phrase is wrong"),
+    "wrong phrase": ("-o Lab --key {keys}/ca.key.pem --passphrase-file {keys}/wrong", "the pass phrase is wrong"),
     "no terminal": ("-o Lab", "the key needs its pass phrase, and there is no terminal to ask at"),
 }
 
@@ -150,7 +150,7 @@ BAD_INIT = {
 @pytest.mark.parametrize("kind", BAD_INIT)
 def test_init_refuses(kind: str, tmp_path: Path, keys: Path) -> None:
     words, message = BAD_INIT[kind]
-    files = {"short": b"abc\n", "long": b"x" * 1024 + b"\n", "nul": b"abcd\0efgh\n", "wrong": b"not the one\n"}
+    files = {"short": b"abc\n", "long": b"x" * 1024 + b"\n", "nul": b"abcd\0efgh\n"}
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
         (tmp_path / name).chmod(0o600)
@@ -318,11 +318,9 @@ def test_a_key_needs_its_pass_phrase(verb: str, ca: Path, make_request: MakeRequ
 
 
 @verbs
-def test_a_wrong_pass_phrase_is_refused(verb: str, ca: Path, tmp_path: Path, make_request: MakeRequest) -> None:
+def test_a_wrong_pass_phrase_is_refused(verb: str, ca: Path, keys: Path, make_request: MakeRequest) -> None:
     make_request(AIKEN, to=ca / "certreqs")
-    (tmp_path / "wrong").write_text(f"{PASSPHRASE} \n")
-    (tmp_path / "wrong").chmod(0o600)
-    options = ("--passphrase-file", tmp_path / "wrong")
+    options = ("--passphrase-file", keys / "wrong")
     require_refusal(*VERBS[verb], *options, directory=ca, message="the pass phrase is wrong")
 
 

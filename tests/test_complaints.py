@@ -219,11 +219,8 @@ def test_an_openssl_that_can_write_nothing(
     assert hint.startswith("hint: is the disk, or a quota on it, full?")
 
 
-def test_openssls_own_text_is_shown_with_verbose_only(waiting: Path, tmp_path: Path) -> None:
-    wrong = tmp_path / "wrong"
-    wrong.write_text("not the phrase\n")
-    wrong.chmod(0o600)
-    arguments = (*SIGN, "--passphrase-file", wrong)
+def test_openssls_own_text_is_shown_with_verbose_only(waiting: Path, keys: Path) -> None:
+    arguments = (*SIGN, "--passphrase-file", keys / "wrong")
     short = tool(*arguments, directory=waiting)
     assert "bad decrypt" not in short.messages
     assert short.messages.endswith(f"dbca-openssl: {PASS_PHRASE}\nhint: {AGAIN}\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from conftest import MakeRequest
-from support import PASSPHRASE, done, openssl, snapshot, tool
+from support import done, openssl, snapshot, tool
 
 AIKEN = "aiken.example.net"
 
@@ -52,13 +52,10 @@ def test_a_name_is_valid_once(ca: Path, environment: dict[str, str], make_reques
     assert snapshot(ca) == before
 
 
-def test_a_wrong_passphrase_changes_nothing(ca: Path, tmp_path: Path, make_request: MakeRequest) -> None:
+def test_a_wrong_passphrase_changes_nothing(ca: Path, keys: Path, make_request: MakeRequest) -> None:
     make_request(AIKEN, to=ca / "certreqs")
-    wrong = tmp_path / "wrong"
-    wrong.write_text(f"not the {PASSPHRASE}\n")
-    wrong.chmod(0o600)
     before = snapshot(ca, without=(".lock",))
-    refused = tool("sign", AIKEN, "--yes", "--passphrase-file", wrong, directory=ca)
+    refused = tool("sign", AIKEN, "--yes", "--passphrase-file", keys / "wrong", directory=ca)
     assert refused.code == 1
     assert refused.messages.splitlines()[-2] == "dbca-openssl: the pass phrase is wrong"
     assert snapshot(ca, without=(".lock",)) == before

@@ -367,14 +367,11 @@ def test_sudo(ca: Path, fleet: Fleet, reach: Reach) -> None:
 
 
 def test_a_wrong_passphrase_signs_nothing_and_the_next_run_goes_on(
-    ca: Path, fleet: Fleet, reach: Reach, tmp_path: Path
+    ca: Path, fleet: Fleet, reach: Reach, keys: Path
 ) -> None:
     (aiken,) = fleet.start(AIKEN)
-    wrong = tmp_path / "wrong"
-    wrong.write_text("not the pass phrase\n")
-    wrong.chmod(0o600)
     here = snapshot(ca, without=(".lock",))
-    refused = reach("enroll", AIKEN, *QUICK, "--passphrase-file", wrong)
+    refused = reach("enroll", AIKEN, *QUICK, "--passphrase-file", keys / "wrong")
     assert refused.code == 1
     assert "dbca-openssl: the pass phrase is wrong" in refused.messages.splitlines()
     assert snapshot(ca, without=(".lock",)) == here
