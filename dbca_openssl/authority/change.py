@@ -22,7 +22,6 @@ from dbca_openssl.transaction import COMMIT, Transaction, recover
 FEW = 3
 """Up to so many steps are not worth a progress bar."""
 
-
 FOLDERS = ("newcerts", "certs", "certreqs", "crl", "private")
 """What openssl expects in its home; the last one is for RANDFILE."""
 

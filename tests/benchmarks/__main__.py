@@ -75,21 +75,11 @@ class Bench:
         work.mkdir()
         authority, ssl, name = work / "ca", work / "ssl", "aiken.example.net"
         with_key = _openssl_with_key(work / "openssl-with-key", self.place.host_key)
+        given = ("--key", self.place.authority_key, *self.secret)
         verbs: tuple[tuple[str | Path, ...], ...] = (
-            *(
-                (
-                    "init",
-                    "--organization",
-                    "example.net",
-                    "--ca",
-                    authority,
-                    "--key",
-                    self.place.authority_key,
-                    *self.secret,
-                ),
-            ),
-            *(("request", name, "--ssl-dir", ssl, "--openssl", with_key),),
-            *(("sign", ssl / f"{name}.req.pem", "--ca", authority, "--yes", *self.secret),),
+            ("init", "--organization", "example.net", "--ca", authority, *given),
+            ("request", name, "--ssl-dir", ssl, "--openssl", with_key),
+            ("sign", ssl / f"{name}.req.pem", "--ca", authority, "--yes", *self.secret),
         )
         scripts = []
         for verb in verbs:
@@ -121,10 +111,9 @@ class Bench:
         easyrsa = EasyRsa(self.place)
         few = 20 if self.quick else 100
         each = easyrsa.sign(few)
-        what = f"`sign --all` of {count}, how many times faster for each than easy-rsa {easyrsa.version}"
-        times = (each.wall / few) / (mine.wall / count)
-        details = f"{mine.wall / count * 1000:.1f} ms against {each.wall / few * 1000:.0f} ms a certificate, of {few}"
-        yield Line(what, times, None, "times", f"{details}; at least 20 is wanted")
+        one, other = mine.wall / count, each.wall / few
+        details = f"{one * 1000:.1f} ms against {other * 1000:.0f} ms a certificate: {other / one:.0f} times faster"
+        yield Line(f"the same, against easy-rsa {easyrsa.version}", one / other, 1 / 20, "times", details)
 
     def ten_thousand(self) -> Iterator[Line]:
         """`sign --all` of 10,000."""
