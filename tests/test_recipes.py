@@ -41,6 +41,7 @@ def easy_rsa(directory: Path, *commands: str, **settings: str) -> None:
     environment = {
         "EASYRSA": str(Path(program).parent),
         "EASYRSA_PKI": str(directory / "pki"),
+        "EASYRSA_OPENSSL": shutil.which("openssl", path=os.defpath) or "",  # Debian's: 3.1.0 knows no 4.0
         "EASYRSA_BATCH": "1",
         "EASYRSA_PASSIN": "file:phrase",
         "EASYRSA_PASSOUT": "file:./phrase",  # by the same name openssl would read the second line
