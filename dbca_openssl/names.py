@@ -27,7 +27,7 @@ COMMON_NAME_PATTERNS = (
 )
 
 _HOST_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_HOST = re.compile(rf"{_HOST_LABEL}(?:\.{_HOST_LABEL})*")
+_HOST = rf"{_HOST_LABEL}(?:\.{_HOST_LABEL})*"
 _CLIENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _ADDRESS_LIKE = re.compile(r"[0-9.]+")
 _IDNA_DEVIATIONS = "ßς\u200c\u200d"
@@ -132,7 +132,7 @@ def shown(text: str) -> str:
 
 def _host_of_any_length(text: str) -> str:
     name = (text if text.isascii() else _punycode(text)).lower()
-    if not _HOST.fullmatch(name) or _ADDRESS_LIKE.fullmatch(name):
+    if not re.fullmatch(_HOST, name) or _ADDRESS_LIKE.fullmatch(name):
         raise DatabaseCaError(
             f"not a host name: {shown(text)}",
             "letters, digits and '-' between dots, for example aiken.example.net",

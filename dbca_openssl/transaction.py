@@ -9,7 +9,6 @@ again before each rename. What it read before and writes after our commit no loc
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
 import signal
@@ -19,6 +18,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
+
+try:  # as the standard library's own `random` does, for the same reason: hashlib is slow to load
+    from _sha2 import sha256  # type: ignore[import-not-found]  # Python 3.12 and newer
+except ImportError:
+    try:
+        from _sha256 import sha256  # type: ignore[import-not-found]
+    except ImportError:
+        from hashlib import sha256
 
 from dbca_openssl.errors import DatabaseCaError, of_system, reason
 from dbca_openssl.lock import Lock, Tell
@@ -272,13 +279,21 @@ def _state(path: str) -> str:
             status = os.fstat(file.fileno())
             identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
             if identity not in _digests:
-                digest = hashlib.sha256(file.read()).hexdigest()
+                digest = _sha256(file.read())
                 if time.time_ns() - status.st_ctime_ns < SETTLED:
                     return digest
                 _digests[identity] = digest
             return _digests[identity]
     except FileNotFoundError:
         return DANGLING if os.path.islink(path) else ABSENT
+
+
+def _sha256(data: bytes) -> str:
+    if len(data) > 1024 * 1024:
+        import hashlib  # loads OpenSSL's library, which is slow to load and fast at work
+
+        return hashlib.sha256(data).hexdigest()
+    return str(sha256(data).hexdigest())
 
 
 SETTLED = 100_000_000

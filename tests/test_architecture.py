@@ -17,6 +17,7 @@ LEVELS = (
     ("database", "host"),
     ("authority",),
     ("steps", "transaction"),
+    ("command",),
     ("complaints", "lock"),
     ("outline",),
     ("openssl",),

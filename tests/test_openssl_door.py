@@ -20,12 +20,12 @@ from support import HOSTS, ORGANIZATION, PASSPHRASE, done, snapshot, tool
 
 from dbca_openssl.authority import commands
 from dbca_openssl.authority.paths import DIRECTORIES
+from dbca_openssl.command import Command
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import request
 from dbca_openssl.host.request import NewRequest
 from dbca_openssl.openssl import OpenSSL
 from dbca_openssl.passphrase import Passphrase
-from dbca_openssl.steps import Command
 
 AIKEN, MARGARET, _ = HOSTS
 STAGE = ".stage.01234567"

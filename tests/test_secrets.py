@@ -21,10 +21,10 @@ from terminal import typed
 
 from dbca_openssl import passphrase as passphrases
 from dbca_openssl.cli.run import run as run_tool
+from dbca_openssl.command import Command
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.openssl import OpenSSL
 from dbca_openssl.passphrase import Passphrase
-from dbca_openssl.steps import Command
 
 AIKEN = "aiken.example.net"
 PROMPT, ONCE_MORE = "Pass phrase of the authority's key: ", "The same once more: "

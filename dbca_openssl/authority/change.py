@@ -12,11 +12,11 @@ from dbca_openssl import complaints
 from dbca_openssl.authority import index
 from dbca_openssl.authority.index import Row
 from dbca_openssl.authority.paths import ATTRIBUTES, CRL_NUMBER, DATABASE, INDEX, SERIAL, Authority, issued
+from dbca_openssl.command import Command
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.lock import Lock, Tell
 from dbca_openssl.openssl import Result
 from dbca_openssl.passphrase import Passphrase
-from dbca_openssl.steps import Command
 from dbca_openssl.transaction import COMMIT, Transaction, recover
 
 FEW = 3

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from dbca_openssl.authority.paths import CERTIFICATE, CONFIGURATION, CRL, KEY, REQUEST, certificate_of, request_of
-from dbca_openssl.steps import Command
+from dbca_openssl.command import Command
 from dbca_openssl.validity import openssl_time
 
 HERE = "."

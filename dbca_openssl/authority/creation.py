@@ -27,11 +27,12 @@ from dbca_openssl.authority.paths import (
     issued,
 )
 from dbca_openssl.authority.revocation import RevocationList
+from dbca_openssl.command import require_absent
 from dbca_openssl.errors import DatabaseCaError, of_system
 from dbca_openssl.lock import Lock
 from dbca_openssl.passphrase import Passphrase
 from dbca_openssl.render import AuthoritySettings, authority_configuration
-from dbca_openssl.steps import CopyFile, MakeDirectories, Plan, Section, WriteFile, require_absent, tell_lost_modes
+from dbca_openssl.steps import CopyFile, MakeDirectories, Plan, Section, WriteFile, tell_lost_modes
 from dbca_openssl.transaction import fsync
 
 FIRST_SERIALS = {"guide": "00", "modern": "01"}

@@ -24,9 +24,6 @@ _LINE = re.compile(
 
 _HEX_DIGITS = set("0123456789ABCDEFabcdef")
 
-_PARTS = re.compile(r"(?<!\\)/(?=[A-Za-z0-9.]+=)")
-"""Where one part of a subject ends and the next begins."""
-
 _REASONS = {"keyTime": "keyCompromise", "CAkeyTime": "CACompromise", "holdInstruction": "certificateHold"}
 """What `openssl ca` writes for `-crl_compromise`, `-crl_CA_compromise` and `-crl_hold`, and the reason it means."""
 
@@ -120,11 +117,7 @@ def some(
 def lines(
     data: bytes, *, names: Collection[str] = (), serials: Collection[str] = (), revoked: bool = False
 ) -> list[bytes]:
-    """The lines of the same rows, and perhaps of a few others, in their order.
-
-    Raises DatabaseCaError where openssl would lose one of all the lines.
-    """
-    require_lines(data)
+    """The lines of the same rows, and perhaps of a few others, in their order."""
     needles = [f"\t{serial}\t".encode() for serial in serials]
     needles += [f"/CN={name}".encode("utf-8", "surrogateescape") for name in names]
     begins = set()
@@ -135,18 +128,13 @@ def lines(
             place = data.find(needle, place + 1)
     if revoked and data.startswith(REVOKED.encode()):
         begins.add(0)
-    return [data[begin : data.index(b"\n", begin) + 1] for begin in sorted(begins)]
+    return [data[begin : data.find(b"\n", begin) + 1 or None] for begin in sorted(begins)]
 
 
 def require_lines(data: bytes) -> None:
     """Raise DatabaseCaError where not every line has the fields of a row; what is in them is not looked at."""
-    if not _has_whole_lines(data):
+    if not data.endswith(b"\n") or data.count(b"\t") != 5 * data.count(b"\n"):
         raise damaged("not every line of it is a whole row")
-
-
-@lru_cache(maxsize=2)
-def _has_whole_lines(data: bytes) -> bool:
-    return data.endswith(b"\n") and data.count(b"\t") == 5 * data.count(b"\n")
 
 
 def damaged(why: str) -> DatabaseCaError:
@@ -162,7 +150,8 @@ def common_name(subject: str) -> str:
     before, found, name = subject.rpartition("/CN=")
     if found and "/" not in name and not before.endswith("\\"):  # nearly always, and there may be 100,000
         return name
-    names = [part[3:] for part in _PARTS.split(subject) if part.startswith("CN=")]
+    parts = re.split(r"(?<!\\)/(?=[A-Za-z0-9.]+=)", subject)
+    names = [part[3:] for part in parts if part.startswith("CN=")]
     return names[-1].replace("\\/", "/") if names else subject
 
 

@@ -15,9 +15,9 @@ from dbca_openssl import complaints
 from dbca_openssl.authority import index
 from dbca_openssl.authority.change import FOLDERS, Change
 from dbca_openssl.authority.paths import ATTRIBUTES, DATABASE, INDEX, SERIAL, request_of
+from dbca_openssl.command import Command
 from dbca_openssl.openssl import Result
 from dbca_openssl.passphrase import Passphrase
-from dbca_openssl.steps import Command
 
 LEAST = 16
 """So many requests are a share, or more: an openssl has to start and to load key and index first."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from dbca_openssl import complaints, validity
 from dbca_openssl.authority import commands, index, shares, structures, vetting
@@ -36,7 +36,9 @@ from dbca_openssl.openssl import Result
 from dbca_openssl.outline import UnreadableError
 from dbca_openssl.passphrase import Passphrase
 from dbca_openssl.render import DAYS
-from dbca_openssl.steps import CopyFile, MoveAside, Plan, Section, Step
+
+if TYPE_CHECKING:
+    from dbca_openssl.steps import Plan, Step
 
 KEY_COMPROMISE = "keyCompromise"
 """The reason of RFC 5280 that says that somebody else has the key."""
@@ -130,6 +132,8 @@ def plan(authority: Authority, proposals: Sequence[Proposal], period: Period) ->
 
     Raises DatabaseCaError where the index cannot be read.
     """
+    from dbca_openssl.steps import CopyFile, MoveAside, Plan, Section  # only printing needs them
+
     rows = index.some(authority.read(INDEX), names={proposal.name for proposal in proposals})
     steps: list[Step] = []
     for proposal in proposals:

@@ -13,8 +13,9 @@ from dbca_openssl.authority.checking import Checked, Limits
 from dbca_openssl.cli import options, output
 from dbca_openssl.cli.options import Ca, Json, LockTimeout, OpenSSLProgram, Verbose, Yes
 from dbca_openssl.cli.progress import busy
+from dbca_openssl.command import require_absent
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.steps import require_absent, write_new
+from dbca_openssl.steps import write_new
 
 _STATUS = ("dbca_check_status", "0 fine, 1 warning, 2 critical, 3 unknown")
 

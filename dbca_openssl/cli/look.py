@@ -1,6 +1,6 @@
 """The verbs that only look: verify, list, show, and the bare command."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -73,18 +73,7 @@ def list_(
         {"certificates": [_row_document(row, at) for row in rows] if output.as_json else []},
         output.table(
             ("NAME", "SERIAL", "UNTIL", "DAYS", "STATUS"),
-            (
-                (
-                    row.name,
-                    row.serial,
-                    f"{row.end:%Y-%m-%d}",
-                    output.coloured(
-                        str(validity.days_left(row.end, at)), "warning" if row.is_ending(at, inventory.SOON) else ""
-                    ),
-                    output.coloured(row.status(at)) + (f" ({row.reason})" if row.reason else ""),
-                )
-                for row in rows
-            ),
+            (_cells(row, at) for row in rows),
         ),
     )
 
@@ -224,6 +213,20 @@ def _next(status: Status, soon: list[index.Row]) -> list[str]:
     if soon:
         lines.append(f"dbca-openssl renew --expiring {inventory.SOON}")
     return lines or ["dbca-openssl list" if status.rows else "dbca-openssl request NAME  # on each host"]
+
+
+def _cells(row: index.Row, at: datetime) -> tuple[str, ...]:
+    """A row of the list; one that ends soon in colour."""
+    end, status = row.end, row.status(at)
+    left = validity.days_left(end, at)
+    ends_soon = status == "valid" and end <= at + timedelta(days=inventory.SOON)
+    return (
+        row.name,
+        row.serial,
+        f"{end.year}-{end.month:02}-{end.day:02}",
+        output.coloured(str(left), "warning" if ends_soon else ""),
+        output.coloured(status) + (f" ({row.reason})" if row.reason else ""),
+    )
 
 
 def _row_document(row: index.Row, at: datetime) -> dict[str, Any]:

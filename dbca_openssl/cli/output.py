@@ -165,16 +165,18 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     Where a terminal is too narrow, the longest words of the first column stand on lines of their own.
     """
     cells = [tuple(heads), *(tuple(row) for row in rows)]
-    widths = [max(width(row[column]) for row in cells) for column in range(len(heads))]
+    text = "".join(map("".join, cells))
+    measure = len if text.isascii() and text.isprintable() else width  # there may be 100,000 rows
+    widths = [max(map(measure, column)) for column in zip(*cells, strict=True)]
     beside = sum(widths[1:]) + 2 * len(widths[1:])
     if sys.stdout.isatty() and widths[0] + beside > columns(sys.stdout):
         widths[0] = min(widths[0], max(columns(sys.stdout) - beside, len(heads[0]), LEAST))
     lines = []
     for first, *others in cells:
-        if width(first) > widths[0]:
+        if measure(first) > widths[0]:
             lines.append(first)
             first = ""
-        padded = [cell + " " * (widest - width(cell)) for cell, widest in zip((first, *others), widths, strict=True)]
+        padded = [cell + " " * (widest - measure(cell)) for cell, widest in zip((first, *others), widths, strict=True)]
         lines.append("  ".join((*padded[:-1], others[-1])))
     return lines
 

@@ -11,7 +11,6 @@ import sys
 
 import typer
 
-from dbca_openssl.authority.findings import UNKNOWN
 from dbca_openssl.cli import output
 from dbca_openssl.cli.app import VERBS, build, build_one
 from dbca_openssl.cli.options import UsageError
@@ -19,6 +18,8 @@ from dbca_openssl.errors import DatabaseCaError, of_system
 from dbca_openssl.names import shown
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+UNKNOWN = 3
+"""What monitoring plugins say where they cannot tell."""
 
 
 def run(arguments: list[str]) -> int:

@@ -8,6 +8,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from dbca_openssl.command import Command, require_absent
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.lock import LOCK, Lock, Tell
 from dbca_openssl.names import host_name
@@ -15,7 +16,6 @@ from dbca_openssl.openssl import OpenSSL
 from dbca_openssl.render import HOST_BITS, SSL_DIR, host_configuration
 from dbca_openssl.steps import (
     PRIVATE_DIRECTORY,
-    Command,
     CopyFile,
     MakeDirectories,
     Plan,
@@ -23,7 +23,6 @@ from dbca_openssl.steps import (
     SetMode,
     Step,
     WriteFile,
-    require_absent,
     set_mode,
     tell_lost_modes,
 )

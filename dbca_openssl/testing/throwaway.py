@@ -16,6 +16,7 @@ from dbca_openssl.authority.change import Change
 from dbca_openssl.authority.creation import NewAuthority
 from dbca_openssl.authority.paths import CERTIFICATE, CRL, Authority, certificate_of, request_of
 from dbca_openssl.authority.signing import Period, Proposal, Signed
+from dbca_openssl.command import Command
 from dbca_openssl.database.settings import Settings
 from dbca_openssl.database.statements import Flavor
 from dbca_openssl.errors import DatabaseCaError, of_system
@@ -24,7 +25,7 @@ from dbca_openssl.host.delivery import LIST
 from dbca_openssl.host.request import PUBLIC_DIRECTORY, PUBLIC_FILE, NewRequest
 from dbca_openssl.names import alternative_name, authority_name_for, entity_name, organization_name
 from dbca_openssl.render import DAYS, AuthoritySettings
-from dbca_openssl.steps import Command, set_mode
+from dbca_openssl.steps import set_mode
 
 if TYPE_CHECKING:
     from ssl import SSLContext
