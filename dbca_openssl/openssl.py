@@ -88,7 +88,7 @@ class OpenSSL:
             try:
                 for call in calls:
                     descriptor = stack.enter_context(_passphrase(call))
-                    messages = _file()
+                    messages = stack.enter_context(_file())
                     process = self._started(call, descriptor, subprocess.DEVNULL, subprocess.DEVNULL, messages)
                     running.append((process, messages))
                 interruptible()
@@ -100,10 +100,10 @@ class OpenSSL:
                     process.kill()
                     process.wait()
                 raise
-        return [
-            Result(process.returncode, b"", _content(messages).decode("utf-8", "replace"))
-            for process, messages in running
-        ]
+            return [
+                Result(process.returncode, b"", _content(messages).decode("utf-8", "replace"))
+                for process, messages in running
+            ]
 
     @cached_property
     def version(self) -> str:

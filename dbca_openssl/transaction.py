@@ -280,7 +280,9 @@ def _state(path: str) -> str:
             identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
             if identity not in _digests:
                 digest = _sha256(file.read())
-                if time.time_ns() - status.st_ctime_ns < SETTLED:
+                # times in whole seconds may be those of a file system that has no finer ones, such as FAT
+                patience = SETTLED if status.st_ctime_ns % SECOND else COARSELY_SETTLED
+                if time.time_ns() - status.st_ctime_ns < patience:
                     return digest
                 _digests[identity] = digest
             return _digests[identity]
@@ -296,8 +298,11 @@ def _sha256(data: bytes) -> str:
     return str(sha256(data).hexdigest())
 
 
-SETTLED = 100_000_000
-"""Nanoseconds, ten times the coarsest clock of a kernel: a file left alone so long shows every later change."""
+SECOND = 1_000_000_000
+
+SETTLED, COARSELY_SETTLED = SECOND // 10, 3 * SECOND
+"""Nanoseconds: a file left alone so long shows every later change. Ten times the coarsest clock of a kernel; and more
+than the two seconds of FAT."""
 
 _digests: dict[tuple[int, ...], str] = {}
 """Of files that have settled, by what changes with them: an index of megabytes is looked at several times."""

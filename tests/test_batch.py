@@ -161,6 +161,17 @@ def test_many_are_shared_out_to_the_processors(
     assert names_in_index(ca) == names
 
 
+def test_where_nobody_tells_of_processors_it_is_one_share_or_as_many_as_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on macOS and the BSDs."""
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert shares.sizes(1000) == [1000]
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    assert (shares.sizes(1), shares.sizes(1001)) == ([1], [251, 250, 250, 250])
+
+
 @pytest.mark.parametrize("number", [3, -3])
 def test_a_bad_signature_in_a_share_spoils_all(
     number: int, long_queue: tuple[Path, list[str]], environment: dict[str, str]

@@ -149,7 +149,7 @@ class Change(Transaction):
             whole = self.index
             for old, new in zip(before.split(b"\n"), after.split(b"\n"), strict=True):
                 if new != old:
-                    whole = whole.replace(old, new, 1)  # there are tabs in it, and a serial: it is nowhere else
+                    whole = whole.replace(old + b"\n", new + b"\n", 1)  # with its serial it is nowhere else
             after = whole
         self._set_index(after)
 

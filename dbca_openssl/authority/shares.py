@@ -38,13 +38,13 @@ def sign(change: Change, requests: Mapping[str, bytes], command: Sign, passphras
 
     Leaves the stage as one openssl would, whose result it returns; raises DatabaseCaError where openssl fails.
     """
-    sizes = _sizes(len(requests)) if index.is_plain(change.index) else [len(requests)]
-    if len(sizes) == 1:
+    parts = sizes(len(requests)) if index.is_plain(change.index) else [len(requests)]
+    if len(parts) == 1:
         _write(change, "", requests)
         return change.run(command(list(requests), home=change.stage), passphrase, steps=len(requests), needed=())
     change.give(())
     names = iter(requests)
-    shares = [list(islice(names, size)) for size in sizes]
+    shares = [list(islice(names, size)) for size in parts]
     serial = change.serial
     for number, share in enumerate(shares):
         _prepare(change, f"{number}/", serial)
@@ -57,9 +57,11 @@ def sign(change: Change, requests: Mapping[str, bytes], command: Sign, passphras
     return Result(0, b"", messages)
 
 
-def _sizes(count: int) -> list[int]:
-    """How many requests each share has, the larger ones first."""
-    shares = max(1, min(len(os.sched_getaffinity(0)), count // LEAST), -(-count // MOST))
+def sizes(count: int) -> list[int]:
+    """How many of `count` requests each share has, the larger ones first."""
+    # only Linux tells of how many processors this process may use
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    shares = max(1, min(processors, count // LEAST), -(-count // MOST))
     size, more = divmod(count, shares)
     return [size + 1] * more + [size] * (shares - more)
 

@@ -18,8 +18,6 @@ from dbca_openssl.errors import DatabaseCaError, of_system
 from dbca_openssl.names import shown
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
-UNKNOWN = 3
-"""What monitoring plugins say where they cannot tell."""
 
 
 def run(arguments: list[str]) -> int:
@@ -31,7 +29,11 @@ def run(arguments: list[str]) -> int:
     if arguments and verb is None and not arguments[0].startswith("-"):
         output.error(_unknown(arguments[0]))
         return USAGE
-    failed, usage = (UNKNOWN, UNKNOWN) if options[:1] == ["check"] else (FAILED, USAGE)
+    failed, usage = FAILED, USAGE
+    if options[:1] == ["check"]:
+        from dbca_openssl.authority.findings import UNKNOWN
+
+        failed = usage = UNKNOWN
     try:
         if verb:
             code = build_one(verb)(arguments[1:], prog_name=f"dbca-openssl {verb}", standalone_mode=False)
