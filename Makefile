@@ -17,7 +17,7 @@ BIN = .venv/bin
 .PHONY: demo test manual test-hosts test-crash test-galera test-mysql matrix bench pictures lint clean
 
 demo: .venv/installed
-	@rm -rf demo && sh tests/demo.sh $(BIN)/dbca-openssl demo
+	@rm -rf demo && sh tests/tools/demo.sh $(BIN)/dbca-openssl demo
 
 test: .venv/test lint
 	$(BIN)/pytest -q
@@ -26,10 +26,10 @@ manual: .venv/installed
 	$(BIN)/python -m dbca_openssl.cli.manual
 
 test-hosts: .venv/test
-	$(BIN)/pytest -q -m slow tests/hosts
+	$(BIN)/pytest -q -m slow tests/host
 
 test-crash: .venv/test
-	$(BIN)/pytest -q -m "slow or not slow" tests/crash tests/test_kill_sample.py tests/test_disk_full.py tests/test_concurrency.py
+	$(BIN)/pytest -q -m "slow or not slow" tests/promises/crash tests/promises/test_kill_sample.py tests/promises/test_full_disk_sample.py tests/promises/test_concurrency.py
 
 test-galera: .venv/test
 	sh tests/database/unpack-galera .galera_cache
@@ -43,7 +43,7 @@ matrix: .venv/test
 
 pictures: .venv/test
 	mkdir -p .pictures
-	unshare --map-root-user --mount --uts $(BIN)/python tests/pictures.py .pictures
+	unshare --map-root-user --mount --uts $(BIN)/python tests/tools/pictures.py .pictures
 
 bench: .venv/test
 	$(BIN)/python tests/benchmarks

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from dbca_openssl import complaints
+from dbca_openssl import diagnosis
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.openssl import Call, OpenSSL, Result
 from dbca_openssl.passphrase import Passphrase
@@ -50,10 +50,10 @@ class Command(NamedTuple):
     def done(self, result: Result, root: Path) -> Result:
         """The result, once it is found to be what it should. Raises DatabaseCaError where it is not."""
         if result.code:
-            raise complaints.failure(self.arguments[0], result, root)
+            raise diagnosis.failure(self.arguments[0], result, root)
         for name in self.creates:
             if not _is_whole(root / name):
-                raise complaints.said(result.messages, root) or complaints.nothing_written(
+                raise diagnosis.said(result.messages, root) or diagnosis.nothing_written(
                     Path(name).name, root, result.messages
                 )
         return result

@@ -5,18 +5,15 @@ from __future__ import annotations
 import shutil
 import signal
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from killing import LATER, NAMES, OLD, PLAIN, World
-from support import HOSTS, ORGANIZATION, PASSPHRASE, WRONG_PASSPHRASES, done, openssl, run
-from workshop import Workshop
+from tools.killing import LATER, NAMES, OLD, PLAIN, World
+from tools.support import HOSTS, ORGANIZATION, PASSPHRASE, WRONG_PASSPHRASES, MakeRequest, done, openssl, run
+from tools.workshop import Workshop
 
 from dbca_openssl.host.request import NewRequest
 from dbca_openssl.names import alternative_name
-
-MakeRequest = Callable[..., Path]
 
 
 def pytest_configure() -> None:
@@ -141,7 +138,7 @@ def fleet(pristine_fleet: Path, tmp_path: Path) -> Path:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The figures of tests/crash: how often a kill, a full disk or a fault was tried, and how often it went wrong."""
+    """The figures of the slow tests: how often a kill, a full disk or a fault was tried, and went wrong."""
     totals: Counter[str] = Counter()
     for outcome in ("passed", "failed"):
         for report in terminalreporter.getreports(outcome):

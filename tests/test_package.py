@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from support import GUIDE, ORGANIZATION, ROOT, Finished, openssl, run
+from tools.support import GUIDE, ORGANIZATION, ROOT, Finished, openssl, run
 
 from dbca_openssl import __version__
 

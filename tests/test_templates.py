@@ -10,10 +10,9 @@ import jinja2
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from support import GUIDE, ORGANIZATION, done, openssl
+from tools.support import GUIDE, ORGANIZATION, done, openssl
 
-from dbca_openssl import names, render
-from dbca_openssl.authority import structures
+from dbca_openssl import names, render, x509
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host.request import NewRequest
 from dbca_openssl.openssl import OpenSSL
@@ -118,7 +117,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def certified(workshop: Path, configuration: str) -> structures.Certificate:
+def certified(workshop: Path, configuration: str) -> x509.Certificate:
     """The certificate that `openssl req -x509` makes of the authority's configuration."""
     (workshop / AUTHORITY_FILE).write_text(configuration, encoding="utf-8")
     result = OPENSSL.run(
@@ -127,10 +126,10 @@ def certified(workshop: Path, configuration: str) -> structures.Certificate:
         environment={"OPENSSL_CONF": AUTHORITY_FILE},
     )
     assert result.code == 0, result.messages
-    return structures.certificates(OPENSSL, [result.output])[0]
+    return x509.certificates(OPENSSL, [result.output])[0]
 
 
-def requested(workshop: Path, new: NewRequest) -> structures.Request:
+def requested(workshop: Path, new: NewRequest) -> x509.Request:
     """The request that `openssl req -new` makes of a host's configuration."""
     (workshop / HOST_FILE).write_text(new.configuration(), encoding="utf-8")
     result = OPENSSL.run(
@@ -139,10 +138,10 @@ def requested(workshop: Path, new: NewRequest) -> structures.Request:
         environment={"OPENSSL_CONF": HOST_FILE, "CN": new.name},
     )
     assert result.code == 0, result.messages
-    return structures.requests_and_certificates(OPENSSL, [result.output], ())[0][0]
+    return x509.requests_and_certificates(OPENSSL, [result.output], ())[0][0]
 
 
-def places(certificate: structures.Certificate) -> list[str]:
+def places(certificate: x509.Certificate) -> list[str]:
     """Every `file:` or `http:` place in a certificate."""
     return re.findall(r"[a-z]+://[!-~]+?(?:pem|crl)", certificate.encoded.decode("latin-1"))
 
@@ -157,10 +156,10 @@ def test_any_organisation_arrives_exactly_in_a_certificate(workshop: Path, organ
     configuration = AuthoritySettings(names.organization_name(organization), names.authority_name(common_name))
     certificate = certified(workshop, authority_configuration(configuration))
     assert certificate.subject_parts == (
-        (structures.ORGANIZATION, organization),
-        (structures.COMMON_NAME, common_name),
+        (x509.ORGANIZATION, organization),
+        (x509.COMMON_NAME, common_name),
     )
-    value = certificate.extension(structures.ALTERNATIVE_NAME)
+    value = certificate.extension(x509.ALTERNATIVE_NAME)
     assert value is not None
     if (organization + common_name).isascii():
         assert value.endswith(certificate.subject)  # a dirName, the very bytes of the authority's own name
@@ -175,10 +174,10 @@ def test_any_host_and_its_other_names_arrive_exactly_in_a_request(workshop: Path
     alternative = tuple(names.alternative_name(text) for text in others)
     new = NewRequest(names.entity_name(name), alternative_names=alternative, profile="modern")
     request = requested(workshop, new)
-    assert request.subject == ((structures.COMMON_NAME, name),)
-    (value,) = [one.value for kind, one in request.extensions if kind == structures.ALTERNATIVE_NAME]
+    assert request.subject == ((x509.COMMON_NAME, name),)
+    (value,) = [one.value for kind, one in request.extensions if kind == x509.ALTERNATIVE_NAME]
     expected = dict.fromkeys([("DNS", name), *((_kind(text), _canonical(text)) for text in others)])
-    assert structures.alternative_names(OPENSSL, [value])[0] == tuple(expected)
+    assert x509.alternative_names(OPENSSL, [value])[0] == tuple(expected)
 
 
 def _kind(text: str) -> str:
@@ -195,12 +194,12 @@ def _canonical(text: str) -> str:
 def test_a_directory_name_beyond_ascii_would_arrive_garbled(workshop: Path) -> None:
     text = authority_configuration(AuthoritySettings("Zürich", "Zürich CA"))
     (uri,) = re.findall(r"^URI +=.*cert\.pem$", text, re.MULTILINE)
-    value = certified(workshop, text).extension(structures.ALTERNATIVE_NAME)
+    value = certified(workshop, text).extension(x509.ALTERNATIVE_NAME)
     garbled = certified(workshop, text.replace(uri, "dirName = ca_distinguished_name"))
     assert value is not None
     assert b"file:///etc/mysql/ssl/database-ca.cert.pem" in value
     assert garbled.subject_parts[0][1] == "Zürich"
-    assert "ZÃ¼rich".encode() in (garbled.extension(structures.ALTERNATIVE_NAME) or b"")
+    assert "ZÃ¼rich".encode() in (garbled.extension(x509.ALTERNATIVE_NAME) or b"")
 
 
 def test_the_places_of_certificate_and_list_are_those_that_were_asked_for(workshop: Path) -> None:
@@ -209,7 +208,7 @@ def test_the_places_of_certificate_and_list_are_those_that_were_asked_for(worksh
         text = authority_configuration(AuthoritySettings(organization, "Lab CA", base_url=render.base_url(f"{url}/")))
         certificate = certified(workshop, text)
         assert set(places(certificate)) == {f"{url}/database-ca.cert.pem", f"{url}/database-ca.crl"}
-        value = certificate.extension(structures.ALTERNATIVE_NAME) or b""
+        value = certificate.extension(x509.ALTERNATIVE_NAME) or b""
         assert value.endswith(certificate.subject if organization.isascii() else f"{url}/database-ca.cert.pem".encode())
 
 
@@ -244,17 +243,17 @@ def test_alternative_names_follow_the_guides_text() -> None:
 
 def test_the_modern_profile_adds_the_name_itself(workshop: Path) -> None:
     request = requested(workshop, NewRequest("aiken.example.net", profile="modern"))
-    (value,) = [one.value for kind, one in request.extensions if kind == structures.ALTERNATIVE_NAME]
-    assert structures.alternative_names(OPENSSL, [value])[0] == (("DNS", "aiken.example.net"),)
+    (value,) = [one.value for kind, one in request.extensions if kind == x509.ALTERNATIVE_NAME]
+    assert x509.alternative_names(OPENSSL, [value])[0] == (("DNS", "aiken.example.net"),)
 
 
 def test_a_client_whose_name_is_no_host_name_has_no_alternative_name(workshop: Path) -> None:
     request = requested(workshop, NewRequest("backup@margaret", profile="modern"))
-    assert request.subject == ((structures.COMMON_NAME, "backup@margaret"),)
-    assert [kind for kind, _ in request.extensions if kind == structures.ALTERNATIVE_NAME] == []
+    assert request.subject == ((x509.COMMON_NAME, "backup@margaret"),)
+    assert [kind for kind, _ in request.extensions if kind == x509.ALTERNATIVE_NAME] == []
 
 
 def test_an_address_as_name_is_an_address_among_the_alternative_names(workshop: Path) -> None:
     request = requested(workshop, NewRequest(names.entity_name("192.0.2.7"), profile="modern"))
-    (value,) = [one.value for kind, one in request.extensions if kind == structures.ALTERNATIVE_NAME]
-    assert structures.alternative_names(OPENSSL, [value])[0] == (("IP", "192.0.2.7"),)
+    (value,) = [one.value for kind, one in request.extensions if kind == x509.ALTERNATIVE_NAME]
+    assert x509.alternative_names(OPENSSL, [value])[0] == (("IP", "192.0.2.7"),)

@@ -8,14 +8,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from dbca_openssl.authority import checking, findings, repairing, reporting, succession
-from dbca_openssl.authority.checking import Checked, Limits
+from dbca_openssl import finding
+from dbca_openssl.ca import check as checking
+from dbca_openssl.ca import repair as repairing
+from dbca_openssl.ca import report as reporting
+from dbca_openssl.ca import rollover as succession
+from dbca_openssl.ca.check import Checked, Limits
 from dbca_openssl.cli import options, output
 from dbca_openssl.cli.options import Ca, Json, LockTimeout, OpenSSLProgram, Verbose, Yes
 from dbca_openssl.cli.progress import busy
 from dbca_openssl.command import require_absent
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.steps import write_new
+from dbca_openssl.plan import write_new
 
 _STATUS = ("dbca_check_status", "0 fine, 1 warning, 2 critical, 3 unknown")
 
@@ -61,9 +65,9 @@ def check(
             checked = checking.check(options.authority(ca, openssl), Limits(warn_days, critical_days, deep))
     except DatabaseCaError as error:
         if prometheus:
-            output.result({}, _metric(*_STATUS, [("", findings.UNKNOWN)]))
+            output.result({}, _metric(*_STATUS, [("", finding.UNKNOWN)]))
         output.error(error)
-        raise typer.Exit(findings.UNKNOWN) from None
+        raise typer.Exit(finding.UNKNOWN) from None
     if prometheus:
         output.result({}, _prometheus(checked))
     else:

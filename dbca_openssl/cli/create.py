@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
-from dbca_openssl import names, validity
+from dbca_openssl import dates, names
 from dbca_openssl import render as templates
-from dbca_openssl.authority import creation, index, succession
-from dbca_openssl.authority.creation import NewAuthority
-from dbca_openssl.authority.paths import CERTIFICATE, CRL, KEY, Authority
+from dbca_openssl.ca import index
+from dbca_openssl.ca import init as creation
+from dbca_openssl.ca import rollover as succession
+from dbca_openssl.ca.init import NewAuthority
+from dbca_openssl.ca.layout import CERTIFICATE, CRL, KEY, Authority
 from dbca_openssl.cli import options, output
 from dbca_openssl.cli.options import (
     Json,
@@ -103,7 +105,7 @@ def init(
         raise UsageError("who runs the authority: --organization NAME")
     authority = options.authority(ca if ca else Path("database-ca"), openssl)
     settings = configured(organization, common_name, ssl_dir, url, days, crl_days, bits)
-    start, end = creation.period(validity.now(), years)
+    start, end = creation.period(dates.now(), years)
     new = NewAuthority(settings, start, end, profile, key.absolute() if key else None, not no_passphrase)
     if print_:
         output.script(creation.plan(authority, new).script(options.given_passphrase(passphrase_file)))
@@ -118,19 +120,19 @@ def init(
             "subject": {"organization": settings.organization, "common_name": settings.common_name},
             "certificate": CERTIFICATE,
             "serial": creation.FIRST_SERIALS[profile],
-            "not_before": validity.iso(start),
-            "not_after": validity.iso(end),
+            "not_before": dates.iso(start),
+            "not_after": dates.iso(end),
             "key": KEY,
             "crl": CRL,
-            "crl_next_update": validity.iso(crl_end),
+            "crl_next_update": dates.iso(crl_end),
         },
         [
             f"authority {settings.common_name!r} in {authority.directory}",
             *output.fields(
                 (
                     ("key", f"{KEY}, {'not encrypted' if no_passphrase else 'encrypted'}: keep it off every network"),
-                    ("cert", f"{CERTIFICATE}, until {validity.shown(end)}"),
-                    ("crl", f"{CRL}, until {validity.shown(crl_end)}"),
+                    ("cert", f"{CERTIFICATE}, until {dates.shown(end)}"),
+                    ("crl", f"{CRL}, until {dates.shown(crl_end)}"),
                 )
             ),
             "next, on each host:",
@@ -146,18 +148,18 @@ def renew_certificate(
 ) -> None:
     """`init --renew`."""
     authority.require()
-    start, end = creation.period(validity.now(), years)
+    start, end = creation.period(dates.now(), years)
     secret = options.secret_of(authority, passphrase_file, passphrase_fd)
     new = succession.renew_own_certificate(authority, start, end, secret)
     output.result(
         {
             "certificate": CERTIFICATE,
             "serial": index.serial_text(new.serial),
-            "not_before": validity.iso(new.start),
-            "not_after": validity.iso(new.end),
+            "not_before": dates.iso(new.start),
+            "not_after": dates.iso(new.end),
         },
         [
-            f"{CERTIFICATE}  until {validity.shown(new.end)}; what was signed before stays good",
+            f"{CERTIFICATE}  until {dates.shown(new.end)}; what was signed before stays good",
             "next, copy it to every host, and have the servers read it (FLUSH SSL, or ALTER INSTANCE RELOAD TLS):",
             f"  scp {shlex.quote(str(authority.path(CERTIFICATE)))} HOST:{templates.SSL_DIR}/",
         ],

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from dbca_openssl import validity
-from dbca_openssl.authority.paths import Authority, request_of
-from dbca_openssl.authority.signing import Proposal, Signed
+from dbca_openssl import dates
+from dbca_openssl.ca.layout import Authority, request_of
+from dbca_openssl.ca.sign import Proposal, Signed
 from dbca_openssl.cli import options, output
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.render import SSL_DIR
@@ -38,7 +38,7 @@ def proposal_lines(proposal: Proposal) -> list[str]:
                 ("subject", f"CN={proposal.name}"),
                 ("names", names or "none beside it"),
                 ("key", request.key),
-                ("until", validity.shown(proposal.end)),
+                ("until", dates.shown(proposal.end)),
             )
         ),
     ]
@@ -46,7 +46,7 @@ def proposal_lines(proposal: Proposal) -> list[str]:
 
 def signed_lines(signed: Sequence[Signed]) -> list[str]:
     """Each new certificate: where it is, its serial, until when."""
-    return [f"{one.path}  serial {one.serial}, until {validity.shown(one.end)}" for one in signed]
+    return [f"{one.path}  serial {one.serial}, until {dates.shown(one.end)}" for one in signed]
 
 
 def deliveries(authority: Authority, signed: Sequence[Signed], with_them: str) -> list[str]:
@@ -58,4 +58,4 @@ def deliveries(authority: Authority, signed: Sequence[Signed], with_them: str) -
 
 def document(one: Signed) -> dict[str, str]:
     """A new certificate with --json."""
-    return {"name": one.name, "serial": one.serial, "certificate": one.path, "not_after": validity.iso(one.end)}
+    return {"name": one.name, "serial": one.serial, "certificate": one.path, "not_after": dates.iso(one.end)}

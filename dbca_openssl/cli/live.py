@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from dbca_openssl import names, validity
-from dbca_openssl.authority import index
+from dbca_openssl import dates, names
+from dbca_openssl.ca import index
 from dbca_openssl.cli import connection, output
 from dbca_openssl.cli.connection import (
     CaOrCopies,
@@ -21,7 +21,8 @@ from dbca_openssl.cli.connection import (
 )
 from dbca_openssl.cli.options import Json, OpenSSLProgram, Verbose
 from dbca_openssl.cli.progress import busy
-from dbca_openssl.database import handshake, inspection
+from dbca_openssl.database import check as inspection
+from dbca_openssl.database import handshake
 from dbca_openssl.database import probe as probes
 from dbca_openssl.database import reload as reloading
 from dbca_openssl.database.findings import Finding, Level, UnreachableError, worst
@@ -68,7 +69,7 @@ def check(
 
     def look() -> list[Finding]:
         program = OpenSSL(openssl)
-        at = validity.now()
+        at = dates.now()
         trust = connection.trust(ca, openssl) if ca is not None or server is not None else None
         client, kind = connection.client(client_program, flavor, defaults_file, socket, host, port, user)
         found = inspection.inspect(client, kind, program, trust, at)
@@ -121,7 +122,7 @@ def probe(
             canary=ClientCertificate(*canary) if canary else None,
             valid_client=ClientCertificate(*client) if client else None,
         )
-        return probes.probe(what, validity.now())
+        return probes.probe(what, dates.now())
 
     return _report(server, look)
 
@@ -155,11 +156,11 @@ def reload(
     trust.issued(name)
     with busy("asking the server"):
         client, kind = connection.client(client_program, flavor, defaults_file, socket, host, port, user)
-        issued = reloading.reload(client, kind, trust, name, where, validity.now())
+        issued = reloading.reload(client, kind, trust, name, where, dates.now())
     serial = index.serial_text(issued.serial)
     output.result(
-        {"host": name, "serial": serial, "not_after": validity.iso(issued.end)},
-        [f"{where}  has reloaded, and serves serial {serial}, until {validity.shown(issued.end)}"],
+        {"host": name, "serial": serial, "not_after": dates.iso(issued.end)},
+        [f"{where}  has reloaded, and serves serial {serial}, until {dates.shown(issued.end)}"],
     )
 
 

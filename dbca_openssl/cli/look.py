@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from dbca_openssl import validity
-from dbca_openssl.authority import index, inventory, verification
-from dbca_openssl.authority.inventory import Status
+from dbca_openssl import dates
+from dbca_openssl.ca import index, listing
+from dbca_openssl.ca import verify as verification
+from dbca_openssl.ca.listing import Status
 from dbca_openssl.cli import options, output
 from dbca_openssl.cli.options import Ca, Json, OpenSSLProgram, Verbose
 from dbca_openssl.errors import DatabaseCaError
@@ -59,8 +60,8 @@ def list_(
 
     Several filters add up.
     """
-    rows = inventory.certificates(options.authority(ca, openssl))
-    at = validity.now()
+    rows = listing.certificates(options.authority(ca, openssl))
+    at = dates.now()
     wanted = {word for word, on in (("valid", valid), ("expired", expired), ("revoked", revoked)) if on}
     if wanted or expiring is not None:
         rows = [
@@ -91,26 +92,26 @@ def show(
       dbca-openssl show aiken.example.net
       dbca-openssl show 01
     """
-    found = inventory.details(options.authority(ca, openssl), what)
-    certificate, at = found.certificate, validity.now()
+    found = listing.details(options.authority(ca, openssl), what)
+    certificate, at = found.certificate, dates.now()
     status = found.row.status(at) if found.row else "not in the index"
     serial = index.serial_text(certificate.serial)
     document: dict[str, Any] = {
         "name": certificate.common_name,
         "serial": serial,
         "status": status,
-        "revoked_at": validity.iso(found.row.revoked_at) if found.row and found.row.revoked_at else None,
+        "revoked_at": dates.iso(found.row.revoked_at) if found.row and found.row.revoked_at else None,
         "reason": found.row.reason if found.row else None,
         "alternative_names": [f"{kind}:{name}" for kind, name in found.alternative_names],
-        "not_before": validity.iso(certificate.start),
-        "not_after": validity.iso(certificate.end),
-        "days_left": validity.days_left(certificate.end, at),
+        "not_before": dates.iso(certificate.start),
+        "not_after": dates.iso(certificate.end),
+        "days_left": dates.days_left(certificate.end, at),
         "sha256": found.fingerprint,
         "path": found.path,
     }
     status = output.coloured(status)
     if found.row and found.row.revoked_at:
-        status += f" on {validity.shown(found.row.revoked_at)}" + (f", {found.row.reason}" if found.row.reason else "")
+        status += f" on {dates.shown(found.row.revoked_at)}" + (f", {found.row.reason}" if found.row.reason else "")
     names = ", ".join(document["alternative_names"]) or "none: clients compare the common name"
     output.result(
         document,
@@ -121,8 +122,8 @@ def show(
                     ("serial", serial),
                     ("status", status),
                     ("names", names),
-                    ("from", validity.shown(certificate.start)),
-                    ("until", f"{validity.shown(certificate.end)} ({document['days_left']} days)"),
+                    ("from", dates.shown(certificate.start)),
+                    ("until", f"{dates.shown(certificate.end)} ({document['days_left']} days)"),
                     ("sha256", found.fingerprint),
                     ("file", found.path),
                 )
@@ -144,20 +145,20 @@ def glance(ca: Path | None, openssl: str) -> None:
             ["no authority here yet", "next:", "  dbca-openssl init --organization NAME", "  dbca-openssl --help"],
         )
         return
-    status = inventory.status(authority)
+    status = listing.status(authority)
     counts = status.counts()
     current = status.revocation_list
     soon = status.ending_soon()
     following = _next(status, soon)
-    left = validity.days_left(status.own.end, status.at)
+    left = dates.days_left(status.own.end, status.at)
     output.result(
         {
             "directory": str(authority.directory),
             "common_name": status.own.common_name,
-            "not_after": validity.iso(status.own.end),
+            "not_after": dates.iso(status.own.end),
             "days_left": left,
-            "crl_next_update": validity.iso(current.end) if current else None,
-            "crl_days_left": validity.days_left(current.end, status.at) if current else None,
+            "crl_next_update": dates.iso(current.end) if current else None,
+            "crl_days_left": dates.days_left(current.end, status.at) if current else None,
             "certificates": counts,
             "ending_soon": [row.name for row in soon],
             "waiting": status.waiting,
@@ -167,10 +168,10 @@ def glance(ca: Path | None, openssl: str) -> None:
             f"{status.own.common_name} in {authority.directory}",
             *output.fields(
                 (
-                    ("authority", _until(status.own.end, status.at, inventory.SOON)),
+                    ("authority", _until(status.own.end, status.at, listing.SOON)),
                     (
                         "crl",
-                        _until(current.end, status.at, inventory.SOON // 2)
+                        _until(current.end, status.at, listing.SOON // 2)
                         if current
                         else output.coloured("none", "critical"),
                     ),
@@ -187,9 +188,9 @@ def glance(ca: Path | None, openssl: str) -> None:
 
 def _until(end: datetime, at: datetime, soon: int) -> str:
     """When something ends, coloured where that is within `soon` days or past."""
-    left = validity.days_left(end, at)
+    left = dates.days_left(end, at)
     word = "critical" if left < 0 else "warning" if left < soon else ""
-    return f"until {validity.shown(end)} ({output.coloured(f'{left} days', word)})"
+    return f"until {dates.shown(end)} ({output.coloured(f'{left} days', word)})"
 
 
 def _some(names: list[str]) -> str:
@@ -199,27 +200,24 @@ def _some(names: list[str]) -> str:
 def _next(status: Status, soon: list[index.Row]) -> list[str]:
     """The commands that the state of the authority asks for."""
     lines = []
-    if validity.days_left(status.own.end, status.at) < inventory.SOON:
+    if dates.days_left(status.own.end, status.at) < listing.SOON:
         lines.append("dbca-openssl init --renew")
-    if (
-        status.revocation_list is None
-        or validity.days_left(status.revocation_list.end, status.at) < inventory.SOON // 2
-    ):
+    if status.revocation_list is None or dates.days_left(status.revocation_list.end, status.at) < listing.SOON // 2:
         lines.append("dbca-openssl crl")
     if len(status.waiting) > 3:
         lines.append("dbca-openssl sign --all")
     else:
         lines += [f"dbca-openssl sign {name}" for name in status.waiting]
     if soon:
-        lines.append(f"dbca-openssl renew --expiring {inventory.SOON}")
+        lines.append(f"dbca-openssl renew --expiring {listing.SOON}")
     return lines or ["dbca-openssl list" if status.rows else "dbca-openssl request NAME  # on each host"]
 
 
 def _cells(row: index.Row, at: datetime) -> tuple[str, ...]:
     """A row of the list; one that ends soon in colour."""
     end, status = row.end, row.status(at)
-    left = validity.days_left(end, at)
-    ends_soon = status == "valid" and end <= at + timedelta(days=inventory.SOON)
+    left = dates.days_left(end, at)
+    ends_soon = status == "valid" and end <= at + timedelta(days=listing.SOON)
     return (
         row.name,
         row.serial,
@@ -234,9 +232,9 @@ def _row_document(row: index.Row, at: datetime) -> dict[str, Any]:
         "name": row.name,
         "serial": row.serial,
         "status": row.status(at),
-        "not_after": validity.iso(row.end),
-        "days_left": validity.days_left(row.end, at),
-        "revoked_at": validity.iso(row.revoked_at) if row.revoked_at else None,
+        "not_after": dates.iso(row.end),
+        "days_left": dates.days_left(row.end, at),
+        "revoked_at": dates.iso(row.revoked_at) if row.revoked_at else None,
         "reason": row.reason,
         "subject": row.subject,
     }

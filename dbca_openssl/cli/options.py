@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from dbca_openssl import passphrase as passphrases
-from dbca_openssl.authority.paths import CONFIGURATION, Authority
+from dbca_openssl.ca.layout import CONFIGURATION, Authority
 from dbca_openssl.cli import output
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.openssl import OpenSSL

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from dbca_openssl.cli import output
 
 if TYPE_CHECKING:
-    from dbca_openssl.host.remote import Host
+    from dbca_openssl.host.ssh import Host
 
 PATIENCE, TURN = 0.4, 0.1
 """Seconds until work is worth a word, and from one position of the wheel to the next."""

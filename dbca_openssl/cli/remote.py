@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from dbca_openssl import names, render, validity
-from dbca_openssl.authority.paths import Authority, request_of
-from dbca_openssl.authority.signing import Period
+from dbca_openssl import dates, names, render
+from dbca_openssl.ca.layout import Authority, request_of
+from dbca_openssl.ca.sign import Period
 from dbca_openssl.cli import options, output
 from dbca_openssl.cli.options import (
     AltNames,
@@ -26,12 +26,16 @@ from dbca_openssl.cli.options import (
 )
 from dbca_openssl.cli.progress import Progress
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.host import delivery, enrolment, printed, remote, scripts
+from dbca_openssl.host import deploy as delivery
+from dbca_openssl.host import enroll as enrolment
 from dbca_openssl.host import playbook as playbooks
-from dbca_openssl.host.delivery import Delivered
-from dbca_openssl.host.enrolment import Enrolment, Standing
+from dbca_openssl.host import print_scripts as printed
+from dbca_openssl.host import scripts
+from dbca_openssl.host import ssh as remote
+from dbca_openssl.host.deploy import Delivered
+from dbca_openssl.host.enroll import Enrolment, Standing
 from dbca_openssl.host.playbook import Fleet
-from dbca_openssl.host.remote import Host, Ssh
+from dbca_openssl.host.ssh import Host, Ssh
 
 Hosts = Annotated[list[str], typer.Argument(metavar="[USER@]HOST...", help="What ssh calls it, and its certificate.")]
 SslDir = Annotated[str, typer.Option("--ssl-dir", metavar="DIR", help="Where the files are on the hosts.")]
@@ -238,7 +242,7 @@ def enroll(
             _document(one.host, one.state, one.error)
             | {
                 "serial": one.serial,
-                "not_after": validity.iso(one.end) if one.end else None,
+                "not_after": dates.iso(one.end) if one.end else None,
                 "changed": list(one.changed),
             }
             for one in standings

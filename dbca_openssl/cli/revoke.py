@@ -5,11 +5,11 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
-from dbca_openssl import validity
-from dbca_openssl.authority import revocation
-from dbca_openssl.authority.change import settle
-from dbca_openssl.authority.paths import CRL, Authority, issued
-from dbca_openssl.authority.revocation import RevocationList
+from dbca_openssl import dates
+from dbca_openssl.ca import revoke as revocation
+from dbca_openssl.ca.change import settle
+from dbca_openssl.ca.layout import CRL, Authority, issued
+from dbca_openssl.ca.revoke import RevocationList
 from dbca_openssl.cli import options, output
 from dbca_openssl.cli.options import (
     Ca,
@@ -64,7 +64,7 @@ def revoke(
         plan = revocation.plan_revocation(authority, rows, reason, not no_crl)
         output.script(plan.script(options.given_passphrase(passphrase_file)))
         return
-    output.show(f"revoke {row.name}, serial {row.serial}, until {validity.shown(row.end)}" for row in rows)
+    output.show(f"revoke {row.name}, serial {row.serial}, until {dates.shown(row.end)}" for row in rows)
     options.confirm("Revoke it, for good?" if len(rows) == 1 else f"Revoke these {len(rows)}, for good?", yes)
     secret = options.secret_of(authority, passphrase_file, passphrase_fd)
     made = revocation.revoke(authority, rows, reason, not no_crl, secret)
@@ -129,15 +129,15 @@ def list_document(made: RevocationList) -> dict[str, object]:
     return {
         "path": CRL,
         "number": made.number,
-        "last_update": validity.iso(made.start),
-        "next_update": validity.iso(made.end),
+        "last_update": dates.iso(made.start),
+        "next_update": dates.iso(made.end),
     }
 
 
 def list_lines(authority: Authority, made: RevocationList) -> list[str]:
     """What to say of a new list."""
     return [
-        f"{CRL}  number {made.number}, until {validity.shown(made.end)}",
+        f"{CRL}  number {made.number}, until {dates.shown(made.end)}",
         "next, copy it to every host, and have the servers read it (FLUSH SSL, or ALTER INSTANCE RELOAD TLS):",
         f"  scp {shlex.quote(str(authority.path(CRL)))} HOST:{SSL_DIR}/",
     ]

@@ -31,7 +31,7 @@ def run(arguments: list[str]) -> int:
         return USAGE
     failed, usage = FAILED, USAGE
     if options[:1] == ["check"]:
-        from dbca_openssl.authority.findings import UNKNOWN
+        from dbca_openssl.finding import UNKNOWN
 
         failed = usage = UNKNOWN
     try:

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from dbca_openssl.authority import signing
-from dbca_openssl.authority.change import settle
-from dbca_openssl.authority.paths import CERTIFICATE, CRL
-from dbca_openssl.authority.signing import Period
+from dbca_openssl.ca import sign as signing
+from dbca_openssl.ca.change import settle
+from dbca_openssl.ca.layout import CERTIFICATE, CRL
+from dbca_openssl.ca.sign import Period
 from dbca_openssl.cli import issuing, options, output
 from dbca_openssl.cli.options import (
     AllowAltNames,

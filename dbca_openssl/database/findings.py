@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import IntEnum
 from typing import NamedTuple
 
-from dbca_openssl import validity
+from dbca_openssl import dates
 from dbca_openssl.errors import DatabaseCaError
 
 CERTIFICATE_DAYS, LIST_DAYS = 30, 15
@@ -43,9 +43,9 @@ def worst(findings: Iterable[Finding]) -> Level:
 
 def until(subject: str, end: datetime, at: datetime, days: int, before: str = "") -> Finding:
     """Whether `end` is more than `days` days after `at`; `before` is said before the date."""
-    left = validity.days_left(end, at)
+    left = dates.days_left(end, at)
     lead = f"{before}, " if before else ""
     if end <= at:
-        return Finding(subject, Level.CRITICAL, f"{lead}over since {validity.shown(end)}")
+        return Finding(subject, Level.CRITICAL, f"{lead}over since {dates.shown(end)}")
     level = Level.OK if left >= days else Level.WARNING
-    return Finding(subject, level, f"{lead}until {validity.shown(end)} ({left} days)")
+    return Finding(subject, level, f"{lead}until {dates.shown(end)} ({left} days)")

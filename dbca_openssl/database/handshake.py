@@ -13,11 +13,11 @@ import struct
 from pathlib import Path
 from typing import NamedTuple
 
-from dbca_openssl.authority import structures
+from dbca_openssl import x509
 from dbca_openssl.database.findings import UnreachableError
+from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.openssl import TIMED_OUT, OpenSSL, Result
-from dbca_openssl.outline import UnreadableError
 
 PORT = 3306
 SECONDS = 10
@@ -90,7 +90,7 @@ def served(openssl: OpenSSL, where: Target) -> Served:
     output = result.output.decode("latin-1")
     protocol = re.search(r"^ *Protocol *: *(\S+)", output, re.MULTILINE) or re.search(r"^New, (\S+),", output, re.M)
     try:
-        blocks = structures.pem_blocks(result.output)
+        blocks = x509.pem_blocks(result.output)
     except UnreadableError:
         blocks = []
     if not blocks or not protocol:

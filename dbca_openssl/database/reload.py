@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from dbca_openssl import validity
-from dbca_openssl.authority import index
-from dbca_openssl.authority.structures import Certificate
+from dbca_openssl import dates
+from dbca_openssl.ca import index
 from dbca_openssl.database import handshake
+from dbca_openssl.database.check import server_files
 from dbca_openssl.database.client import Client
 from dbca_openssl.database.handshake import Target
-from dbca_openssl.database.inspection import server_files
 from dbca_openssl.database.statements import Flavor
 from dbca_openssl.database.trust import Trust, next_update, read_certificate
 from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.x509 import Certificate
 
 # LOCAL keeps it out of the binary log: on a replica it would be a transaction that no other server has
 STATEMENTS: dict[Flavor, str] = {"mariadb": "FLUSH LOCAL SSL", "mysql": "ALTER INSTANCE RELOAD TLS"}
@@ -52,7 +52,7 @@ def _require_a_list_that_is_good(client: Client, trust: Trust, at: datetime) -> 
     _, data = server_files(client)
     if data is not None and (end := next_update(trust.openssl, data, "ssl_crl of the server")) <= at:
         raise DatabaseCaError(
-            f"the revocation list on the server is over since {validity.shown(end)}, "
+            f"the revocation list on the server is over since {dates.shown(end)}, "
             "and with it every client that shows a certificate would be refused",
             "dbca-openssl crl makes a new one; deploy copies it there",
         )

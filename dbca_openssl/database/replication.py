@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from dbca_openssl.authority.paths import CERTIFICATE, CRL
+from dbca_openssl.ca.layout import CERTIFICATE, CRL
 from dbca_openssl.database import statements
 from dbca_openssl.database.client import Client
 from dbca_openssl.database.findings import Finding, Level

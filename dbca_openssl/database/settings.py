@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from dbca_openssl.authority.paths import CERTIFICATE, CRL
+from dbca_openssl.ca.layout import CERTIFICATE, CRL
 from dbca_openssl.database.statements import Flavor
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.names import shown
+from dbca_openssl.plan import write_new
 from dbca_openssl.render import SSL_DIR, option_file
-from dbca_openssl.steps import write_new
 
 TEMPLATES = {"server": "server.cnf.j2", "client": "client.cnf.j2"}
 

@@ -7,15 +7,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from dbca_openssl import validity
-from dbca_openssl.authority import structures
-from dbca_openssl.authority.paths import CERTIFICATE, CONFIGURATION, CRL, Authority
-from dbca_openssl.authority.structures import Certificate
+from dbca_openssl import dates, x509
+from dbca_openssl.ca.layout import CERTIFICATE, CONFIGURATION, CRL, Authority
 from dbca_openssl.database.statements import Requirement
+from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.names import shown
 from dbca_openssl.openssl import OpenSSL
-from dbca_openssl.outline import UnreadableError
+from dbca_openssl.x509 import Certificate
 
 
 class Trust(NamedTuple):
@@ -66,7 +65,7 @@ def of_authority(authority: Authority) -> Trust:
 def read_certificate(openssl: OpenSSL, pem: bytes, label: str) -> Certificate:
     """The one certificate in `pem`. Raises DatabaseCaError, which calls it `label`, where there is none."""
     try:
-        return structures.certificates(openssl, [structures.certificate_der(pem)])[0]
+        return x509.certificates(openssl, [x509.certificate_der(pem)])[0]
     except UnreadableError as error:
         raise DatabaseCaError(f"{label} is no certificate that can be read: {error}") from None
 
@@ -76,7 +75,7 @@ def next_update(openssl: OpenSSL, pem: bytes, label: str) -> datetime:
     result = openssl.run(("crl", "-noout", "-nextupdate"), directory=Path("/"), data=pem)
     match = re.match(rb"nextUpdate=(.+)", result.output)
     try:
-        return validity.printed_time(match.group(1).decode() if match else "")
+        return dates.printed_time(match.group(1).decode() if match else "")
     except ValueError:
         raise DatabaseCaError(f"{label} is no revocation list that can be read", detail=result.messages) from None
 

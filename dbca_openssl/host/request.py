@@ -13,8 +13,7 @@ from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.lock import LOCK, Lock, Tell
 from dbca_openssl.names import host_name
 from dbca_openssl.openssl import OpenSSL
-from dbca_openssl.render import HOST_BITS, SSL_DIR, host_configuration
-from dbca_openssl.steps import (
+from dbca_openssl.plan import (
     PRIVATE_DIRECTORY,
     CopyFile,
     MakeDirectories,
@@ -26,6 +25,7 @@ from dbca_openssl.steps import (
     set_mode,
     tell_lost_modes,
 )
+from dbca_openssl.render import HOST_BITS, SSL_DIR, host_configuration
 from dbca_openssl.transaction import COMMIT, Transaction, fsync
 
 CONFIGURATION = "openssl.cnf"

@@ -10,22 +10,25 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from dbca_openssl import validity
-from dbca_openssl.authority import commands, creation, revocation, signing
-from dbca_openssl.authority.change import Change
-from dbca_openssl.authority.creation import NewAuthority
-from dbca_openssl.authority.paths import CERTIFICATE, CRL, Authority, certificate_of, request_of
-from dbca_openssl.authority.signing import Period, Proposal, Signed
+from dbca_openssl import dates
+from dbca_openssl.ca import guide_commands
+from dbca_openssl.ca import init as creation
+from dbca_openssl.ca import revoke as revocation
+from dbca_openssl.ca import sign as signing
+from dbca_openssl.ca.change import Change
+from dbca_openssl.ca.init import NewAuthority
+from dbca_openssl.ca.layout import CERTIFICATE, CRL, Authority, certificate_of, request_of
+from dbca_openssl.ca.sign import Period, Proposal, Signed
 from dbca_openssl.command import Command
 from dbca_openssl.database.settings import Settings
 from dbca_openssl.database.statements import Flavor
 from dbca_openssl.errors import DatabaseCaError, of_system
 from dbca_openssl.host import request
-from dbca_openssl.host.delivery import LIST
+from dbca_openssl.host.deploy import LIST
 from dbca_openssl.host.request import PUBLIC_DIRECTORY, PUBLIC_FILE, NewRequest
 from dbca_openssl.names import alternative_name, authority_name_for, entity_name, organization_name
+from dbca_openssl.plan import set_mode
 from dbca_openssl.render import DAYS, AuthoritySettings
-from dbca_openssl.steps import set_mode
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -105,7 +108,7 @@ class ThrowawayAuthority:
             raise of_system(f"cannot make {made.root}", error) from None
         organization = organization_name(organization)
         settings = AuthoritySettings(organization, authority_name_for(organization), bits=BITS)
-        start, end = creation.period(validity.now())
+        start, end = creation.period(dates.now())
         # earlier, so that certificates which have ended already lie within its time
         new = NewAuthority(settings, start - timedelta(days=DAYS), end, "modern", encrypted=False)
         creation.create(made.authority, new, None)
@@ -221,13 +224,13 @@ class ThrowawayAuthority:
         if days > 0:
             return signing.sign(self.authority, [proposal], period, None)[0]
         a_second = timedelta(seconds=1)  # in its last one it is still good, for OpenSSL 4.0
-        return self._signed_as_ended(proposal, validity.now() + timedelta(days=days) - a_second)
+        return self._signed_as_ended(proposal, dates.now() + timedelta(days=days) - a_second)
 
     def _signed_as_ended(self, proposal: Proposal, end: datetime) -> Signed:
         """`sign` knows no start, and newer openssl may refuse an end that lies before it."""
         with Change(self.authority, compared=signing.files_of([proposal])) as change:
             change.write(request_of(proposal.name), proposal.request.pem)
-            command = commands.sign([proposal.name], home=change.stage, start=end - timedelta(days=1), end=end)
+            command = guide_commands.sign([proposal.name], home=change.stage, start=end - timedelta(days=1), end=end)
             (row,) = change.appended(change.run(command, None))
             signed = Signed(proposal.name, certificate_of(proposal.name), row.serial, end)
             signing.commit(change, [signed])

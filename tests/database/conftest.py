@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import MakeRequest
-from support import done, frozen_openssl, openssl, run
-
-from database.servers import Programs, Server, copy_data
+from tools.database_servers import Programs, Server, copy_data
+from tools.support import MakeRequest, done, frozen_openssl, openssl, run
 
 AIKEN, MARGARET = "aiken.example.net", "margaret.example.net"
 CLIENT, REVOKED = "client1", "client2"

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from support import done, openssl, tool
+from tools.database_servers import Server
+from tools.support import done, openssl, tool
 
 from database.conftest import CLIENT, REVOKED, Site
-from database.servers import Server
 from dbca_openssl.database import statements
 from dbca_openssl.database.statements import Account, Requirement
 

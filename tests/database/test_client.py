@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support import tool
+from tools.database_servers import Server
+from tools.support import tool
 
-from database.servers import Server
 from dbca_openssl.database import findings
 from dbca_openssl.database.client import Client
 from dbca_openssl.database.findings import Finding, Level

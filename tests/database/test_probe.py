@@ -7,10 +7,10 @@ import socket
 from pathlib import Path
 
 import pytest
-from support import done, openssl, snapshot, tool
+from tools.database_servers import Server, eventually, free_port
+from tools.support import done, openssl, snapshot, tool
 
 from database.conftest import AIKEN, CLIENT, MARGARET, REVOKED, Site, StartServer, settings_of
-from database.servers import Server, eventually, free_port
 from dbca_openssl.database import handshake
 from dbca_openssl.database.findings import UnreachableError
 from dbca_openssl.errors import DatabaseCaError

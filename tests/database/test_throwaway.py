@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import ROOT, run
-
 from database.conftest import StartServer
-from database.servers import Programs
+from tools.database_servers import Programs
+from tools.support import ROOT, run
+
 from dbca_openssl.database.statements import Flavor
 from dbca_openssl.testing import throwaway_authority
 

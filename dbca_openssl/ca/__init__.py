@@ -1,0 +1,1 @@
+"""The CA directory: what is in it, and everything that is done with it."""

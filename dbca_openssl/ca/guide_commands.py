@@ -1,0 +1,111 @@
+"""The guide's `openssl` commands for the authority, as values.
+
+`home` is where openssl reads and writes the authority's data files: `.` as the guide types it, or a staging directory,
+which openssl accepts because the guide wrote `dir = $ENV::CA_HOME`. Everything else of the command stays the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from dbca_openssl.ca.layout import CERTIFICATE, CONFIGURATION, CRL, KEY, REQUEST, certificate_of, request_of
+from dbca_openssl.command import Command
+from dbca_openssl.dates import openssl_time
+
+HERE = "."
+
+
+def new_key_and_request(encrypted: bool) -> Command:
+    """`openssl req -new -out database-ca.req.pem`: "Generate CSR and new Key", with a new key (req(1))."""
+    return Command(
+        ("req", "-new", *(() if encrypted else ("-nodes",)), "-out", REQUEST),
+        {"OPENSSL_CONF": f"./{CONFIGURATION}"},
+        creates=(REQUEST, KEY),
+        fresh=(REQUEST, KEY),
+        passphrase_option="-passout" if encrypted else "",
+    )
+
+
+def request_with_key() -> Command:
+    """The same with a key that is there already."""
+    return Command(
+        ("req", "-new", "-key", KEY, "-out", REQUEST),
+        {"OPENSSL_CONF": f"./{CONFIGURATION}"},
+        creates=(REQUEST,),
+        fresh=(REQUEST,),
+        passphrase_option="-passin",
+    )
+
+
+def self_sign(start: datetime, end: datetime, *, home: str = HERE) -> Command:
+    """ "Self-Sign the Certificate", under the policy that keeps the organisation (errata 7 and 9; ca(1))."""
+    certificate = CERTIFICATE if home == HERE else f"{home}/{CERTIFICATE}"
+    return _ca(
+        home,
+        *("-selfsign", "-in", REQUEST, "-out", certificate, "-extensions", "ca_ext", "-policy", "ca_policy"),
+        *("-startdate", openssl_time(start), "-enddate", openssl_time(end)),
+        creates=(certificate,),
+        fresh=(certificate,),
+    )
+
+
+def sign(
+    names: Sequence[str],
+    *,
+    home: str = HERE,
+    days: int | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    fresh: bool = True,
+) -> Command:
+    """ "Sign Certificates", for one name as the guide types it, for more in one process by `-infiles` (ca(1)).
+
+    `days` or `end` override the configuration's `default_days`; None for `start` is now. With one name the
+    certificate is put into `certs/` by openssl itself; with more they are only in `newcerts/`.
+    """
+    options = ["-extensions", "cert_ext", "-policy", "cert_policy"]
+    if start is not None:
+        options += ["-startdate", openssl_time(start)]
+    if end is not None:
+        options += ["-enddate", openssl_time(end)]
+    elif days is not None:
+        options += ["-days", str(days)]
+    if len(names) > 1:
+        return _ca(home, *options, "-infiles", *(f"{home}/{request_of(name)}" for name in names))
+    certificate = f"{home}/{certificate_of(names[0])}"
+    return _ca(
+        home,
+        *("-in", f"{home}/{request_of(names[0])}", "-out", certificate, *options),
+        creates=(certificate,),
+        fresh=(certificate,) if fresh else (),
+    )
+
+
+def revocation_list(*, home: str = HERE, days: int | None = None) -> Command:
+    """ "Revocation List (CRL)": a new one that is good for the configuration's `default_crl_days`, or `days`."""
+    crl = CRL if home == HERE else f"{home}/{CRL}"
+    return _ca(home, "-gencrl", "-out", crl, *(() if days is None else ("-crldays", str(days))), creates=(crl,))
+
+
+def revoke(certificate: str, *, reason: str | None, home: str = HERE) -> Command:
+    """`openssl ca -revoke`: mark a certificate in the index as revoked (ca(1))."""
+    return _ca(home, "-revoke", certificate, *(() if reason is None else ("-crl_reason", reason)))
+
+
+def mark_expired(*, home: str = HERE) -> Command:
+    """`openssl ca -updatedb`: mark what has ended as expired, so that its name is free again (ca(1))."""
+    return _ca(home, "-updatedb")
+
+
+def _ca(home: str, *arguments: str, creates: tuple[str, ...] = (), fresh: tuple[str, ...] = ()) -> Command:
+    configuration = {"OPENSSL_CONF": f"./{CONFIGURATION}"}
+    if home == HERE:
+        return Command(("ca", "-batch", *arguments), configuration, creates, fresh, "-passin")
+    return Command(
+        ("ca", "-batch", "-keyfile", KEY, "-cert", CERTIFICATE, *arguments),
+        configuration | {"CA_HOME": home},
+        creates,
+        fresh,
+        "-passin",
+    )

@@ -1,0 +1,171 @@
+"""A new authority: the guide's "Create a Certificate Authority", from its directories to the first revocation list."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from dbca_openssl import dates, diagnosis
+from dbca_openssl.ca import guide_commands
+from dbca_openssl.ca import revoke as revocation
+from dbca_openssl.ca.layout import (
+    CERTIFICATE,
+    CONFIGURATION,
+    CRL,
+    CRL_NUMBER,
+    DATABASE,
+    DIRECTORIES,
+    INDEX,
+    KEY,
+    REQUEST,
+    SERIAL,
+    Authority,
+    is_encrypted,
+    issued,
+)
+from dbca_openssl.ca.revoke import RevocationList
+from dbca_openssl.command import require_absent
+from dbca_openssl.errors import DatabaseCaError, of_system
+from dbca_openssl.lock import Lock
+from dbca_openssl.passphrase import Passphrase
+from dbca_openssl.plan import CopyFile, MakeDirectories, Plan, Section, WriteFile, tell_lost_modes
+from dbca_openssl.render import AuthoritySettings, authority_configuration
+from dbca_openssl.transaction import fsync
+
+FIRST_SERIALS = {"guide": "00", "modern": "01"}
+"""The serial of the authority's own certificate, by profile; some libraries refuse the guide's (erratum 13)."""
+
+YEARS = 5
+"""How long the authority's certificate is good for, as the guide has it."""
+
+
+class NewAuthority(NamedTuple):
+    """What is asked for at `init`: the values of the configuration, and what is not written there.
+
+    `profile` is `guide` or `modern`; `key` the file of an existing key, `encrypted` whether it, or the new one, is.
+    """
+
+    settings: AuthoritySettings
+    start: datetime
+    end: datetime
+    profile: str = "guide"
+    key: Path | None = None
+    encrypted: bool = True
+
+
+def plan(authority: Authority, new: NewAuthority) -> Plan:
+    """Everything that `init` does, as steps under the guide's headings.
+
+    Raises DatabaseCaError for a value that no configuration file can carry.
+    """
+    make_key = [guide_commands.new_key_and_request(new.encrypted)]
+    if new.key:
+        make_key = [guide_commands.request_with_key()]
+    first = FIRST_SERIALS[new.profile]
+    return Plan(
+        title="A certificate authority for MariaDB and MySQL",
+        directory=authority.directory,
+        new_directory=True,
+        sections=(
+            Section(
+                "Directories and Files",
+                (
+                    MakeDirectories(DIRECTORIES),
+                    WriteFile(INDEX, ""),
+                    WriteFile(CRL_NUMBER, "00\n"),
+                    WriteFile(SERIAL, f"{first}\n"),
+                ),
+            ),
+            Section("OpenSSL Configuration", (WriteFile(CONFIGURATION, authority_configuration(new.settings)),)),
+            Section("Generate CSR and new Key", (*([CopyFile(new.key, KEY)] if new.key else []), *make_key)),
+            Section("Self-Sign the Certificate", (guide_commands.self_sign(new.start, new.end),)),
+            Section("Revocation List (CRL)", (guide_commands.revocation_list(),)),
+        ),
+    )
+
+
+def require_possible(authority: Authority, new: NewAuthority) -> None:
+    """Raise DatabaseCaError for what `create` would refuse, so that nobody is asked for a pass phrase in vain."""
+    directory = authority.directory
+    if directory.is_symlink() or not directory.is_dir() or any(directory.iterdir()):
+        require_absent(directory)
+    if not directory.parent.is_dir():
+        raise DatabaseCaError(f"there is no directory {directory.parent}", f"mkdir -p {directory.parent}")
+    if new.start >= new.end:
+        raise DatabaseCaError("the certificate would end before it starts", "give more --years")
+    if new.key:
+        try:
+            encrypted = is_encrypted(new.key.read_bytes())
+        except OSError as error:
+            raise of_system(f"cannot read the key {new.key}", error, "a key is a file in PEM form") from None
+        if encrypted != new.encrypted:
+            raise DatabaseCaError(
+                f"the key {new.key} is {'' if encrypted else 'not '}encrypted",
+                "leave out --no-passphrase"
+                if encrypted
+                else "openssl pkey -aes256 -in KEY -out NEW encrypts it; --no-passphrase takes it as it is",
+            )
+
+
+def create(authority: Authority, new: NewAuthority, passphrase: Passphrase | None) -> RevocationList:
+    """Make the authority in a directory beside its place, and move it there when all of it is right.
+
+    `passphrase` encrypts a new key, or opens the one in `new.key`. Returns its first revocation list.
+    Raises DatabaseCaError, and then there is nothing.
+    """
+    require_possible(authority, new)
+    target = authority.directory
+    work = target.parent / f".{target.name}.{os.urandom(4).hex()}"
+    lock = Lock(target.parent, authority.tell, authority.lock_timeout, itself=True)
+    try:
+        _remove_abandoned(target)
+        work.mkdir(mode=0o700)
+        plan(authority, new).run(authority.openssl, work, passphrase, (lock.descriptor,))
+        _require_complete(work, FIRST_SERIALS[new.profile])
+        first = revocation.current_list(authority._replace(directory=work))
+        tell_lost_modes(work / "private", target, authority.tell)
+        for path in (work, *work.rglob("*")):
+            fsync(path)
+        _move(work, target)
+    except OSError as error:
+        raise of_system(f"cannot make {target}", error) from None
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+        lock.release()
+    return first
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove what a killed `init` left: nobody else is at it, or the lock would be held, by its openssl too."""
+    pattern = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}")
+    for path in target.parent.iterdir():
+        if pattern.fullmatch(path.name):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _require_complete(work: Path, serial: str) -> None:
+    """A full disk makes openssl leave empty files behind with exit 0; these are never empty in a new authority."""
+    for name in (*DATABASE, CRL_NUMBER, CRL, KEY, REQUEST, CERTIFICATE, issued(serial)):
+        if (work / name).stat().st_size == 0:
+            raise diagnosis.nothing_written(name, work)
+
+
+def _move(work: Path, target: Path) -> None:
+    try:
+        work.rename(target)  # also over an empty directory, but never over one with something in it
+    except OSError:
+        require_absent(target)
+        raise
+    try:
+        fsync(target.parent)
+    except OSError as error:  # it is there all the same, and to say "cannot make" would be wrong
+        raise of_system(f"{target} is made, but may not be on the disk yet", error) from None
+
+
+def period(at: datetime, years: int = YEARS) -> tuple[datetime, datetime]:
+    """From when until when a new authority's certificate is good, as the guide has it."""
+    return dates.authority_start(at), dates.authority_end(at, years)

@@ -1,0 +1,129 @@
+"""Renewing: the stored request is signed again, and the certificate before it is superseded in the same transaction.
+
+`unique_subject = yes`, as the guide has it, allows one valid certificate of a name; so what has ended is marked as
+expired, what is still valid is revoked, and then the new one is issued. None of the three counts without the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from dbca_openssl import dates, x509
+from dbca_openssl.ca import guide_commands, index, listing, vetting
+from dbca_openssl.ca import revoke as revocation
+from dbca_openssl.ca import sign as signing
+from dbca_openssl.ca.certificates import own_certificate, read_certificates
+from dbca_openssl.ca.change import Change
+from dbca_openssl.ca.index import Row
+from dbca_openssl.ca.layout import CRL, CRL_NUMBER, INDEX, Authority, issued, request_of
+from dbca_openssl.ca.revoke import SUPERSEDED, RevocationList
+from dbca_openssl.ca.sign import Period, Proposal, Signed
+from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.passphrase import Passphrase
+from dbca_openssl.plan import Plan, Section
+
+
+class Renewal(NamedTuple):
+    """A request that is signed again: the proposal, the rows it supersedes, names it had before, and its key."""
+
+    proposal: Proposal
+    superseded: tuple[Row, ...]
+    names_before: frozenset[str]
+    same_key: bool
+
+    @property
+    def lost_names(self) -> frozenset[str]:
+        """The alternative names that the certificate before had, and that the request does not ask for."""
+        return self.names_before - {name for _, name in self.proposal.request.alternative_names}
+
+
+def expiring(authority: Authority, days: int) -> list[str]:
+    """The names whose last certificate is not revoked and ends within `days` days, or has ended.
+
+    Raises DatabaseCaError where there is no authority, or it cannot be read.
+    """
+    authority.require()
+    at = dates.now()
+    last = {row.name: row for row in listing.certificates(authority)}
+    return [name for name, row in last.items() if row.status(at) == "expired" or row.is_ending(at, days)]
+
+
+def propose(authority: Authority, names: Sequence[str], period: Period) -> list[Renewal]:
+    """What `renew` would do with the stored requests of `names`, each vetted. Raises DatabaseCaError."""
+    authority.require()
+    rows = index.rows(authority.read(INDEX))
+    generations: dict[str, list[Row]] = {name: [] for name in names}
+    for row in rows:
+        if row.name in generations:
+            generations[row.name].append(row)
+    for name, found in generations.items():
+        if not found:
+            raise DatabaseCaError(
+                f"{name} never had a certificate", f"dbca-openssl sign {name} signs its request, if it is in certreqs/"
+            )
+    sources = [
+        (str(path), vetting.read_file(path)) for path in (authority.path(request_of(name)) for name in generations)
+    ]
+    requests = vetting.vet(authority.openssl, sources)
+    for name, request in zip(generations, requests, strict=True):
+        if request.name != name:
+            raise DatabaseCaError(f"{request_of(name)} asks for the name {request.name}, not {name}")
+    signing.require_uncompromised(authority, rows, requests)
+    before = read_certificates(authority, [issued(found[-1].serial) for found in generations.values()])
+    values = [certificate.extension(x509.ALTERNATIVE_NAME) for certificate in before]
+    names_of = iter(x509.alternative_names(authority.openssl, [value for value in values if value]))
+    own = own_certificate(authority)
+    end = signing.end_of(authority, period, own)
+    return [
+        Renewal(
+            Proposal(request, None, end),
+            tuple(row for row in found if row.state == index.VALID),
+            frozenset(name for _, name in next(names_of)) if value else frozenset(),
+            certificate.public_key == request.public_key,
+        )
+        for request, found, certificate, value in zip(requests, generations.values(), before, values, strict=True)
+    ]
+
+
+def plan(authority: Authority, renewals: Sequence[Renewal], period: Period, with_list: bool) -> Plan:
+    """openssl's commands for the same, for a printed script. Raises DatabaseCaError for an index it cannot read."""
+    at = dates.now()
+    revoked = [row for renewal in renewals for row in renewal.superseded if row.end > at]
+    sections = []
+    if any(row.state == index.VALID and row.end <= at for row in index.rows(authority.read(INDEX))):
+        sections.append(Section("Mark what has ended", (guide_commands.mark_expired(),)))
+    if revoked:
+        steps = tuple(guide_commands.revoke(issued(row.serial), reason=SUPERSEDED) for row in revoked)
+        sections.append(Section("Revoke what is superseded", steps))
+    signing_plan = signing.plan(authority, [renewal.proposal for renewal in renewals], period)
+    sections += signing_plan.sections
+    if with_list:
+        sections += revocation.plan(authority, None).sections
+    return Plan("Renew certificates", authority.directory, tuple(sections))
+
+
+def renew(
+    authority: Authority,
+    renewals: Sequence[Renewal],
+    period: Period,
+    with_list: bool,
+    passphrase: Passphrase | None,
+) -> tuple[list[Signed], RevocationList | None]:
+    """Sign again, supersede and make a new list (None: not `with_list`), in one transaction.
+
+    Raises DatabaseCaError, and then nothing has changed.
+    """
+    proposals = [renewal.proposal for renewal in renewals]
+    names = {proposal.name for proposal in proposals}
+    with Change(authority, CRL_NUMBER, CRL, compared=signing.files_of(proposals)) as change:
+        at = dates.now()
+        ended = {row.serial: index.EXPIRED for row in change.rows if row.state == index.VALID and row.end <= at}
+        if ended:
+            change.require_changed(change.run(guide_commands.mark_expired(home=change.stage), passphrase), ended)
+        valid = [row for row in change.rows if row.name in names and row.state == index.VALID]
+        revocation.revoke_in(change, valid, SUPERSEDED, passphrase)
+        signed = signing.sign_in(change, proposals, period, passphrase)
+        made = revocation.list_in(change, None, passphrase) if with_list else None
+        signing.commit(change, signed, (CRL_NUMBER,) if made else (), (CRL,) if made else ())
+    return signed, made

@@ -1,0 +1,211 @@
+"""Mending what can be mended without the key and without a guess; everything else is left to people, with `check`.
+
+Each repair is found again under the lock before it is done, and a data file is kept as it was, as `NAME.damaged`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+from dbca_openssl import dates
+from dbca_openssl.ca import archive, index
+from dbca_openssl.ca import check as checking
+from dbca_openssl.ca import revoke as revocation
+from dbca_openssl.ca.certificates import own_certificate
+from dbca_openssl.ca.change import heal
+from dbca_openssl.ca.index import Row
+from dbca_openssl.ca.layout import (
+    ATTRIBUTES,
+    CRL_NUMBER,
+    DIRECTORIES,
+    INDEX,
+    KEY,
+    SERIAL,
+    Authority,
+    certificate_of,
+    issued,
+)
+from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.lock import Lock
+from dbca_openssl.plan import PRIVATE_DIRECTORY, PRIVATE_FILE, set_mode, write_new
+from dbca_openssl.transaction import COMMIT, STAGE, fsync, recover
+from dbca_openssl.x509 import Certificate
+
+
+class Repair(NamedTuple):
+    """One thing that can be mended, and how it is done: `do` raises OSError or DatabaseCaError."""
+
+    text: str
+    do: Callable[[], object]
+
+
+def repair(authority: Authority, agreed: Callable[[list[str]], None]) -> list[str]:
+    """Mend round by round what can be mended; returns what was done.
+
+    Before each round `agreed` gets the list of what would be done, and raises where it shall not be; then nothing
+    more is done. Later rounds are for what only shows once the earlier things are mended.
+    Raises DatabaseCaError where there is no authority, or where nothing has been done yet and nothing shall be;
+    OSError where a file cannot be written, and then what was mended before it stays so.
+    """
+    checking.require_something(authority)
+    if not find(authority):  # so that a directory in order is not even given a lock file
+        return []
+    done: list[str] = []
+    lock = Lock(authority.directory, authority.tell, authority.lock_timeout)
+    try:
+        while repairs := [one for one in find(authority) if one.text not in done]:
+            try:
+                agreed([one.text for one in repairs])
+            except DatabaseCaError:
+                if done:
+                    break
+                raise
+            for one in repairs:
+                one.do()
+                done.append(one.text)
+            fsync(authority.directory)
+        return done
+    finally:
+        lock.release()
+
+
+def find(authority: Authority) -> list[Repair]:
+    """What can be mended now: the first group that has anything, since the later ones build on it."""
+    for group in (_names, _leftovers, _index, _attributes, _unindexed, _undelivered, _numbers, _modes):
+        if repairs := list(group(authority)):
+            return repairs
+    return []
+
+
+def _names(authority: Authority) -> Iterator[Repair]:
+    for wrong, right in checking.MISNAMED.items():
+        source, target = authority.path(wrong), authority.path(right)
+        if source.is_file() and not os.path.lexists(target):
+            yield Repair(f"rename {wrong} to {right}", partial(source.rename, target))
+    for name in DIRECTORIES:
+        path = authority.path(name)
+        if not os.path.lexists(path):
+            yield Repair(f"make the directory {name}", partial(path.mkdir, PRIVATE_DIRECTORY))
+
+
+def _leftovers(authority: Authority) -> Iterator[Repair]:
+    directory = authority.directory
+    if (directory / COMMIT).exists() or any(directory.glob(f"{STAGE}*")):
+        yield Repair("finish, or take back, the change that was cut short", partial(recover, directory, authority.tell))
+        return
+    for name in (SERIAL, INDEX, ATTRIBUTES, CRL_NUMBER):
+        new, old = directory / f"{name}.new", directory / f"{name}.old"
+        if (directory / name).exists():
+            if new.is_file():
+                yield Repair(f"remove {new.name}, which never came into force", new.unlink)
+        elif new.is_file() or old.is_file():
+            source = new if new.is_file() else old
+            yield Repair(f"put {source.name} back in the place of {name}", partial(heal, directory, authority.tell))
+    empty, before = directory / INDEX, directory / f"{INDEX}.old"
+    if empty.is_file() and empty.stat().st_size == 0 and before.is_file() and before.stat().st_size:
+        yield Repair(
+            f"{INDEX} is empty: put the state before the last change in its place; look for a lost revocation",
+            partial(_replace, authority, INDEX, before.read_bytes()),
+        )
+
+
+def _index(authority: Authority) -> Iterator[Repair]:
+    data = _data(authority, INDEX)
+    mended = None if data is None else archive.mended_index(authority, data)
+    if data is None or mended is None or mended == data:
+        return
+    what = "without its blank lines" if mended.count(b"\n") < data.count(b"\n") else "with the final line end"
+    yield Repair(f"write {INDEX} again {what}", partial(_replace, authority, INDEX, mended))
+
+
+def _attributes(authority: Authority) -> Iterator[Repair]:
+    if not _data(authority, ATTRIBUTES):
+        text = b"unique_subject = yes\n"
+        yield Repair(f"write {ATTRIBUTES} as openssl does", partial(_replace, authority, ATTRIBUTES, text))
+
+
+def _unindexed(authority: Authority) -> Iterator[Repair]:
+    """Certificates in `newcerts/` that an openssl had signed and was killed before it wrote the index."""
+    for one in archive.unindexed(authority, archive.serials(authority), *known) if (known := _known(authority)) else ():
+        if one.certificate is None or one.why:
+            continue
+        name, end = one.certificate.common_name, one.certificate.end
+        state = index.VALID if end > dates.now() else index.EXPIRED
+        line = f"{state}\t{dates.index_time(end)}\t\t{one.serial}\tunknown\t/CN={name}\n"
+        yield Repair(f"enter {issued(one.serial)} ({name}) into the index", partial(_append, authority, line))
+
+
+def _undelivered(authority: Authority) -> Iterator[Repair]:
+    for row in archive.undelivered(authority, *known) if (known := _known(authority)) else ():
+        source, target = issued(row.serial), certificate_of(row.name)
+        yield Repair(f"copy {source} to {target}", partial(_put, authority, target, authority.read(source)))
+
+
+def _numbers(authority: Authority) -> Iterator[Repair]:
+    try:
+        rows = index.rows(authority.read(INDEX))
+    except DatabaseCaError:
+        return
+    yield from _number(authority, SERIAL, archive.highest(archive.serials(authority), rows) + 1)
+    try:
+        yield from _number(authority, CRL_NUMBER, revocation.current_list(authority).number + 1)
+    except DatabaseCaError:
+        return
+
+
+def _number(authority: Authority, name: str, least: int) -> Iterator[Repair]:
+    data = _data(authority, name) or b""
+    try:
+        number = max(index.next_serial(data, name), least)
+    except DatabaseCaError:
+        number = least
+    text = f"{index.serial_text(number)}\n".encode()
+    if data.strip().upper() != text.strip() or not data.endswith(b"\n"):
+        yield Repair(f"write {index.serial_text(number)} into {name}", partial(_replace, authority, name, text))
+
+
+def _modes(authority: Authority) -> Iterator[Repair]:
+    for name, mode in (("private", PRIVATE_DIRECTORY), (KEY, PRIVATE_FILE)):
+        path = authority.path(name)
+        if path.exists() and path.stat().st_mode & 0o077:
+            yield Repair(f"chmod {mode:o} {name}", partial(set_mode, path, mode))
+
+
+def _known(authority: Authority) -> tuple[Sequence[Row], Certificate] | None:
+    """The rows and the authority's certificate, or None where one of them can't be read."""
+    try:
+        return index.rows(authority.read(INDEX)), own_certificate(authority)
+    except DatabaseCaError:
+        return None
+
+
+def _data(authority: Authority, name: str) -> bytes | None:
+    path = authority.path(name)
+    return path.read_bytes() if path.is_file() else None
+
+
+def _replace(authority: Authority, name: str, data: bytes) -> None:
+    """Put new content in the place of a data file by a rename, and keep the old one under a name of its own."""
+    if old := _data(authority, name):
+        write_new(next(path for path in _kept(authority, name) if not os.path.lexists(path)), old)
+    _put(authority, name, data)
+
+
+def _put(authority: Authority, name: str, data: bytes) -> None:
+    target = authority.path(name)
+    staged = target.with_name(f".{target.name}.{os.urandom(4).hex()}")
+    write_new(staged, data)
+    staged.rename(target)
+
+
+def _append(authority: Authority, line: str) -> None:
+    _put(authority, INDEX, authority.read(INDEX) + line.encode())
+
+
+def _kept(authority: Authority, name: str) -> Iterator[Path]:
+    return (authority.path(f"{name}.damaged{number or ''}") for number in count())

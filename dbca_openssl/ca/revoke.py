@@ -1,0 +1,190 @@
+"""Revoking certificates, and the revocation list: the guide's "Revocation List (CRL)"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from dbca_openssl import dates, diagnosis
+from dbca_openssl.ca import guide_commands, index
+from dbca_openssl.ca.certificates import certificate_path, is_path, own_certificate, read_certificate
+from dbca_openssl.ca.change import BACKUPS, Change
+from dbca_openssl.ca.index import Row
+from dbca_openssl.ca.layout import CERTIFICATE, CRL, CRL_NUMBER, DATABASE, INDEX, Authority, issued
+from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.names import shown
+from dbca_openssl.passphrase import Passphrase
+from dbca_openssl.plan import Plan, Section, Step
+from dbca_openssl.x509 import Certificate
+
+REASONS = (
+    "unspecified",
+    "keyCompromise",
+    "affiliationChanged",
+    "superseded",
+    "cessationOfOperation",
+    "certificateHold",
+)
+"""Why a certificate of a host or client may be revoked, in the words of RFC 5280, 5.3.1, as openssl knows them."""
+
+SUPERSEDED = "superseded"
+
+
+class RevocationList(NamedTuple):
+    """A list as it lies in `crl/`: its number, and from when until when servers accept it."""
+
+    number: int
+    start: datetime
+    end: datetime
+
+
+def propose(authority: Authority, what: str) -> list[Row]:
+    """The rows that revoking `what` concerns: of a name every valid one, of a serial in hex or a file just that one.
+
+    Raises DatabaseCaError where there is none, where it is revoked already or where it is the authority itself.
+    """
+    authority.require()
+    own = own_certificate(authority)
+    own_serial = index.serial_text(own.serial)
+    serial = what.upper().zfill(len(what) + len(what) % 2)
+    if is_path(what):
+        certificate = read_certificate(authority, str(certificate_path(authority, what).absolute()))
+        serial = index.serial_text(certificate.serial)
+    rows = index.some(authority.read(INDEX), names={what}, serials={serial, own_serial})
+    named = [row for row in rows if row.name == what]
+    found = [row for row in rows if row.serial == serial]
+    if is_path(what):
+        _require_issued(authority, what, certificate, found)
+    elif named:
+        found = [row for row in named if row.state == index.VALID] or named[-1:]
+    if not found:
+        raise DatabaseCaError(
+            f"there is no certificate with the name or serial {shown(what)}", "dbca-openssl list tells which there are"
+        )
+    own_subject = next((row.subject for row in rows if row.serial == own_serial), None)
+    for row in found:
+        if row.subject == own_subject:  # also one that init --renew has replaced: it has the same key
+            raise DatabaseCaError("the authority does not revoke itself", "its certificate ends by not being trusted")
+        if row.state == index.REVOKED:
+            raise DatabaseCaError(f"{row.name} (serial {row.serial}) is revoked already")
+    return found
+
+
+def plan(authority: Authority, days: int | None) -> Plan:
+    """The guide's command for a new list, for a printed script; `days` is as for `renew_list`."""
+    section = Section("Revocation List (CRL)", (guide_commands.revocation_list(days=days),))
+    return Plan("A new revocation list", authority.directory, (section,))
+
+
+def plan_revocation(authority: Authority, rows: Sequence[Row], reason: str | None, with_list: bool) -> Plan:
+    """openssl's commands for revoking `rows`, for a printed script."""
+    steps: list[Step] = [guide_commands.revoke(issued(row.serial), reason=reason) for row in rows]
+    sections = [Section("Revoke", tuple(steps))]
+    if with_list:
+        sections += plan(authority, None).sections
+    return Plan("Revoke certificates", authority.directory, tuple(sections))
+
+
+def revoke(
+    authority: Authority, rows: Sequence[Row], reason: str | None, with_list: bool, passphrase: Passphrase | None
+) -> RevocationList | None:
+    """Revoke the certificates of `rows` and make a new list (None: not `with_list`), in one transaction (ca(1)).
+
+    `reason` is one of REASONS, or None. Raises DatabaseCaError, and then nothing has changed.
+    """
+    with Change(authority, CRL_NUMBER, CRL) as change:
+        _require_same(change, rows)
+        revoke_in(change, rows, reason, passphrase)
+        made = list_in(change, None, passphrase) if with_list else None
+        change.commit((*((CRL_NUMBER,) if made else ()), *DATABASE), (CRL,) if made else (), BACKUPS)
+    return made
+
+
+def renew_list(authority: Authority, days: int | None, passphrase: Passphrase | None) -> RevocationList:
+    """Make a new revocation list that is good for `days` days (None: as configured), in one transaction.
+
+    Raises DatabaseCaError, and then the old one is there.
+    """
+    authority.require()
+    with Change(authority, CRL_NUMBER, CRL) as change:
+        made = list_in(change, days, passphrase)
+        change.commit((CRL_NUMBER,), (CRL,), BACKUPS)
+    return made
+
+
+def current_list(authority: Authority) -> RevocationList:
+    """The list that is in `crl/`. Raises DatabaseCaError where there is none that can be read."""
+    return _read(authority, CRL)
+
+
+def revoke_in(change: Change, rows: Sequence[Row], reason: str | None, passphrase: Passphrase | None) -> None:
+    """Revoke within a change that somebody else commits. Raises DatabaseCaError."""
+    _require_ours(change, rows)
+    for row in rows:
+        command = guide_commands.revoke(issued(row.serial), reason=reason, home=change.stage)
+        result = change.run(command, passphrase, needed=change.lines(serials={row.serial}))
+        change.require_changed(result, {row.serial: index.REVOKED})
+
+
+def list_in(change: Change, days: int | None, passphrase: Passphrase | None) -> RevocationList:
+    """`renew_list` within a change that somebody else commits. Raises DatabaseCaError."""
+    command = guide_commands.revocation_list(home=change.stage, days=days)
+    change.run(command, passphrase, needed=change.lines(revoked=True))
+    change.require_intact(CRL_NUMBER, CRL)
+    return _read(change.authority, f"{change.stage}/{CRL}")
+
+
+def _require_same(change: Change, rows: Sequence[Row]) -> None:
+    """What was shown and agreed to must still be so: meanwhile another process may have renewed or revoked it."""
+    if not set(rows) <= set(index.some(change.index, serials={row.serial for row in rows})):
+        raise DatabaseCaError("another process changed the index meanwhile", "run the command again")
+
+
+def _require_ours(change: Change, rows: Sequence[Row]) -> None:
+    """`openssl ca -revoke` looks at serial and name only, so a foreign certificate could take ours along."""
+    own = own_certificate(change.authority)
+    for row in rows:
+        path = change.directory / issued(row.serial)
+        certificate = read_certificate(change.authority, issued(row.serial))
+        result = change.authority.openssl.run(
+            ("verify", "-no_check_time", "-CAfile", CERTIFICATE, issued(row.serial)), directory=change.directory
+        )
+        if certificate.serial != int(row.serial, 16) or certificate.issuer != own.subject or result.code != 0:
+            raise DatabaseCaError(f"{path} is not a certificate of this authority with that serial")
+
+
+def _require_issued(authority: Authority, what: str, certificate: Certificate, rows: Sequence[Row]) -> None:
+    """Raise DatabaseCaError unless a row has the certificate's serial, and the copy in `newcerts/` is the same."""
+    serial = index.serial_text(certificate.serial)
+    copy = authority.path(issued(serial))
+    if not rows or not copy.is_file() or read_certificate(authority, issued(serial)).encoded != certificate.encoded:
+        raise DatabaseCaError(
+            f"{what} is not a certificate that this authority has issued",
+            "dbca-openssl list tells which there are",
+        )
+
+
+def _read(authority: Authority, name: str) -> RevocationList:
+    """A list's number and dates, once openssl has found its signature to be the authority's (crl(1))."""
+    authority.read(name)
+    result = authority.openssl.run(
+        ("crl", "-in", name, "-noout", "-CAfile", CERTIFICATE, "-crlnumber", "-lastupdate", "-nextupdate"),
+        directory=authority.directory,
+    )
+    fields = dict(re.findall(r"^(\w+)=(.*)$", result.output.decode("ascii", "replace"), re.MULTILINE))
+    if "verify OK" not in result.messages or not {"crlNumber", "lastUpdate", "nextUpdate"} <= fields.keys():
+        raise DatabaseCaError(
+            f"{authority.path(name)} is no revocation list of this authority",
+            "dbca-openssl crl makes a new one",
+            detail=result.messages,
+        )
+    try:
+        return RevocationList(
+            int(fields["crlNumber"], 16),
+            dates.printed_time(fields["lastUpdate"]),
+            dates.printed_time(fields["nextUpdate"]),
+        )
+    except ValueError:
+        raise diagnosis.failure("crl", result, authority.directory) from None

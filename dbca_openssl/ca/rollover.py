@@ -1,0 +1,117 @@
+"""What follows an authority: its own certificate again with the same key, or a second authority that takes over.
+
+A certificate with the same key and name takes the place of the old one, and everything that was signed stays good. A
+new key is another authority: for a while the hosts trust both, and get both revocation lists, since a server that
+checks lists refuses everybody whose authority has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from dbca_openssl import dates, x509
+from dbca_openssl.ca import archive, guide_commands, index, listing
+from dbca_openssl.ca.certificates import own_certificate, read_certificate, read_certificates
+from dbca_openssl.ca.change import BACKUPS, Change
+from dbca_openssl.ca.index import Row
+from dbca_openssl.ca.layout import CERTIFICATE, CRL, DATABASE, REQUEST, Authority, issued
+from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.passphrase import Passphrase
+from dbca_openssl.x509 import Certificate
+
+
+class Rollover(NamedTuple):
+    """How far the hosts have moved from one authority to the other: names still with the old one, and already moved."""
+
+    waiting: tuple[str, ...]
+    moved: tuple[str, ...]
+
+    @property
+    def stage(self) -> int:
+        """1: nobody has moved, deliver both authorities; 2: some have; 3: all have, drop the old one."""
+        if not self.waiting:
+            return 3
+        return 2 if self.moved else 1
+
+
+def renew_own_certificate(
+    authority: Authority, start: datetime, end: datetime, passphrase: Passphrase | None
+) -> Certificate:
+    """Sign the authority's request again, with its key and name, and put the new certificate in the old one's place.
+
+    The old row is marked as expired in the index: two valid rows of one name would make every openssl refuse to go
+    on, and a revoked root would be refused by servers that check lists. Its copy stays in `newcerts/`.
+    Raises DatabaseCaError, and then nothing has changed.
+    """
+    authority.require()
+    authority.read(REQUEST)
+    with Change(authority, CERTIFICATE) as change:
+        old = own_certificate(authority)  # not before: the change first finishes what a killed process left
+        _require_lasting(authority, listing.of_hosts(change.rows, old))
+        change.staged(CERTIFICATE).unlink()
+        change.set_rows(tuple(_retired(row, old) for row in change.rows))
+        result = change.run(guide_commands.self_sign(start, end, home=change.stage), passphrase)
+        rows = change.appended(result)
+        change.require_intact(*DATABASE, CERTIFICATE)
+        new = read_certificate(authority, f"{change.stage}/{CERTIFICATE}")
+        made = [issued(row.serial) for row in rows]
+        same = (new.subject, new.issuer, new.public_key) == (old.subject, old.subject, old.public_key)
+        if len(made) != 1 or not same or (new.start, new.end) != (start, end):
+            raise DatabaseCaError("openssl made another certificate than the old one with new dates; it is thrown away")
+        change.commit((*made, *DATABASE), (CERTIFICATE,), BACKUPS)
+    return new
+
+
+def _require_lasting(authority: Authority, rows: Sequence[Row]) -> None:
+    """Raise DatabaseCaError where a valid certificate names the serial of the authority's, as easy-rsa's do.
+
+    Of very many only the newest are read.
+    """
+    at = dates.now()
+    valid = [row for row in rows if row.status(at) == "valid" and authority.path(issued(row.serial)).is_file()]
+    valid = valid[-archive.READ_AT_MOST :]
+    certificates = read_certificates(authority, [issued(row.serial) for row in valid])
+    values = [one.extension(x509.AUTHORITY_KEY_IDENTIFIER) for one in certificates]
+    named = iter(x509.name_a_serial(authority.openssl, [value for value in values if value is not None]))
+    for row, value in zip(valid, values, strict=True):
+        if value is not None and next(named):
+            raise DatabaseCaError(
+                f"the certificate of {row.name} names the serial of the authority's present one, and would end with it",
+                f"dbca-openssl renew {row.name} signs it again without the serial",
+                "or move to a new authority: dbca-openssl rollover",
+            )
+
+
+def rollover(old: Authority, new: Authority) -> Rollover:
+    """How far the hosts have moved from `old` to `new`. Raises DatabaseCaError where the two cannot follow another."""
+    first, second = own_certificate(old), own_certificate(new)
+    if first.public_key == second.public_key:
+        raise DatabaseCaError("the two authorities have the same key", "init --renew is enough where the key stays")
+    if first.subject == second.subject:
+        raise DatabaseCaError(
+            "the two authorities have the same name, and servers would mix up their lists",
+            "make the new one with another --common-name",
+        )
+    at = dates.now()
+    moved = {row.name for row in listing.certificates(new) if row.status(at) == "valid"}
+    names = dict.fromkeys(row.name for row in listing.certificates(old) if row.status(at) == "valid")
+    return Rollover(tuple(name for name in names if name not in moved), tuple(name for name in names if name in moved))
+
+
+def bundle(authorities: Sequence[Authority]) -> dict[str, bytes]:
+    """The two files that hosts get while they trust several authorities: certificates and lists, one after another.
+
+    They have the usual names, so that no setting of a server changes. Raises DatabaseCaError where one is missing.
+    """
+    files = {}
+    for name in (CERTIFICATE, CRL):
+        parts = [authority.read(name) for authority in authorities]
+        files[name.rpartition("/")[2]] = b"".join(part if part.endswith(b"\n") else part + b"\n" for part in parts)
+    return files
+
+
+def _retired(row: Row, old: Certificate) -> Row:
+    mine = row.serial == index.serial_text(old.serial) and row.state == index.VALID
+    return row._replace(state=index.EXPIRED) if mine else row

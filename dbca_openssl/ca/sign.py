@@ -1,0 +1,344 @@
+"""Requests become certificates: the guide's "Sign Certificates"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from dbca_openssl import dates, diagnosis, x509
+from dbca_openssl.ca import guide_commands, index, parallel, vetting
+from dbca_openssl.ca.certificates import encoded_certificate, is_path, own_certificate, read_certificates
+from dbca_openssl.ca.change import BACKUPS, Change
+from dbca_openssl.ca.layout import (
+    CERTIFICATE,
+    CONFIGURATION,
+    DATABASE,
+    INDEX,
+    SERIAL,
+    Authority,
+    certificate_of,
+    issued,
+    request_of,
+)
+from dbca_openssl.ca.vetting import Vetted
+from dbca_openssl.der import UnreadableError
+from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.openssl import Result
+from dbca_openssl.passphrase import Passphrase
+from dbca_openssl.render import DAYS
+from dbca_openssl.x509 import Certificate
+
+if TYPE_CHECKING:
+    from dbca_openssl.plan import Plan, Step
+
+KEY_COMPROMISE = "keyCompromise"
+"""The reason of RFC 5280 that says that somebody else has the key."""
+
+CERTIFICATE_AUTHORITY_FALSE = {b"\x30\x00", b"\x30\x03\x01\x01\x00"}
+
+
+class Proposal(NamedTuple):
+    """A vetted request, the file it was read from, and until when its certificate would be good."""
+
+    request: Vetted
+    source: Path | None
+    end: datetime
+
+    @property
+    def name(self) -> str:
+        """The name of the host or client."""
+        return self.request.name
+
+
+class Period(NamedTuple):
+    """How long certificates are to be good: `days` (None: the configuration's); `cap` ends them with the authority."""
+
+    days: int | None = None
+    cap: bool = False
+
+
+class Signed(NamedTuple):
+    """A certificate that was issued: its name, its file relative to the authority, its serial in hex, its end."""
+
+    name: str
+    path: str
+    serial: str
+    end: datetime
+
+
+def propose(authority: Authority, what: Sequence[str], period: Period) -> list[Proposal]:
+    """What `sign` would do with names (of `certreqs/NAME.req.pem`) and files (by any path), after vetting each.
+
+    Raises DatabaseCaError for the first that cannot be signed; nothing is touched.
+    """
+    authority.require()
+    files = [None if _is_name(authority, text) else Path(text) for text in what]
+    sources = []
+    for text, file in zip(what, files, strict=True):
+        path = file or authority.path(request_of(text))
+        sources.append((str(path), vetting.read_file(path)))
+    try:
+        requests, (own,) = vetting.vet_beside(authority.openssl, sources, [encoded_certificate(authority, CERTIFICATE)])
+    except UnreadableError:
+        own_certificate(authority)  # says that it is this one
+        raise
+    for text, file, request in zip(what, files, requests, strict=True):
+        if file is None and request.name != text:
+            raise DatabaseCaError(
+                f"{authority.path(request_of(text))} asks for the name {request.name}, not {text}",
+                f"sign the file itself if that is what you want: dbca-openssl sign {request_of(text)}",
+            )
+    for request in requests:
+        if request.name.lower() == own.common_name.lower():  # as the names of issuers are compared (RFC 5280, 7.1)
+            raise DatabaseCaError(f"{request.name} is the name of the authority itself")
+    rows = index.some(authority.read(INDEX), names={request.name for request in requests}, revoked=True)
+    _require_free(rows, requests)
+    require_uncompromised(authority, rows, requests)
+    end = end_of(authority, period, own)
+    return [Proposal(request, file, end) for file, request in zip(files, requests, strict=True)]
+
+
+def waiting(authority: Authority) -> list[str]:
+    """The names whose request lies in `certreqs/` and who never had a certificate.
+
+    What was revoked or has ended is not signed again by the way: that takes its name, or a renewal.
+    Raises DatabaseCaError where there is no authority, or its index cannot be read.
+    """
+    authority.require()
+    known = {row.name for row in index.rows(authority.read(INDEX))}
+    names = (path.name.removesuffix(".req.pem") for path in authority.path("certreqs").glob("*.req.pem"))
+    return sorted(name for name in names if name not in known)
+
+
+def end_of(authority: Authority, period: Period, own: Certificate) -> datetime:
+    """Until when a certificate issued now is good. Raises DatabaseCaError where it would outlive the authority."""
+    end = dates.now() + timedelta(days=period.days or default_days(authority))
+    if end > own.end and not period.cap:
+        raise _outlives(end, own.end)
+    return min(end, own.end)
+
+
+def plan(authority: Authority, proposals: Sequence[Proposal], period: Period) -> Plan:
+    """The guide's commands for the same, for a printed script: one `openssl ca` for each request.
+
+    Raises DatabaseCaError where the index cannot be read.
+    """
+    from dbca_openssl.plan import CopyFile, MoveAside, Plan, Section
+
+    rows = index.some(authority.read(INDEX), names={proposal.name for proposal in proposals})
+    steps: list[Step] = []
+    for proposal in proposals:
+        stored = request_of(proposal.name)
+        there = authority.read(stored) if authority.path(stored).exists() else None
+        if proposal.source and there != proposal.request.pem:
+            if there is not None:
+                steps.append(MoveAside(stored))
+            steps.append(CopyFile(proposal.source.absolute(), stored))
+        fresh = not _is_kept(authority.directory, rows, proposal.name)
+        end = _explicit_end(proposal, period)
+        steps.append(guide_commands.sign([proposal.name], days=period.days, end=end, fresh=fresh))
+    return Plan("Sign certificates", authority.directory, (Section("Sign Certificates", tuple(steps)),))
+
+
+def sign(
+    authority: Authority,
+    proposals: Sequence[Proposal],
+    period: Period,
+    passphrase: Passphrase | None,
+) -> list[Signed]:
+    """Sign all proposals in one transaction and one openssl process, all or none.
+
+    Raises DatabaseCaError, and then nothing has changed.
+    """
+    with Change(authority, compared=files_of(proposals)) as change:
+        requests = [proposal.request for proposal in proposals]
+        _require_free(index.some(change.index, names={request.name for request in requests}), requests)
+        signed = sign_in(change, proposals, period, passphrase)
+        commit(change, signed)
+    return signed
+
+
+def files_of(proposals: Sequence[Proposal]) -> list[str]:
+    """The files that signing may replace besides the database's: requests and certificates by name."""
+    return [file(proposal.name) for file in (request_of, certificate_of) for proposal in proposals]
+
+
+def sign_in(
+    change: Change,
+    proposals: Sequence[Proposal],
+    period: Period,
+    passphrase: Passphrase | None,
+) -> list[Signed]:
+    """Sign within a change that somebody else commits. Raises DatabaseCaError."""
+    serials = change.next_serials(len(proposals))
+    for proposal in proposals:
+        _require_copy_in_newcerts(change, proposal.name)
+    result = parallel.sign(
+        change,
+        # nothing but what was vetted, whatever another reader finds in the file
+        {one.name: x509.pem(vetting.PEM_LABEL, one.request.encoded) for one in proposals},
+        partial(guide_commands.sign, days=period.days, end=_explicit_end(proposals[0], period)),
+        passphrase,
+    )
+    rows = change.appended(result)
+    certificates = _check(change, proposals, serials, rows, result)
+    for proposal, row in zip(proposals, rows, strict=True):
+        copy = change.staged(issued(row.serial)).read_bytes()
+        if len(proposals) > 1:
+            change.write(certificate_of(proposal.name), copy)
+        elif change.staged(certificate_of(proposal.name)).read_bytes() != copy:
+            raise diagnosis.nothing_written(certificate_of(proposal.name), change.directory)
+    for proposal in proposals:
+        old = change.base[request_of(proposal.name)]
+        if old == proposal.request.pem:
+            change.staged(request_of(proposal.name)).unlink(missing_ok=True)
+            continue
+        change.write(request_of(proposal.name), proposal.request.pem)
+        if old is not None:
+            change.write(f"{request_of(proposal.name)}.old", old)
+    return [
+        Signed(proposal.name, certificate_of(proposal.name), row.serial, certificate.end)
+        for proposal, row, certificate in zip(proposals, rows, certificates, strict=True)
+    ]
+
+
+def commit(
+    change: Change, signed: Sequence[Signed], deciding: Sequence[str] = (), following: Sequence[str] = ()
+) -> None:
+    """Make signatures count, and with them what else the change has staged. Raises DatabaseCaError as a commit does."""
+    requests = [name for name in (request_of(one.name) for one in signed) if change.staged(name).exists()]
+    change.commit(
+        (*(issued(one.serial) for one in signed), *deciding, *DATABASE),
+        (*requests, *(one.path for one in signed), *following),
+        (*BACKUPS, *(f"{name}.old" for name in requests)),
+    )
+
+
+def default_days(authority: Authority) -> int:
+    """The configured `default_days`, for showing the end before signing. Raises DatabaseCaError."""
+    match = re.search(r"^\s*default_days\s*=\s*(\d+)", authority.read(CONFIGURATION).decode("utf-8", "replace"), re.M)
+    return int(match.group(1)) if match else DAYS
+
+
+def _is_name(authority: Authority, text: str) -> bool:
+    return not is_path(text) and (authority.path(request_of(text)).exists() or not Path(text).exists())
+
+
+def require_uncompromised(authority: Authority, rows: Sequence[index.Row], requests: Sequence[Vetted]) -> None:
+    """Raise DatabaseCaError where a request has a key whose certificate was revoked because the key was compromised."""
+    compromised = [
+        issued(row.serial)
+        for row in rows
+        if row.reason == KEY_COMPROMISE and authority.path(issued(row.serial)).is_file()
+    ]
+    keys = {certificate.public_key for certificate in read_certificates(authority, compromised)}
+    for request in requests:
+        if request.public_key in keys:
+            raise DatabaseCaError(
+                f"the request of {request.name} has a key that was revoked as compromised",
+                "make a new key on the host: move the old one away, then dbca-openssl request NAME",
+            )
+
+
+def _require_free(rows: Sequence[index.Row], requests: Sequence[Vetted]) -> None:
+    taken = {row.name: row for row in rows if row.state == index.VALID}
+    seen: set[str] = set()
+    for request in requests:
+        if request.name in seen:
+            raise DatabaseCaError(f"{request.name} is asked for twice")
+        seen.add(request.name)
+        if row := taken.get(request.name):
+            if row.end <= dates.now():  # openssl takes it for a valid one until it is marked
+                raise DatabaseCaError(
+                    f"the certificate of {request.name} ended on {dates.shown(row.end)}",
+                    f"dbca-openssl renew {request.name} marks it as expired and signs the request",
+                )
+            raise DatabaseCaError(
+                f"{request.name} has a valid certificate already: serial {row.serial}, until {dates.shown(row.end)}",
+                f"dbca-openssl renew {request.name} replaces it",
+            )
+
+
+def _explicit_end(proposal: Proposal, period: Period) -> datetime | None:
+    return proposal.end if period.cap else None
+
+
+def _require_copy_in_newcerts(change: Change, name: str) -> None:
+    """Refuse to replace `certs/NAME.cert.pem` where it is anything but an older generation that is kept anyway."""
+    if change.base[certificate_of(name)] is None:
+        return
+    if not _is_kept(change.directory, index.some(change.index, names={name}), name):
+        raise DatabaseCaError(
+            f"{certificate_of(name)} is not a copy of a certificate in newcerts/, and nothing is overwritten",
+            "move it away first",
+        )
+
+
+def _is_kept(directory: Path, rows: Sequence[index.Row], name: str) -> bool:
+    """Whether there is a `certs/NAME.cert.pem`, and it is a copy of one in `newcerts/`, so that it may be replaced."""
+    path = directory / certificate_of(name)
+    if not path.is_file():
+        return False
+    there = path.read_bytes()
+    generations = (directory / issued(row.serial) for row in rows if row.name == name)
+    return any(kept.is_file() and kept.read_bytes() == there for kept in generations)
+
+
+def _check(
+    change: Change,
+    proposals: Sequence[Proposal],
+    serials: list[str],
+    rows: Sequence[index.Row],
+    result: Result,
+) -> list[Certificate]:
+    """The issued certificates, each compared with its request before anything counts."""
+    signed = {row.name for row in rows}
+    if missing := [proposal.name for proposal in proposals if proposal.name not in signed]:
+        known = diagnosis.said(result.messages, change.directory) or DatabaseCaError("openssl did not sign the request")
+        raise DatabaseCaError(f"{known.message}: {', '.join(missing)}", *known.hints, detail=result.messages)
+    if [row.serial for row in rows] != serials:
+        raise index.damaged("the serials of the new certificates are not the next ones")
+    if index.next_serial(change.staged(SERIAL).read_bytes()) != change.serial + len(proposals):
+        raise diagnosis.nothing_written(SERIAL, change.directory)
+    issuer = encoded_certificate(change.authority, CERTIFICATE)
+    try:
+        encoded = [x509.certificate_der(change.staged(issued(serial)).read_bytes()) for serial in serials]
+        own, *certificates = x509.certificates(change.authority.openssl, [issuer, *encoded])
+    except (FileNotFoundError, UnreadableError):
+        raise diagnosis.nothing_written("the certificate", change.directory) from None
+    for proposal, row, certificate in zip(proposals, rows, certificates, strict=True):
+        request = proposal.request
+        wrong = (
+            certificate.serial != int(row.serial, 16)
+            or certificate.issuer != own.subject
+            or certificate.subject_parts != ((x509.COMMON_NAME, request.name),)
+            or certificate.public_key != request.public_key
+            or certificate.extension(x509.ALTERNATIVE_NAME) != request.alternative_names_value
+            or certificate.extension(x509.BASIC_CONSTRAINTS) not in CERTIFICATE_AUTHORITY_FALSE
+            or _may_sign_certificates(certificate)
+        )
+        if wrong:
+            raise DatabaseCaError(
+                f"the certificate that openssl made for {request.name} is not what was asked for, and is thrown away",
+                f"look at [ cert_ext ] and [ cert_policy ] in {CONFIGURATION}",
+            )
+        if certificate.end > own.end:
+            raise _outlives(certificate.end, own.end)
+    return certificates
+
+
+def _may_sign_certificates(certificate: Certificate) -> bool:
+    """Whether its keyUsage has keyCertSign or cRLSign, the sixth and seventh bit (RFC 5280, 4.2.1.3)."""
+    value = certificate.extension(x509.KEY_USAGE) or b""
+    return len(value) > 3 and bool(value[3] & 0x06)
+
+
+def _outlives(end: datetime, limit: datetime) -> DatabaseCaError:
+    return DatabaseCaError(
+        f"the certificate would be good until {dates.shown(end)}, the authority only until {dates.shown(limit)}",
+        "--cap shortens it to the authority's end; --days N gives another period",
+    )

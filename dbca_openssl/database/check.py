@@ -1,0 +1,148 @@
+"""What a server says of its own TLS: the guide's "Compatibility", and what MySQL 8.4 and newer have in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
+
+from dbca_openssl import dates
+from dbca_openssl.database import accounts, findings
+from dbca_openssl.database.client import Client
+from dbca_openssl.database.findings import Finding, Level
+from dbca_openssl.database.statements import Flavor
+from dbca_openssl.database.trust import Trust, next_update, read_certificate
+from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.openssl import OpenSSL
+
+_VARIABLES = (
+    *("have_ssl", "have_openssl", "ssl_ca", "ssl_cert", "ssl_key", "ssl_crl", "ssl_crlpath", "tls_version"),
+    *("require_secure_transport", "tls_certificates_enforced_validation"),
+)
+_OLD = ("TLSv1", "TLSv1.0", "TLSv1.1")
+
+
+def inspect(client: Client, flavor: Flavor, openssl: OpenSSL, trust: Trust | None, at: datetime) -> list[Finding]:
+    """Everything that the server can be asked. Raises DatabaseCaError where it does not answer.
+
+    With `trust`, its revocation list is also compared with the authority's.
+    """
+    names = ", ".join(f"'{name}'" for name in _VARIABLES)
+    rows = client.query(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
+    variables = {row["Variable_name"]: row["Value"] for row in rows}
+    end = _end_of_loaded(client)
+    if not end and flavor == "mariadb" and variables.get("have_ssl") == "YES":
+        with suppress(DatabaseCaError):  # such as a certificate that the client does not accept
+            end = _end_of_loaded(client._replace(tls=True))
+    certificate, revocation_list = server_files(client)
+    return [
+        *_availability(client, variables),
+        *_certificate(certificate, openssl, variables, end, at),
+        _revocation_list(revocation_list, openssl, variables, trust, at),
+        _protocols(variables),
+        *(_start(variables) if flavor == "mysql" else ()),
+        _enforcement(client, flavor, variables),
+    ]
+
+
+def _end_of_loaded(client: Client) -> str:
+    """The end of the loaded certificate as the server prints it; MariaDB does so over a TLS connection only."""
+    return next(iter(client.query("SHOW STATUS LIKE 'Ssl_server_not_after'")), {}).get("Value", "")
+
+
+def _availability(client: Client, variables: dict[str, str]) -> Iterator[Finding]:
+    if "have_ssl" in variables:
+        for name in ("have_ssl", "have_openssl"):
+            value = variables.get(name, "NO")
+            yield Finding(name, Level.OK if value == "YES" else Level.CRITICAL, value)
+        return
+    rows = client.query(
+        "SELECT VALUE FROM performance_schema.tls_channel_status WHERE CHANNEL = 'mysql_main' AND PROPERTY = 'Enabled'"
+    )
+    enabled = bool(rows) and rows[0]["VALUE"] == "Yes"
+    yield Finding("tls", Level.OK if enabled else Level.CRITICAL, "enabled" if enabled else "not enabled")
+
+
+def _certificate(
+    data: bytes | None, openssl: OpenSSL, variables: dict[str, str], end: str, at: datetime
+) -> Iterator[Finding]:
+    path = variables.get("ssl_cert", "")
+    if not path or not variables.get("ssl_ca"):
+        yield Finding(
+            "loaded", Level.CRITICAL, "no ssl_ca and ssl_cert, so it serves what it made for itself, or nothing"
+        )
+        return
+    if not end:
+        yield Finding("loaded", Level.UNKNOWN, f"{path}; it tells the date over a TLS connection only")
+        return
+    try:
+        loaded = dates.printed_time(end)
+    except ValueError:
+        yield Finding("loaded", Level.UNKNOWN, f"{path}; the server's date of it is not a date")
+        return
+    yield findings.until("loaded", loaded, at, findings.CERTIFICATE_DAYS, path)
+    if data is not None and read_certificate(openssl, data, path).end != loaded:
+        yield Finding("file", Level.WARNING, f"{path} is another certificate than the loaded one: server reload")
+
+
+def _revocation_list(
+    data: bytes | None, openssl: OpenSSL, variables: dict[str, str], trust: Trust | None, at: datetime
+) -> Finding:
+    path = variables.get("ssl_crl", "")
+    if not path:
+        other = variables.get("ssl_crlpath", "")
+        if other:
+            return Finding("ssl_crl", Level.UNKNOWN, f"the lists are in the directory {other}")
+        return Finding("ssl_crl", Level.CRITICAL, "none, so revoked clients get in")
+    if data is None:
+        return Finding(
+            "ssl_crl",
+            Level.UNKNOWN,
+            f"{path}, which cannot be read through the server (FILE privilege, mode 644, secure_file_priv)",
+        )
+    try:
+        end = next_update(openssl, data, path)
+        if trust and end < trust.list_end():
+            return Finding("ssl_crl", Level.CRITICAL, f"{path} is older than the authority's list: deploy it")
+    except DatabaseCaError as error:
+        return Finding("ssl_crl", Level.CRITICAL, error.message)
+    return findings.until("ssl_crl", end, at, findings.LIST_DAYS, path)
+
+
+def _protocols(variables: dict[str, str]) -> Finding:
+    versions = [version for version in variables.get("tls_version", "").split(",") if version]
+    old = [version for version in versions if version in _OLD]
+    if not versions or old:
+        return Finding("protocol", Level.CRITICAL, f"{', '.join(old) or 'none'} allowed")
+    return Finding("protocol", Level.OK, ", ".join(versions))
+
+
+def _start(variables: dict[str, str]) -> Iterator[Finding]:
+    if "tls_certificates_enforced_validation" in variables:
+        closed = variables["tls_certificates_enforced_validation"] == "ON"
+        text = "not without valid files" if closed else "also without TLS: tls_certificates_enforced_validation is off"
+        yield Finding("start", Level.OK if closed else Level.WARNING, text)
+
+
+def _enforcement(client: Client, flavor: Flavor, variables: dict[str, str]) -> Finding:
+    if variables.get("require_secure_transport") == "ON":
+        return Finding("enforced", Level.OK, "for all accounts over TCP: require_secure_transport")
+    free = [entry for entry in accounts.accounts(client, flavor) if entry.kind == "open"]
+    if not free:
+        return Finding("enforced", Level.OK, "by every account that can connect")
+    count = f"{len(free)} account{'s' if len(free) > 1 else ''}"
+    return Finding("enforced", Level.WARNING, f"not for {count}, which server accounts lists")
+
+
+def server_files(client: Client) -> tuple[bytes | None, bytes | None]:
+    """Certificate and list as the server reads them now, wherever it is; None where it may not read a file for us.
+
+    Raises DatabaseCaError where the server does not answer.
+    """
+    (row,) = client.query(
+        "SELECT HEX(LOAD_FILE(@@GLOBAL.ssl_cert)) AS certificate, HEX(LOAD_FILE(@@GLOBAL.ssl_crl)) AS list"
+    )
+    certificate, revocation_list = (
+        None if data in ("NULL", "") else bytes.fromhex(data) for data in (row["certificate"], row["list"])
+    )
+    return certificate, revocation_list

@@ -1,0 +1,1 @@
+"""Tests of the CA directory and what is done with it, on real openssl."""

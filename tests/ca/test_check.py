@@ -1,0 +1,377 @@
+"""`check` and `repair`: every documented state of damage is found, and mended or explained."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from tools.damage import (
+    AIKEN,
+    ATTRIBUTES,
+    INDEX,
+    NEW,
+    SERIAL,
+    STATES,
+    STILL_WORKS,
+    C,
+    Found,
+    W,
+    World,
+    killed,
+    removed,
+    renamed,
+    second_serial,
+    sign_plainly,
+    two_valid_rows,
+    without_final_newline,
+)
+from tools.support import (
+    ORGANIZATION,
+    ROOT,
+    done,
+    frozen_openssl,
+    frozen_tool,
+    index_rows,
+    on_a_terminal,
+    openssl,
+    plain_request,
+    refusal,
+    run,
+    snapshot,
+    tool,
+)
+
+from dbca_openssl.ca import check as checking
+from dbca_openssl.ca import repair as repairing
+from dbca_openssl.ca.check import Limits
+from dbca_openssl.ca.layout import Authority
+from dbca_openssl.finding import WARNING
+
+BY_THE_CLOCK = {"authority", "certificate", "crl", "outlives"}
+"""Codes of what comes with time alone: see `test_what_ends`."""
+
+
+@pytest.fixture(scope="session")
+def others(pristine_fleet: Path, keys: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    directory = tmp_path_factory.mktemp("others")
+    signed = Path(shutil.copytree(pristine_fleet, directory / "signed"))
+    plain_request(signed, NEW, keys / "host.key.pem")
+    sign_plainly(signed, keys / "phrase", NEW)
+    done(
+        *("init", "-o", ORGANIZATION, "--key", keys / "host.key.pem", "--no-passphrase", "--ca", directory / "twin"),
+        directory=directory,
+    )
+    shutil.copy(signed / f"certreqs/{AIKEN}.req.pem", directory / "twin/certreqs")
+    openssl(
+        *("ca", "-batch", "-in", f"certreqs/{AIKEN}.req.pem", "-out", f"certs/{AIKEN}.cert.pem"),
+        *("-extensions", "cert_ext"),
+        directory=directory / "twin",
+        environment={"OPENSSL_CONF": "./database-ca.cnf"},
+    )
+    return signed, directory / "twin"
+
+
+@pytest.fixture
+def world(fleet: Path, keys: Path, others: tuple[Path, Path]) -> World:
+    return World(fleet, *others, keys / "phrase")
+
+
+def check(ca: Path, **limits: int | bool) -> Found:
+    return {(one.level, one.code) for one in checking.check(Authority(ca), Limits(**limits)).findings}  # type: ignore[arg-type]
+
+
+def test_a_sound_authority_has_nothing_to_find(world: World) -> None:
+    before = snapshot(world.ca)
+    assert check(world.ca) == check(world.ca, deep=True) == set()
+    assert repairing.repair(Authority(world.ca), lambda texts: pytest.fail(str(texts))) == []
+    assert snapshot(world.ca) == before
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_damage_is_found_and_mended_or_explained(world: World, name: str) -> None:
+    state = STATES[name]
+    state.damage(world)
+    before = snapshot(world.ca)
+    checked = checking.check(Authority(world.ca), Limits())
+    assert {(one.level, one.code) for one in checked.findings} == state.found
+    assert all(one.mend and "\n" not in one.text for one in checked.findings)
+    assert snapshot(world.ca) == before, "check only looks"
+
+    promised = {one.code for one in checked.findings if one.mend == "dbca-openssl repair"}
+    rounds: list[list[str]] = []
+    mended = repairing.repair(Authority(world.ca), rounds.append)
+    assert mended == [text for texts in rounds for text in texts]
+    left = checking.check(Authority(world.ca), Limits()).findings
+    assert {(one.level, one.code) for one in left} == state.left
+    assert bool(mended) == bool(promised) or state.left != state.found
+    assert not any(one.mend == "dbca-openssl repair" for one in left), "what repair can't mend is not left to it"
+
+    again = snapshot(world.ca)
+    assert repairing.repair(Authority(world.ca), lambda texts: pytest.fail(str(texts))) == []
+    assert snapshot(world.ca) == again
+    if not state.left or name in STILL_WORKS:
+        plain_request(world.ca, "after.example.net", world.phrase.parent / "host.key.pem")
+        sign_plainly(world.ca, world.phrase, "after.example.net")
+        serials = [row[3] for row in index_rows(world.ca)]
+        assert len(set(serials)) == len(serials)
+
+
+@pytest.mark.parametrize("renamed", range(6))
+def test_a_killed_signature_is_in_the_index_once(world: World, renamed: int) -> None:
+    """A certificate that may have been delivered must be one that can be revoked."""
+    killed(renamed)(world)
+    repairing.repair(Authority(world.ca), lambda texts: None)
+    for name in (INDEX, SERIAL, ATTRIBUTES):
+        assert world.path(name).read_bytes() == (world.signed / name).read_bytes()
+
+
+def test_every_code_is_covered() -> None:
+    """Against the code that the findings are made in."""
+    codes = set()
+    for module in ("check", "archive"):
+        tree = ast.parse((ROOT / f"dbca_openssl/ca/{module}.py").read_text())
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            position = {"Finding": 1, "_ending": 3}.get(getattr(call.func, "id", ""))
+            if position and isinstance(call.args[position], ast.Constant):
+                codes.add(call.args[position].value)  # type: ignore[attr-defined]
+    assert codes == {code for state in STATES.values() for _, code in state.found} | BY_THE_CLOCK
+
+
+def test_what_ends(
+    ca: Path, keys: Path, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The certificates, the revocation list and the authority itself, as the clock moves on."""
+    for name, period in (("year", "368"), ("month", "40")):
+        plain_request(ca, name, keys / "host.key.pem")
+        done("sign", name, "--days", period, "--yes", directory=ca, environment=environment)
+    openssl(
+        *("ca", "-batch", "-in", "certreqs/year.req.pem", "-out", "/dev/null", "-subj", "/CN=long"),
+        *("-days", "9000", "-extensions", "cert_ext", "-passin", f"file:{environment['DBCA_PASSPHRASE_FILE']}"),
+        directory=ca,
+        environment={"OPENSSL_CONF": "./database-ca.cnf"},
+    )
+    shutil.copy(ca / "newcerts/03.pem", ca / "certs/long.cert.pem")
+    began = datetime.now(UTC)
+    for days, expected in (
+        (0, {(W, "outlives")}),
+        (11, {(W, "outlives"), (W, "certificate")}),
+        (34, {(W, "outlives"), (C, "certificate")}),
+        (46, {(W, "outlives"), (C, "certificate"), (W, "crl")}),
+        (54, {(W, "outlives"), (C, "certificate"), (C, "crl")}),
+        (5 * 365 - 20, {(W, "outlives"), (C, "certificate"), (C, "crl"), (W, "authority")}),
+        (5 * 365 + 9, {(W, "outlives"), (C, "certificate"), (C, "crl"), (C, "authority")}),
+    ):
+        monkeypatch.setattr("dbca_openssl.dates.now", lambda days=days: began + timedelta(days=days))
+        assert (days, check(ca)) == (days, expected)
+    clock = f"{began + timedelta(days=61):%Y-%m-%d %H:%M:%S}"
+    ended = frozen_tool(clock, "check", "--ca", ca, directory=tmp_path)
+    assert ended.code == 2
+    assert "CRITICAL  the revocation list ended on" in ended.output
+    made = frozen_tool(clock, "crl", "--ca", ca, directory=tmp_path, environment=environment)
+    assert made.code == 0
+    assert "revocation list" not in frozen_tool(clock, "check", "--ca", ca, directory=tmp_path).output
+
+
+def test_the_limits_are_options(fleet: Path) -> None:
+    assert tool("check", directory=fleet).code == 0
+    warned = tool("check", "--warn-days", "400", "--json", directory=fleet)
+    assert (warned.code, warned.document["status"]) == (1, "WARNING")
+    assert {one["code"] for one in warned.document["findings"]} == {"certificate"}
+    critical = tool("check", "--warn-days", "400", "--critical-days", "390", directory=fleet)
+    assert critical.code == 2
+    assert critical.output.splitlines()[0] == "CRITICAL: 3 findings"
+    assert f"mend: dbca-openssl renew {AIKEN}" in critical.output
+
+
+@pytest.mark.parametrize("more", [(), ("--json",), ("--format", "prometheus")])
+def test_where_it_cannot_tell_it_is_3(fleet: Path, tmp_path: Path, more: tuple[str, ...]) -> None:
+    """1 and 2 would be read as something about an authority."""
+    nothing = tmp_path / "nothing"
+    nothing.mkdir()
+    for arguments in (
+        ("--ca", nothing),
+        ("--ca", tmp_path / "not-there"),
+        ("--ca", fleet, "--openssl", tmp_path / "no-openssl"),
+        ("--no-such-option",),
+    ):
+        unknown = tool("check", *arguments, *more, directory=tmp_path)
+        assert unknown.code == 3, unknown.output + unknown.messages
+        if "--json" in more:
+            assert unknown.document["error"]
+        else:
+            assert unknown.messages.startswith("dbca-openssl: ")
+        if "prometheus" in more and "--ca" in arguments:
+            assert metrics(unknown.output) == {"dbca_check_status": {(): 3.0}}
+    assert list(nothing.iterdir()) == []
+    refused = tool("repair", "--ca", nothing, "--yes", directory=tmp_path)
+    assert refusal(refused) == f"no authority in {nothing}: there is no database-ca.cnf"
+    assert list(nothing.iterdir()) == []
+
+
+def unprivileged(*command: str | Path) -> tuple[str | Path, ...]:
+    """A command that has to heed modes, also where the tests run as root."""
+    if os.geteuid() == 0:
+        dropped = "-dac_override,-dac_read_search"
+        return ("setpriv", f"--bounding-set={dropped}", f"--inh-caps={dropped}", *command)
+    return command
+
+
+def test_it_needs_neither_passphrase_nor_write_permission(fleet: Path, tmp_path: Path) -> None:
+    import sys
+
+    paths = [fleet, *fleet.rglob("*")]
+    for path in paths:
+        path.chmod(path.stat().st_mode & 0o555)
+    before = snapshot(fleet)
+    command = unprivileged(sys.executable, "-m", "dbca_openssl", "check", "--ca", fleet)
+    checked = run(*command, directory=tmp_path)
+    assert (checked.code, checked.output) == (0, "OK: 0 findings\n"), checked.messages
+    assert snapshot(fleet) == before
+    assert run(*unprivileged("touch", fleet / "x"), directory=tmp_path).code != 0, "the modes are heeded"
+    (fleet / INDEX).chmod(0)
+    unknown = run(*command, directory=tmp_path)
+    assert (unknown.code, unknown.messages.splitlines()[0]) == (3, f"dbca-openssl: cannot read {fleet}/{INDEX}")
+    for path in paths:
+        path.chmod(0o700)
+
+
+def metrics(text: str) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
+    """The samples by name and labels, by Prometheus' own parser; none may be there twice."""
+    found: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
+    for family in text_string_to_metric_families(text):
+        assert family.type == "gauge"
+        assert family.documentation
+        for sample in family.samples:
+            labels = tuple(sorted(sample.labels.items()))
+            assert labels not in found.setdefault(sample.name, {})
+            found[sample.name][labels] = sample.value
+    return found
+
+
+def test_prometheus_has_the_figures_of_list(fleet: Path, environment: dict[str, str]) -> None:
+    done("revoke", AIKEN, "--yes", directory=fleet, environment=environment)
+    checked = tool("check", "--format", "prometheus", directory=fleet)
+    assert checked.code == 0
+    assert all(re.fullmatch(r"# (HELP|TYPE) \S+ .+|[a-z_]+({.*})? -?\d+", line) for line in checked.output.splitlines())
+    found = metrics(checked.output)
+    rows = done("list", "--json", directory=fleet).document["certificates"]
+    assert found["dbca_certificates"] == {
+        (("status", word),): float(sum(row["status"] == word for row in rows))
+        for word in ("valid", "expired", "revoked")
+    }
+    assert found["dbca_certificate_not_after_seconds"] == {
+        (("name", row["name"]), ("serial", row["serial"])): datetime.fromisoformat(row["not_after"]).timestamp()
+        for row in rows
+        if row["status"] == "valid"
+    }
+    glance = done("--json", directory=fleet).document
+    for name, key in (("authority_not_after", "not_after"), ("crl_next_update", "crl_next_update")):
+        assert found[f"dbca_{name}_seconds"] == {(): datetime.fromisoformat(glance[key]).timestamp()}
+    assert found["dbca_check_status"] == {(): 0.0}
+
+
+def test_prometheus_says_what_the_exit_code_says(world: World) -> None:
+    second_serial(world)
+    checked = tool("check", "--format", "prometheus", directory=world.ca)
+    assert checked.code == 2
+    assert metrics(checked.output)["dbca_check_status"] == {(): 2.0}
+
+
+def test_a_change_that_is_going_on_is_no_leftover(fleet: Path) -> None:
+    from dbca_openssl.lock import Lock
+
+    (fleet / ".stage.0badcafe").mkdir()
+    lock = Lock(fleet, lambda line: None)
+    try:
+        assert check(fleet) == set()
+    finally:
+        lock.release()
+    assert check(fleet) == {(WARNING, "leftover")}
+
+
+def test_each_step_is_shown_before_it_is_done(world: World) -> None:
+    without_final_newline(world)
+    world.put(SERIAL, "4\n")
+    damaged = {name: world.path(name).read_bytes() for name in (INDEX, SERIAL)}
+    before = snapshot(world.ca, without=(".lock",))
+    assert refusal(tool("repair", directory=world.ca)) == "there is no terminal to ask at"
+    assert snapshot(world.ca, without=(".lock",)) == before
+    code, shown = on_a_terminal("repair", directory=world.ca, answers=["n"])
+    assert code == 1
+    assert f"write {INDEX} again with the final line end" in shown
+    assert "the answer was no, and nothing was done" in shown
+    assert snapshot(world.ca, without=(".lock",)) == before
+
+    code, shown = on_a_terminal("repair", directory=world.ca, answers=["y", "n"])
+    assert code == 0, shown
+    assert shown.index(f"write {INDEX} again") < shown.index("[y/N]") < shown.index("write 04 into")
+    assert world.path(SERIAL).read_bytes() == b"4\n"
+    code, shown = on_a_terminal("repair", directory=world.ca, answers=["y"])
+    assert code == 0, shown
+    for name, data in damaged.items():
+        assert world.path(f"{name}.damaged").read_bytes() == data
+    assert done("repair", directory=world.ca).output == "nothing to mend\n"
+    assert tool("check", directory=world.ca).code == 0
+
+
+def test_what_is_kept_is_never_overwritten(world: World) -> None:
+    for content, kept in (("1\n", ""), ("2\n", "1"), ("3\n", "2")):
+        world.put(SERIAL, content)
+        repaired = done("repair", "--yes", "--json", directory=world.ca).document
+        assert repaired == {"repaired": [f"write 04 into {SERIAL}"], "status": "OK", "left": []}
+        assert world.path(f"{SERIAL}.damaged{kept}").read_text() == content
+
+
+def test_the_documented_mend_of_two_valid_rows_works(world: World) -> None:
+    two_valid_rows(world)
+    before = world.path(INDEX).read_bytes()
+    failed = run(
+        *("openssl", "ca", "-gencrl", "-out", "/dev/null", "-passin", f"file:{world.phrase}"),
+        directory=world.ca,
+        environment={"OPENSSL_CONF": "./database-ca.cnf"},
+    )
+    assert "error creating name index" in failed.messages.lower()  # 1.1.1 begins without a capital
+    row = next(line for line in before.decode().splitlines() if "\t01\t" in line).split("\t")
+    revoked = "\t".join(["R", row[1], f"{datetime.now(UTC):%y%m%d%H%M%SZ}", *row[3:]])
+    world.put(INDEX, before.decode().replace("\t".join(row), revoked))
+    done("crl", "--passphrase-file", world.phrase, directory=world.ca)
+    assert check(world.ca) == set()
+
+
+def test_adopts_a_directory_with_the_guides_slips(world: World, tmp_path: Path) -> None:
+    """Misnamed files, no attributes, a serial without line end: after `repair` every verb works."""
+    renamed("database-ca.cnf", "database_ca.cnf")(world)
+    renamed("private/database-ca.key.pem", "private/mariadatabase-ca.key.pem")(world)
+    removed(ATTRIBUTES, f"{ATTRIBUTES}.old")(world)
+    world.put(SERIAL, "04")
+    refused = tool("list", "--ca", world.ca, directory=tmp_path)
+    assert refusal(refused) == f"{world.ca}/database_ca.cnf must be called database-ca.cnf"
+    assert "hint: dbca-openssl repair renames it" in refused.messages
+    assert tool("check", "--ca", world.ca, directory=tmp_path).code == 2
+    done("repair", "--yes", "--ca", world.ca, directory=tmp_path)
+    options = ("--ca", world.ca, "--passphrase-file", world.phrase)
+    plain_request(world.ca, NEW, world.phrase.parent / "host.key.pem")
+    done("sign", "--all", "--yes", *options, directory=tmp_path)
+    done("revoke", NEW, "--yes", *options, directory=tmp_path)
+    assert tool("check", "--ca", world.ca, directory=tmp_path).code == 0
+
+
+def test_a_directory_made_by_hand_is_in_order(tmp_path: Path, keys: Path) -> None:
+    """The guide's commands typed into sh, under a clock of their own."""
+    clock = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+    done("init", "-o", ORGANIZATION, "--key", keys / "ca.key.pem", "--passphrase-file", keys / "phrase",
+         "--openssl", frozen_openssl(tmp_path, clock), "--ca", tmp_path / "made", directory=tmp_path)  # fmt: skip
+    hand = tmp_path / "hand"
+    script = done("init", "-o", ORGANIZATION, "--key", keys / "ca.key.pem", "--passphrase-file", keys / "phrase",
+                  "--ca", hand, "--print", directory=tmp_path).output  # fmt: skip
+    assert run("sh", directory=tmp_path, stdin=script).code == 0
+    assert check(hand) == check(tmp_path / "made") == set()
+    plain_request(hand, NEW, keys / "host.key.pem")
+    sign_plainly(hand, keys / "phrase", NEW)
+    assert check(hand) == set()

@@ -1,0 +1,180 @@
+"""`list`, `show` and the bare command."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from tools.support import (
+    HOSTS,
+    MakeRequest,
+    done,
+    frozen_tool,
+    index_rows,
+    openssl,
+    plain_request,
+    refusal,
+    snapshot,
+    tool,
+)
+
+AIKEN, MARGARET, GANNIBAL = HOSTS
+LONG = f"{'a' * 52}.example.net"
+
+
+def names(ca: Path, *filters: str) -> list[str]:
+    return [one["name"] for one in done("list", *filters, "--json", directory=ca).document["certificates"]]
+
+
+@pytest.fixture
+def mixed(fleet: Path, keys: Path, environment: dict[str, str]) -> Path:
+    """aiken revoked, margaret renewed for 20 days, gannibal valid, and an old one that has ended."""
+    done("revoke", AIKEN, "--reason", "cessationOfOperation", "--yes", directory=fleet, environment=environment)
+    done("renew", MARGARET, "--days", "20", "--yes", directory=fleet, environment=environment)
+    plain_request(fleet, "old", keys / "host.key.pem")
+    openssl(
+        *("ca", "-batch", "-in", "certreqs/old.req.pem", "-out", "certs/old.cert.pem", "-extensions", "cert_ext"),
+        *("-startdate", "20200101000000Z", "-enddate", "20210101000000Z"),
+        *("-passin", f"file:{environment['DBCA_PASSPHRASE_FILE']}"),
+        directory=fleet,
+        environment={"OPENSSL_CONF": "./database-ca.cnf"},
+    )
+    return fleet
+
+
+def test_filters(mixed: Path) -> None:
+    before = snapshot(mixed)
+    assert names(mixed) == [AIKEN, MARGARET, GANNIBAL, MARGARET, "old"]
+    assert names(mixed, "--valid") == [GANNIBAL, MARGARET]
+    assert names(mixed, "--expired") == ["old"]
+    assert names(mixed, "--revoked") == [AIKEN, MARGARET]
+    assert names(mixed, "--expiring", "30") == [MARGARET]
+    assert names(mixed, "--expiring", "19") == []
+    assert names(mixed, "--expiring", "30", "--expired") == [MARGARET, "old"]
+    assert names(mixed, "--valid", "--expired", "--revoked") == names(mixed)
+    assert tool("list", "--expiring", "-1", directory=mixed).code == 2
+    nothing = done("list", "--expiring", "1", directory=mixed)
+    assert (nothing.output, nothing.messages) == ("", "dbca-openssl: no such certificate\n")
+    assert snapshot(mixed) == before
+
+
+def test_columns(mixed: Path, tmp_path: Path) -> None:
+    clock = f"{datetime.now(UTC) + timedelta(hours=12):%Y-%m-%d %H:%M:%S}"  # or the days could differ by one
+    heads, *rows = frozen_tool(clock, "list", "--ca", mixed, directory=tmp_path).output.splitlines()
+    assert heads.split() == ["NAME", "SERIAL", "UNTIL", "DAYS", "STATUS"]
+    expected = [
+        [row[5].rpartition("/CN=")[2], row[3], f"20{row[1][:2]}-{row[1][2:4]}-{row[1][4:6]}"]
+        for row in index_rows(mixed)[1:]
+    ]
+    assert [row.split()[:3] for row in rows] == expected
+    assert [" ".join(row.split()[4:]) for row in rows] == [
+        "revoked (cessationOfOperation)", "revoked (superseded)", "valid", "valid", "expired",
+    ]  # fmt: skip
+    assert [row.index(cells[1]) for row, cells in zip(rows, expected, strict=True)] == [heads.index("SERIAL")] * 5
+    document = frozen_tool(clock, "list", "--json", "--ca", mixed, directory=tmp_path).document
+    days = [one["days_left"] for one in document["certificates"]]
+    assert [int(row.split()[3]) for row in rows] == days
+    assert days[3] == 19
+    assert days[4] < -2000
+
+
+def test_json_has_all_that_the_index_has(mixed: Path) -> None:
+    one = done("list", "--revoked", "--json", directory=mixed).document["certificates"][0]
+    row = index_rows(mixed)[1]
+    assert one["subject"] == row[5]
+    assert one["revoked_at"].translate({ord(c): None for c in "-:T"})[2:] == row[2].split(",")[0]
+    assert one["reason"] == "cessationOfOperation"
+
+
+def test_a_long_name_is_not_cut(ca: Path, keys: Path, environment: dict[str, str]) -> None:
+    assert len(LONG) == 64
+    plain_request(ca, LONG, keys / "host.key.pem")
+    done("sign", LONG, "--yes", directory=ca, environment=environment)
+    heads, row = done("list", directory=ca).output.splitlines()
+    assert row.startswith(f"{LONG}  01  ")
+    assert heads.index("SERIAL") == 66
+
+
+def test_show_by_name_serial_and_file(mixed: Path, tmp_path: Path) -> None:
+    def shown(what: str) -> tuple[str, str, str]:
+        found = done("show", what, "--json", directory=mixed).document
+        return found["name"], found["serial"], found["status"]
+
+    assert shown(MARGARET) == (MARGARET, "04", "valid")
+    for what in ("02", "2", "newcerts/02.pem"):
+        assert shown(what) == (MARGARET, "02", "revoked")
+    (mixed / f"certs/{AIKEN}.cert.pem").unlink()
+    assert shown(AIKEN) == (AIKEN, "01", "revoked")
+    assert shown("database-ca.cert.pem")[1:] == ("00", "valid")
+    text = done("show", "01", directory=mixed).output
+    assert text.startswith(f"{AIKEN}\n  serial    01\n  status    revoked on 20")
+    assert "Z, cessationOfOperation\n" in text
+    der = openssl("x509", "-in", "newcerts/01.pem", "-outform", "DER", "-out", tmp_path / "der", directory=mixed)
+    assert der == ""
+    assert hashlib.sha256((tmp_path / "der").read_bytes()).hexdigest().upper() in text
+    for what in ("nobody", "7F", "certs/nobody.cert.pem"):
+        assert refusal(tool("show", what, directory=mixed)).startswith("there is no certificate ")
+
+
+def test_show_names(ca: Path, environment: dict[str, str], make_request: MakeRequest) -> None:
+    make_request(AIKEN, "192.0.2.7", to=ca / "certreqs")
+    done("sign", AIKEN, "--allow-alt-name", "192.0.2.7", "--yes", directory=ca, environment=environment)
+    document = done("show", AIKEN, "--json", directory=ca).document
+    assert document["alternative_names"] == [f"DNS:{AIKEN}", "IP:192.0.2.7"]
+
+
+def next_steps(directory: Path, days: int = 0) -> list[str]:
+    clock = f"{datetime.now(UTC) + timedelta(days=days):%Y-%m-%d %H:%M:%S}"
+    finished = frozen_tool(clock, "--json", directory=directory) if days else tool("--json", directory=directory)
+    assert finished.code == 0, finished.output
+    following: list[str] = finished.document["next"]
+    return following
+
+
+def test_the_bare_command_says_what_is_next(ca: Path, keys: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert next_steps(empty) == ["dbca-openssl init --organization NAME"]
+    assert "no authority here yet" in done(directory=empty).output
+    assert next_steps(ca) == ["dbca-openssl request NAME  # on each host"]
+    for name in ("one", "two"):
+        plain_request(ca, name, keys / "host.key.pem")
+    assert next_steps(ca) == ["dbca-openssl sign one", "dbca-openssl sign two"]
+    for name in ("three", "four", "five", "six"):
+        plain_request(ca, name, keys / "host.key.pem")
+    assert next_steps(ca) == ["dbca-openssl sign --all"]
+    assert "waiting   five, four, one, six, three and 1 more" in done(directory=ca).output
+    done("sign", "--all", "--yes", directory=ca, environment=environment)
+    assert next_steps(ca) == ["dbca-openssl list"]
+    assert "signed    6 valid, 0 expired, 0 revoked" in done(directory=ca).output
+    assert next_steps(ca, 50) == ["dbca-openssl crl"]
+    assert next_steps(ca, 345) == ["dbca-openssl crl", "dbca-openssl renew --expiring 30"]
+    assert "dbca-openssl init --renew" in next_steps(ca, 5 * 365 - 10)
+    (ca / "crl/database-ca.crl").write_text("")
+    assert next_steps(ca) == ["dbca-openssl crl"]
+    assert "crl       none" in done(directory=ca).output
+
+
+def test_a_hundred_thousand_rows(ca: Path) -> None:
+    """Rows as openssl writes them, of which a third each is valid, has ended, is revoked."""
+    count = 99_999
+    end, past = (f"{datetime.now(UTC) + timedelta(days=days):%y%m%d%H%M%SZ}" for days in (100, -100))
+    with (ca / "database-ca.index").open("a") as file:
+        for number in range(1, count + 1):
+            digits = f"{number:X}"
+            serial = digits if len(digits) % 2 == 0 else f"0{digits}"
+            state = (f"V\t{end}\t", f"V\t{past}\t", f"R\t{end}\t{past},superseded")[number % 3]
+            file.write(f"{state}\t{serial}\tunknown\t/CN=host{number}.example.net\n")
+    (ca / "database-ca.serial").write_text("0186A0\n")
+    listed = done("list", directory=ca).output.splitlines()
+    assert len(listed) == count + 1
+    words = Counter(row.split()[4] for row in listed[1:])
+    assert words == dict.fromkeys(("valid", "expired", "revoked"), count // 3)
+    assert len(done("list", "--expiring", "100", "--expired", directory=ca).output.splitlines()) == 1 + 2 * count // 3
+    assert done("--json", directory=ca).document["certificates"] == dict.fromkeys(
+        ("valid", "expired", "revoked"), count // 3
+    )
+    assert listed[-1].split()[:2] == ["host99999.example.net", "01869F"]

@@ -1,0 +1,71 @@
+"""The manual page: of the same text as the help, found by man, and nothing in it that a formatter complains about."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from tools.support import run, tool
+
+from dbca_openssl.cli import grammar, manual
+
+VERBS = grammar.verbs()
+LOCALE = {"LC_ALL": "C.UTF-8", "MANWIDTH": "100"}
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page as man shows it in a pipe."""
+    directory = tmp_path_factory.mktemp("manual")
+    finished = run("man", "--warnings", "-l", manual.PAGE, directory=directory, environment=LOCALE)
+    assert (finished.code, finished.messages) == (0, "")
+    return re.sub("\N{HYPHEN}\n *", "", finished.output)  # words that it has divided
+
+
+def test_the_page_is_the_one_that_the_help_makes() -> None:
+    assert manual.PAGE.read_text() == manual.page(VERBS), "run `make manual`"
+
+
+def test_make_manual_writes_what_is_kept(tmp_path: Path) -> None:
+    script = (
+        "import runpy, sys; from pathlib import Path; from dbca_openssl.cli import manual\n"
+        "Path.write_text = lambda path, text, encoding: print(path, len(text))\n"
+        "runpy.run_path(manual.__file__, run_name='__main__')"
+    )
+    finished = run(sys.executable, "-c", script, directory=tmp_path)
+    assert finished.output == "".join(f"{path} {len(path.read_text())}\n" for path in (manual.PAGE, manual.WORDS))
+
+
+def test_no_formatter_complains(tmp_path: Path) -> None:
+    for program in (("mandoc", "-Tlint"), ("groff", "-man", "-ww", "-Tutf8", "-z")):
+        finished = run(*program, manual.PAGE, directory=tmp_path)
+        assert (finished.code, finished.output, finished.messages) == (0, "", ""), program
+
+
+def test_it_has_a_name_by_which_it_is_found(tmp_path: Path) -> None:
+    finished = run("lexgrog", manual.PAGE, directory=tmp_path)
+    assert f'"dbca-openssl - {VERBS[0].summary[0].lower()}{VERBS[0].summary[1:]}"' in finished.output
+
+
+def test_it_has_the_sections_of_a_manual_page(text: str) -> None:
+    assert re.findall(r"^[A-Z][A-Z ]+$", text, re.MULTILINE) == [
+        *("NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "COMMANDS"),
+        *("ENVIRONMENT", "FILES", "EXIT STATUS", "SEE ALSO"),
+    ]
+
+
+@pytest.mark.parametrize("verb", VERBS[1:], ids=lambda verb: verb.words.replace(" ", "-"))
+def test_it_has_all_that_the_help_of_a_verb_says(verb: grammar.Verb, text: str, tmp_path: Path) -> None:
+    (part,) = re.findall(rf"^   {verb.words} \[OPTIONS\].*?(?=^   ?\S|^\S)", text, re.MULTILINE | re.DOTALL)
+    plain, everything = " ".join(part.split()), " ".join(text.split())
+    for paragraph in (verb.summary, *verb.paragraphs):
+        assert " ".join(paragraph.split()) in plain
+    for option in verb.options:
+        assert re.search(rf"(?<=\s){re.escape(option.flags[-1])}(?=[\s,:])", part), option.shown
+    for parameter in (*verb.options, *verb.arguments):
+        assert f"{parameter.shown} {' '.join(parameter.text.split())}" in everything
+    shown = " ".join(tool(*verb.words.split(), "--help", directory=tmp_path).output.split())
+    for parameter in (*verb.options, *verb.arguments):  # and it is the help that the command itself prints
+        assert f"{parameter.shown} {' '.join(parameter.text.split())}" in shown

@@ -1,0 +1,1 @@
+"""Tests that hold README and docs to the code."""

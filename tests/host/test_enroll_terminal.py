@@ -1,0 +1,73 @@
+"""`enroll` at a terminal: what is going on, and the pass phrase asked for once, when there is something to sign."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import sh
+from tools.agreement import require_agreement
+from tools.ssh_hosts import Fleet
+from tools.support import HOSTS, PASSPHRASE
+
+AIKEN, MARGARET, _ = HOSTS
+
+
+def at_terminal(*arguments: str | Path, directory: Path, answers: dict[str, str], columns: int = 80) -> str:
+    """Run the command at a terminal of its own, type the answer to each prompt once, and return what was on it."""
+    screen: list[str] = []
+
+    def look(character: str, keyboard: Any) -> None:
+        screen.append(character)
+        for prompt in [prompt for prompt in answers if "".join(screen[-len(prompt) :]) == prompt]:
+            keyboard.put(f"{answers.pop(prompt)}\n")
+
+    sh.Command(sys.executable)(
+        *("-m", "dbca_openssl", *map(str, arguments)),
+        _cwd=str(directory),
+        _env={"PATH": os.environ["PATH"], "HOME": str(directory), "TERM": "xterm"},
+        _tty_in=True,
+        _tty_out=True,
+        _unify_ttys=True,
+        _err_to_out=True,
+        _tty_size=(24, columns),
+        _out=look,
+        _out_bufsize=0,
+        _ok_code=[0, 1],
+    )
+    assert not answers, "".join(screen)
+    return "".join(screen)
+
+
+def test_enroll_at_a_terminal(ca: Path, fleet: Fleet) -> None:
+    machines = fleet.start(AIKEN, MARGARET)
+    command = ("enroll", AIKEN, MARGARET, "--bits", "2048", "--ssh-config", fleet.config)
+    screen = at_terminal(*command, directory=ca, answers={"Pass phrase of the authority's key: ": PASSPHRASE})
+    assert PASSPHRASE not in screen
+    require_agreement(ca, machines)
+    parts = re.split(r"\r\x1b\[K", screen)
+    assert f"[0/2] {AIKEN}: making its request" in parts[1]
+    assert any(part.startswith("[1/2]") for part in parts)
+    assert all(len(part.splitlines()[0]) < 80 for part in parts if part.startswith("["))
+    assert parts[-1].splitlines()[0].split() == ["HOST", "STATE", "SERIAL", "UNTIL"]
+
+    again = at_terminal(*command, directory=ca, answers={}, columns=40)
+    assert "Pass phrase" not in again
+    assert again.count("left alone") == 2
+
+
+def test_ssh_may_ask_where_one_host_is_reached(ca: Path, fleet: Fleet) -> None:
+    (aiken,) = fleet.start(AIKEN)
+    known, fleet_key = fleet.known_hosts, fleet.known_hosts.read_text()
+    known.write_text("")
+    screen = at_terminal(
+        *("deploy", AIKEN, "--ssh-config", fleet.config),
+        directory=ca,
+        answers={"(yes/no/[fingerprint])? ": "yes"},
+    )
+    assert "database-ca.cert.pem" in screen
+    assert known.read_text().split()[-1] == fleet_key.split()[-1] or known.read_text().split()[-1] in fleet_key
+    assert (aiken.ssl / "database-ca.crl").exists()

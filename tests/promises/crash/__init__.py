@@ -1,0 +1,1 @@
+"""Kills, faults and full disks at every step: slow, make test-crash."""
