@@ -8,12 +8,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tools.killing import LATER, NAMES, OLD, PLAIN, World
-from tools.support import HOSTS, ORGANIZATION, PASSPHRASE, WRONG_PASSPHRASES, MakeRequest, done, openssl, run
-from tools.workshop import Workshop
 
 from dbca_openssl.host.request import NewRequest
 from dbca_openssl.names import alternative_name
+from tools.killing import LATER, NAMES, OLD, PLAIN, World
+from tools.support import HOSTS, ORGANIZATION, PASSPHRASE, WRONG_PASSPHRASES, MakeRequest, done, openssl, run
+from tools.workshop import Workshop
 
 
 def pytest_configure() -> None:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tools.support import WRONG_PASSPHRASES, MakeRequest, snapshot, tool
 
 from dbca_openssl import diagnosis
 from dbca_openssl.diagnosis import REPAIR
+from tools.support import WRONG_PASSPHRASES, MakeRequest, snapshot, tool
 
 SAYS = Path(__file__).parent / "tools/openssl_says"
 """What OpenSSL 1.1.1w, 3.0.19, 3.5.9 and 4.0.3 wrote to stderr, by what was wrong; without addresses and dots."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from test_architecture import modules, name_of, part, tree
 
 ROOMS = [path for path in modules() if part(path) not in ("cli", "__main__")]

@@ -14,8 +14,6 @@ from typing import Any
 
 import pytest
 from pytest_subprocess import FakeProcess
-from tools.recorder import Recorder
-from tools.support import HOSTS, ORGANIZATION, PASSPHRASE, MakeRequest, done, snapshot, tool
 
 from dbca_openssl.ca import guide_commands
 from dbca_openssl.ca.layout import DIRECTORIES
@@ -25,6 +23,8 @@ from dbca_openssl.host import request
 from dbca_openssl.host.request import NewRequest
 from dbca_openssl.openssl import OpenSSL
 from dbca_openssl.passphrase import Passphrase
+from tools.recorder import Recorder
+from tools.support import HOSTS, ORGANIZATION, PASSPHRASE, MakeRequest, done, snapshot, tool
 
 AIKEN, MARGARET, _ = HOSTS
 STAGE = ".stage.01234567"

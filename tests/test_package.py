@@ -10,9 +10,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tools.support import GUIDE, ORGANIZATION, ROOT, Finished, openssl, run
 
 from dbca_openssl import __version__
+from tools.support import GUIDE, ORGANIZATION, ROOT, Finished, openssl, run
 
 pytestmark = pytest.mark.wheel
 

@@ -10,13 +10,13 @@ import jinja2
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tools.support import GUIDE, ORGANIZATION, done, openssl
 
 from dbca_openssl import names, render, x509
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host.request import NewRequest
 from dbca_openssl.openssl import OpenSSL
 from dbca_openssl.render import AuthoritySettings, authority_configuration, host_configuration, quoted
+from tools.support import GUIDE, ORGANIZATION, done, openssl
 
 AUTHORITY_FILE, HOST_FILE = "database-ca.cnf", "openssl.cnf"
 GUIDES = AuthoritySettings(ORGANIZATION, names.authority_name_for(ORGANIZATION))

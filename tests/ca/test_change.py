@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from tools.killing import NAMES, OLD, World
 from tools.support import snapshot
 

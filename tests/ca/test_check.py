@@ -11,6 +11,12 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+
+from dbca_openssl.ca import check as checking
+from dbca_openssl.ca import repair as repairing
+from dbca_openssl.ca.check import Limits
+from dbca_openssl.ca.layout import Authority
+from dbca_openssl.finding import WARNING
 from tools.damage import (
     AIKEN,
     ATTRIBUTES,
@@ -46,12 +52,6 @@ from tools.support import (
     snapshot,
     tool,
 )
-
-from dbca_openssl.ca import check as checking
-from dbca_openssl.ca import repair as repairing
-from dbca_openssl.ca.check import Limits
-from dbca_openssl.ca.layout import Authority
-from dbca_openssl.finding import WARNING
 
 BY_THE_CLOCK = {"authority", "certificate", "crl", "outlives"}
 """Codes of what comes with time alone: see `test_what_ends`."""

@@ -14,6 +14,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+
 from tools.support import HOSTS, done, frozen_tool, plain_request, refusal, snapshot, tool
 
 HOSTILE = '<script>alert(1)</script> & "Söhne"'

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+
 from tools.support import (
     HOSTS,
     ORGANIZATION,

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tools.support import PASSPHRASE, MakeRequest, openssl, snapshot, tool
 from tools.terminal import typed
 

@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from dbca_openssl.ca import parallel
 from tools.support import (
     HOSTS,
     done,
@@ -25,8 +27,6 @@ from tools.support import (
     snapshot,
     tool,
 )
-
-from dbca_openssl.ca import parallel
 
 NAMES = tuple(f"host{number:02}.example.net" for number in range(1, 7))
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from tools.support import MakeRequest, done, openssl, snapshot, tool
 from tools.workshop import AIKEN, Workshop
 

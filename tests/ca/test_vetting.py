@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from dbca_openssl.cli.run import run
 from tools import request_builder as der
 from tools.hostile_requests import REQUESTS
 from tools.support import done, snapshot, tool
 from tools.workshop import AIKEN, Hostile, Workshop
-
-from dbca_openssl.cli.run import run
 
 
 def test_the_corpus_is_large_and_has_no_name_twice() -> None:

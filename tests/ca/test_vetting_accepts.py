@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from dbca_openssl.cli.run import run as run_tool
 from tools import request_builder as der
 from tools.request_builder import asking_for, dns, extension, utf8
 from tools.support import openssl, run
 from tools.workshop import AIKEN, Workshop
-
-from dbca_openssl.cli.run import run as run_tool
 
 LONGEST = "a" * 64
 LONG_HOST = ".".join(("a" * 60, "b" * 60, "example.net"))

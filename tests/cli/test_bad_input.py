@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from tools.support import HOSTS, ORGANIZATION, WRONG_PASSPHRASES, MakeRequest, done, run, snapshot
 
 AIKEN = HOSTS[0]

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tools.support import HOSTS, ROOT, done, run, tool
-from tools.terminal import typed
 
 from dbca_openssl.cli import grammar
+from tools.support import HOSTS, ROOT, done, run, tool
+from tools.terminal import typed
 
 AIKEN, MARGARET, GANNIBAL = HOSTS
 WAITING = "zeus.example.net"

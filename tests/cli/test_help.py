@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import typer
-from tools.support import HOSTS, PASSPHRASE, run, tool
 
 from dbca_openssl.cli import grammar
 from dbca_openssl.cli.app import build
+from tools.support import HOSTS, PASSPHRASE, run, tool
 
 VERBS = {verb.words: verb for verb in grammar.verbs()}
 

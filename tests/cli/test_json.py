@@ -11,6 +11,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+
 from tools.support import HOSTS, ORGANIZATION, PASSPHRASE, done, on_a_terminal, plain_request, refusal, snapshot, tool
 
 AIKEN = HOSTS[0]

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tools.support import run, tool
 
 from dbca_openssl.cli import grammar, manual
+from tools.support import run, tool
 
 VERBS = grammar.verbs()
 LOCALE = {"LC_ALL": "C.UTF-8", "MANWIDTH": "100"}

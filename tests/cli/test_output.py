@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tools.support import HOSTS, done, on_a_terminal, plain_request, shell, tool
 
 from dbca_openssl.cli import output
+from tools.support import HOSTS, done, on_a_terminal, plain_request, shell, tool
 
 AIKEN, MARGARET, GANNIBAL = HOSTS
 LONGEST = f"{'a' * 52}.example.net"

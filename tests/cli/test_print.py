@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from tools.recorder import Call, Recorder
-from tools.support import HOSTS, ORGANIZATION, Finished, MakeRequest, done, run, snapshot
 
 from dbca_openssl import x509
 from dbca_openssl.ca import revoke as revocation
 from dbca_openssl.ca.layout import Authority
 from dbca_openssl.openssl import OpenSSL
+from tools.recorder import Call, Recorder
+from tools.support import HOSTS, ORGANIZATION, Finished, MakeRequest, done, run, snapshot
 
 AIKEN, MARGARET, _ = HOSTS
 OPENSSL = OpenSSL()

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tools.support import HOSTS, MakeRequest, done, recorded, recording_openssl, run
 
 AIKEN = HOSTS[0]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from tools.database_servers import Programs, Server, copy_data
 from tools.support import MakeRequest, done, frozen_openssl, openssl, run
 

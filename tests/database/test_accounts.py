@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from tools.database_servers import Server
-from tools.support import done, openssl, tool
 
 from database.conftest import CLIENT, REVOKED, Site
 from dbca_openssl.database import statements
 from dbca_openssl.database.statements import Account, Requirement
+from tools.database_servers import Server
+from tools.support import done, openssl, tool
 
 HOSTILE = (
     "a'b",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tools.database_servers import Server
-from tools.support import tool
 
 from dbca_openssl.database import findings
 from dbca_openssl.database.client import Client
 from dbca_openssl.database.findings import Finding, Level
 from dbca_openssl.errors import DatabaseCaError
+from tools.database_servers import Server
+from tools.support import tool
 
 
 def test_the_command_line_has_the_administrators_options_and_no_password() -> None:

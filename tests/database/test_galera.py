@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tools.database_servers import Programs, Server, copy_data, free_port
-from tools.support import MakeRequest, done, tool
 
 from database.conftest import AIKEN, MARGARET, REVOKED, Site
+from tools.database_servers import Programs, Server, copy_data, free_port
+from tools.support import MakeRequest, done, tool
 
 LIBRARY = Path("/usr/lib/galera/libgalera_smm.so")
 

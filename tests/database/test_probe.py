@@ -7,14 +7,14 @@ import socket
 from pathlib import Path
 
 import pytest
-from tools.database_servers import Server, eventually, free_port
-from tools.support import done, openssl, snapshot, tool
 
 from database.conftest import AIKEN, CLIENT, MARGARET, REVOKED, Site, StartServer, settings_of
 from dbca_openssl.database import handshake
 from dbca_openssl.database.findings import UnreachableError
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.openssl import OpenSSL
+from tools.database_servers import Server, eventually, free_port
+from tools.support import done, openssl, snapshot, tool
 
 
 def _pair(site: Site, name: str) -> tuple[Path, Path]:

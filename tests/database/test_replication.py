@@ -9,10 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tools.database_servers import Server, eventually
-from tools.support import Finished, done, tool
 
 from database.conftest import AIKEN, MARGARET, Site, StartServer, settings_of
+from tools.database_servers import Server, eventually
+from tools.support import Finished, done, tool
 
 SENTINEL = "the quick brown fox of the wire"
 

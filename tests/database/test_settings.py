@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tools.database_servers import Programs
-from tools.support import done, run, snapshot, tool
 
 from database.conftest import AIKEN, CLIENT, Site, StartServer
+from tools.database_servers import Programs
+from tools.support import done, run, snapshot, tool
 
 SERVER = """\
 #

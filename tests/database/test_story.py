@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from database.conftest import AIKEN, CLIENT, REVOKED, Site, StartServer, settings_of
 from tools.database_servers import Server, session
 from tools.support import done, openssl, tool
-
-from database.conftest import AIKEN, CLIENT, REVOKED, Site, StartServer, settings_of
 
 
 def test_the_whole_story(site: Site, start: StartServer, tmp_path: Path) -> None:

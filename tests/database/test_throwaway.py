@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from database.conftest import StartServer
-from tools.database_servers import Programs
-from tools.support import ROOT, run
 
+from database.conftest import StartServer
 from dbca_openssl.database.statements import Flavor
 from dbca_openssl.testing import throwaway_authority
+from tools.database_servers import Programs
+from tools.support import ROOT, run
 
 README = (ROOT / "README.md").read_text()
 

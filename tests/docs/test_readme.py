@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import sh
 import typer
-from tools.support import PASSPHRASE, ROOT, run
 
 from dbca_openssl.cli.app import build
 from dbca_openssl.errata import ERRATA
+from tools.support import PASSPHRASE, ROOT, run
 
 README = (ROOT / "README.md").read_text()
 PROGRAM = Path(sys.executable).parent / "dbca-openssl"

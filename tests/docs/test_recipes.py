@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tools.support import HOSTS, PASSPHRASE, ROOT, Finished, done, plain_request, recipe, run, tool
 
 AIKEN, MARGARET, GANNIBAL = HOSTS

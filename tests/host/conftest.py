@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from tools.ssh_hosts import Fleet
 from tools.support import Finished, tool
 

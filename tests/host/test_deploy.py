@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+
+from host.conftest import Reach
 from tools.agreement import on_hosts
 from tools.ssh_hosts import MYSQL, Fleet, Machine
 from tools.support import HOSTS, MakeRequest, done, frozen_tool, shell, snapshot, tool
-
-from host.conftest import Reach
 
 AIKEN, MARGARET, _ = HOSTS
 COMMON = ["database-ca.cert.pem", "database-ca.crl"]

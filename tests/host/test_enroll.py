@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from tools.agreement import Wire, on_hosts, require_agreement
-from tools.ssh_hosts import MYSQL, Fleet, read_all
-from tools.support import HOSTS, WRONG_PASSPHRASES, MakeRequest, done, openssl, run, shell, snapshot
 
 from dbca_openssl.cli.run import run as main
 from host.conftest import Reach
+from tools.agreement import Wire, on_hosts, require_agreement
+from tools.ssh_hosts import MYSQL, Fleet, read_all
+from tools.support import HOSTS, WRONG_PASSPHRASES, MakeRequest, done, openssl, run, shell, snapshot
 
 AIKEN, MARGARET, GANNIBAL = HOSTS
 QUICK = ("--bits", "2048")

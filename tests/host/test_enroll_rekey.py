@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
+from host.conftest import Reach
 from tools.agreement import require_agreement
 from tools.ssh_hosts import MYSQL, Fleet
 from tools.support import HOSTS, done
-
-from host.conftest import Reach
 
 AIKEN, MARGARET, GANNIBAL = HOSTS
 QUICK = ("--bits", "2048")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import sh
+
 from tools.agreement import require_agreement
 from tools.ssh_hosts import Fleet
 from tools.support import HOSTS, PASSPHRASE

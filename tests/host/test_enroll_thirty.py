@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+
+from host.conftest import Reach
 from tools.agreement import require_agreement
 from tools.ssh_hosts import Fleet
 from tools.support import PASSPHRASE, run
-
-from host.conftest import Reach
 
 QUICK = ("--bits", "2048")
 

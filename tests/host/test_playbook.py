@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tools.agreement import on_hosts, require_agreement
 from tools.ssh_hosts import MYSQL, Fleet
 from tools.support import HOSTS, Finished, done, run, snapshot, tool

@@ -12,11 +12,11 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+
+from host.conftest import Reach
 from tools.agreement import require_agreement
 from tools.ssh_hosts import Fleet, Machine, program
 from tools.support import HOSTS, done, openssl, recipe, run, tool
-
-from host.conftest import Reach
 
 AIKEN, MARGARET, _ = HOSTS
 TOOL = """#!/bin/sh

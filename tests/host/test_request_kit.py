@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from tools.support import HOSTS, Finished, contents, done, openssl, run, shell, snapshot
 
 AIKEN = HOSTS[0]

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tools.support import run
 
 from matrix.run import VERSIONS, Outcome, chosen, counted, succeeded, table
+from tools.support import run
 
 GOOD = Outcome("openssl-3.5", "3.5.9", passed=1428, seconds=126.8)
 BAD = Outcome("mariadb-10.5", "10.5.29", passed=1, failed=1, skipped=2, seconds=9)

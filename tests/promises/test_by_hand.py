@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+
+from dbca_openssl.render import AuthoritySettings, authority_configuration
 from tools.by_hand import (
     CONFIGURE,
     HOST_REQUEST,
@@ -19,8 +21,6 @@ from tools.by_hand import (
     typed_well,
 )
 from tools.support import GUIDE, HOSTS, ORGANIZATION, MakeRequest, done, openssl, run
-
-from dbca_openssl.render import AuthoritySettings, authority_configuration
 
 AIKEN, MARGARET, GANNIBAL = HOSTS
 GUIDES_NAME = f"{ORGANIZATION} Database Clients and Servers Certification Authority"

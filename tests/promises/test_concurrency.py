@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
 from tools.killing import NAMES, PLAIN, World, check_authority
 from tools.support import Finished, MakeRequest, shell, snapshot
 

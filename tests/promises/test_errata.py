@@ -9,6 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from dbca_openssl.errata import ERRATA
+from dbca_openssl.names import COMMON_NAME_PATTERNS
+from dbca_openssl.render import AuthoritySettings, authority_configuration
 from tools.by_hand import (
     REQUEST,
     REVOCATION_LIST,
@@ -34,10 +38,6 @@ from tools.support import (
     snapshot,
     tool,
 )
-
-from dbca_openssl.errata import ERRATA
-from dbca_openssl.names import COMMON_NAME_PATTERNS
-from dbca_openssl.render import AuthoritySettings, authority_configuration
 
 AIKEN = HOSTS[0]
 GUIDES_TEXT = (GUIDE / "database-ca.cnf").read_text()

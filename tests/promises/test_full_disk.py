@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tools.support import HOSTS, ORGANIZATION, MakeRequest, run, snapshot, tool
 
 AIKEN = HOSTS[0]

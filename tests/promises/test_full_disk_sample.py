@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from tools import full_disk, killing
 from tools.killing import VERBS, World
 from tools.support import snapshot

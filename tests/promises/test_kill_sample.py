@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from tools import killing
 from tools.killing import VERBS, World
 

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from tools import killing
 from tools.killing import NAMES, OLD, PLAIN, World, check_authority, check_key
 from tools.support import Finished, shell, snapshot

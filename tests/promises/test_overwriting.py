@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from tools.support import PASSPHRASE, Finished, MakeRequest, done, openssl, run, snapshot, tool
 
 AIKEN = "aiken.example.net"

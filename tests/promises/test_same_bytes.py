@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tools.by_hand import CONFIGURE, REQUEST, REVOCATION_LIST, SELF_SIGN_MENDED, SIGN, new_directory, typed_well
-from tools.support import HOSTS, ORGANIZATION, MakeRequest, done, frozen_openssl, frozen_tool, run
 
 from dbca_openssl.ca import parallel
 from dbca_openssl.ca.index import LARGE, serial_text
+from tools.by_hand import CONFIGURE, REQUEST, REVOCATION_LIST, SELF_SIGN_MENDED, SIGN, new_directory, typed_well
+from tools.support import HOSTS, ORGANIZATION, MakeRequest, done, frozen_openssl, frozen_tool, run
 
 CLOCKS = ("2026-11-24 12:34:56", "2028-02-29 00:00:00", "2049-12-31 23:59:59")
 """An ordinary day, one that is not there five years later, and the last second that an UTCTime can hold."""

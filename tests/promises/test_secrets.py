@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tools.support import PASSPHRASE, MakeRequest, done, openssl, snapshot, tool
-from tools.terminal import typed
 
 from dbca_openssl import passphrase as passphrases
 from dbca_openssl.cli.run import run as run_tool
@@ -24,6 +22,8 @@ from dbca_openssl.command import Command
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.openssl import OpenSSL
 from dbca_openssl.passphrase import Passphrase
+from tools.support import PASSPHRASE, MakeRequest, done, openssl, snapshot, tool
+from tools.terminal import typed
 
 AIKEN = "aiken.example.net"
 PROMPT, ONCE_MORE = "Pass phrase of the authority's key: ", "The same once more: "

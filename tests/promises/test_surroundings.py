@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tools.support import Finished, run, snapshot
 
 HOST = "aiken.example.net"

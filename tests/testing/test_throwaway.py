@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tools.support import Finished, done, openssl, run, shell, snapshot, tool
 
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.testing import Issued, ThrowawayAuthority, throwaway_authority
+from tools.support import Finished, done, openssl, run, shell, snapshot, tool
 
 
 @pytest.fixture(scope="module")

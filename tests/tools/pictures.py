@@ -15,11 +15,11 @@ import sys
 import time
 from pathlib import Path
 
-from ca.test_report import CHROMIUM, QUIET
 from rich.console import Console
 from rich.terminal_theme import DIMMED_MONOKAI
 from rich.text import Text
 
+from ca.test_report import CHROMIUM, QUIET
 from tools.support import HOSTS, PASSPHRASE
 
 COLUMNS, LINES = 114, 200

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from tools import full_disk, killing
 from tools.killing import VERBS, World
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from tools import killing
 from tools.killing import VERBS, Point, World
 from tools.support import snapshot
