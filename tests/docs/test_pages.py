@@ -93,10 +93,19 @@ def test_the_shared_options_and_variables_are_those_of_the_code() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "arguments"), [(0, ("--version",)), (1, ("list",)), (2, ("lst",)), (2, ("list", "--al")), (3, ("check",))]
+    ("arguments", "code", "heading"),
+    [
+        (("--version",), 0, "Exit codes"),
+        (("list",), 1, "Exit codes"),
+        (("lst",), 2, "Exit codes"),
+        (("list", "--al"), 2, "Exit codes"),
+        (("check",), 3, "Exit codes of the commands for monitoring"),
+    ],
 )
-def test_the_exit_codes_are_those_of_the_page(code: int, arguments: tuple[str, ...], tmp_path: Path) -> None:
-    assert [str(code)] in [row[:1] for row in rows("docs/commands.md", "Exit codes")]
+def test_the_exit_codes_are_those_of_the_page(
+    arguments: tuple[str, ...], code: int, heading: str, tmp_path: Path
+) -> None:
+    assert str(code) in [first for first, _ in rows("docs/commands.md", heading)]
     assert tool(*arguments, directory=tmp_path).code == code
 
 
