@@ -86,7 +86,7 @@ def test_the_wheel_is_complete(tmp_path: Path) -> None:
         assert f"dbca_openssl/templates/{name}" in packed  # once, at the place that the link stands for
         with zipfile.ZipFile(wheel) as members:
             assert members.read(f"dbca_openssl/templates/{name}") == (ROOT / "templates" / name).read_bytes()
-    assert {"pyproject.toml", "README.md", "LICENSE", "Makefile", "tests/guide/openssl.cnf"} <= packed
+    assert {"pyproject.toml", "README.md", "LICENSE", "Makefile", "docs/errata.md", "tests/guide/openssl.cnf"} <= packed
     shutil.rmtree(tmp_path / "source")
 
     programs = fresh(tmp_path, wheel)

@@ -79,7 +79,7 @@ def guide(json: Json = False, verbose: Verbose = False) -> None:
     """
     lines, columns = [], min(WIDEST, output.columns(sys.stdout)) if sys.stdout.isatty() else WIDEST
     for erratum in ERRATA:
-        for word, text in (("guide", erratum.guide), ("happens", erratum.happens), ("mend", erratum.mend)):
+        for word, text in (("guide", erratum.guide), ("happens", erratum.happens), ("fix", erratum.fix)):
             head = f"{erratum.number:>2}  " if word == "guide" else "    "
             lines += textwrap.wrap(
                 text, columns, initial_indent=f"{head}{word:<8} ", subsequent_indent=" " * 13, break_on_hyphens=False

@@ -112,7 +112,7 @@ SCHEMAS: dict[str, Schema] = {
         stage={"enum": [1, 2, 3]}, moved=several(TEXT), waiting=several(TEXT), bundle=several(TEXT)
     ),
     "render": record(file=TEXT, text=TEXT),
-    "guide": record(errata=several(record(number=COUNT, guide=TEXT, happens=TEXT, mend=TEXT))),
+    "guide": record(errata=several(record(number=COUNT, guide=TEXT, happens=TEXT, fix=TEXT))),
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""`dbca_openssl.testing` on real servers: what it issues is accepted and refused, and the README's example runs."""
+"""`dbca_openssl.testing` on real servers: what it issues is accepted and refused, and the page's example runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dbca_openssl.testing import throwaway_authority
 from tools.database_servers import Programs
 from tools.support import ROOT, run
 
-README = (ROOT / "README.md").read_text()
+PAGE = (ROOT / "docs/testing.md").read_text()
 
 
 def test_a_server_and_its_clients(programs: Programs, start: StartServer, tmp_path: Path) -> None:
@@ -74,11 +74,10 @@ def test_a_server_with_the_wrong_certificate(
         assert accepted == (wrong == "nothing")
 
 
-def test_the_example_of_the_readme_runs_as_it_stands(tmp_path: Path) -> None:
+def test_the_example_of_the_page_runs_as_it_is_written(tmp_path: Path) -> None:
     path = f"{os.environ['PATH']}:/usr/sbin"
     assert shutil.which("mariadbd", path=path), "apt install mariadb-server-core mariadb-client-core"
-    section = README.partition("\n## In your tests\n")[2].partition("\n## ")[0]
-    conftest, tests = re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    conftest, tests = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     (tmp_path / "conftest.py").write_text(conftest)
     (tmp_path / "test_tls.py").write_text(tests)
     finished = run(

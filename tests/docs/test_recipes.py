@@ -1,6 +1,6 @@
-"""The README's recipes, typed as they stand: from easy-rsa's directory to ours, cron, systemd and CI.
+"""The recipes of `docs/`, typed as they are written: from easy-rsa's directory to ours, cron, systemd and CI.
 
-Those that reach hosts are in `hosts/test_recipes.py`.
+Those that reach hosts are in `host/test_recipes.py`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from tools.support import HOSTS, PASSPHRASE, ROOT, Finished, done, plain_request
 
 AIKEN, MARGARET, GANNIBAL = HOSTS
 MONITOR = "monitor"
-COMING = "Coming from easy-rsa, or from a drawer of scripts"
+COMING = "Coming from easy-rsa, or from your own scripts"
 DEBIANS_EASY_RSA = "/usr/share/easy-rsa"
 SUBJECTS = {
     "cn_only": {},
     "org": {"EASYRSA_REQ_ORG": "example.net", "EASYRSA_REQ_OU": "databases", "EASYRSA_REQ_EMAIL": "me@example.net"},
 }
-"""easy-rsa's two kinds of subject: a common name alone, and one between an organisation and an address of mail."""
+"""easy-rsa's two kinds of subject: a common name alone, and one between an organization and a mail address."""
 
 
 def typed(script: str, directory: Path, programs: Path | None = None) -> Finished:
@@ -112,7 +112,7 @@ def test_cron_mails_what_is_wrong_and_nothing_else(fleet: Path) -> None:
     mail = fleet.parent / "mail"
     mail.write_text('#!/bin/sh\n{ echo "$@"; cat; } > mailed\n')
     mail.chmod(0o755)
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs/recipes.md").read_text()
     (line,) = re.findall(r"^    30 6 \* \* \* +(.*)$", text, re.MULTILINE)
     assert "%" not in line, "cron takes it for a line end"
     command = line.replace("/media/safe/database-ca", str(fleet))

@@ -1,4 +1,4 @@
-"""The README's recipes that reach hosts, typed as they stand, over real sshd.
+"""The recipes of docs/recipes.md that reach hosts, typed as they are written, over real sshd.
 
 The servers' reloads are left out: no database runs there (`database/test_story.py`).
 """
@@ -83,10 +83,10 @@ def test_renewal_day(ca: Path, fleet: Fleet, machines: list[Machine], environmen
     assert tool("check", directory=ca).output == "OK: 0 findings\n"
 
 
-def test_a_new_authority(ca: Path, fleet: Fleet, machines: list[Machine], environment: dict[str, str]) -> None:
+def test_a_new_ca(ca: Path, fleet: Fleet, machines: list[Machine], environment: dict[str, str]) -> None:
     old = [ca / "newcerts/01.pem", ca / "newcerts/02.pem"]
     keys = [key(machine) for machine in machines]
-    for stage in stages("A new authority", ca, fleet, environment):
+    for stage in stages("A new CA", ca, fleet, environment):
         assert accept_each_other(machines), stage
         assert all(accepts(one, two) for one, two in product(machines, old)) == (stage < 5)
     new = ca.parent / "new-ca"

@@ -151,7 +151,7 @@ def counted(name: str, exact: str, results: Path, code: int, seconds: float) -> 
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """All of it as a table of Markdown, as it stands in the README."""
+    """All of it as a table of Markdown, as docs/versions.md has it."""
     lines = ["| version | passed | failed | skipped | seconds |", "|---|---|---|---|---|"]
     for one in outcomes:
         if one.missing:

@@ -14,7 +14,7 @@ from tools.by_hand import (
     REQUEST,
     REVOCATION_LIST,
     SELF_SIGN,
-    SELF_SIGN_MENDED,
+    SELF_SIGN_FIXED,
     SIGN,
     certificate_text,
     new_directory,
@@ -104,11 +104,11 @@ def test_the_guides_commands_make_a_request_with_the_tools_configuration_on_a_ho
 
 @pytest.fixture(scope="module")
 def made_by_hand(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An authority by the guide's commands and the mended configuration; not to be changed."""
+    """An authority by the guide's commands and the fixed configuration; not to be changed."""
     text = authority_configuration(AuthoritySettings(ORGANIZATION, GUIDES_NAME))
     directory = new_directory(tmp_path_factory.mktemp("hand"), text, keys / "ca.key.pem")
     typed_well(REQUEST.replace("-new", "-new -key private/database-ca.key.pem"), directory)
-    typed_well(SELF_SIGN_MENDED, directory)
+    typed_well(SELF_SIGN_FIXED, directory)
     typed_well(REVOCATION_LIST, directory)
     return directory
 

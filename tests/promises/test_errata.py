@@ -1,4 +1,4 @@
-"""Every erratum on real openssl: the guide's own text fails as it is stated, and the mended form passes."""
+"""Every erratum on real openssl: the guide's own text fails as it is stated, and the fixed form passes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tools.by_hand import (
     REQUEST,
     REVOCATION_LIST,
     SELF_SIGN,
-    SELF_SIGN_MENDED,
+    SELF_SIGN_FIXED,
     certificate_text,
     new_directory,
     typed,
@@ -42,13 +42,13 @@ from tools.support import (
 AIKEN = HOSTS[0]
 GUIDES_TEXT = (GUIDE / "database-ca.cnf").read_text()
 GUIDES_NAME = COMMON_NAME_PATTERNS[0].format(ORGANIZATION)
-MENDED = authority_configuration(AuthoritySettings(ORGANIZATION, GUIDES_NAME, bits=2048))
+FIXED = authority_configuration(AuthoritySettings(ORGANIZATION, GUIDES_NAME, bits=2048))
 REQUEST_WITH_KEY = REQUEST.replace("-new", "-new -key private/database-ca.key.pem")
 
 
 def without(*sections: str) -> str:
-    """The mended configuration with some of the sections taken out that follow the guide's text."""
-    guide, end, appendix = MENDED.partition("# EOF\n")
+    """The fixed configuration with some of the sections taken out that follow the guide's text."""
+    guide, end, appendix = FIXED.partition("# EOF\n")
     for section in sections:
         appendix, count = re.subn(rf"^\[ {section} \]\n(?:[^\[\n]+\n)*", "", appendix, flags=re.MULTILINE)
         assert count == 1, section
@@ -64,7 +64,7 @@ def values(configuration: str, section: str) -> dict[str, str]:
 @pytest.fixture
 def requested(tmp_path: Path, keys: Path) -> Path:
     """A directory by hand up to the authority's own request, with a key that asks for no pass phrase."""
-    directory = new_directory(tmp_path, MENDED, keys / "host.key.pem")
+    directory = new_directory(tmp_path, FIXED, keys / "host.key.pem")
     typed_well(REQUEST_WITH_KEY, directory)
     return directory
 
@@ -72,7 +72,7 @@ def requested(tmp_path: Path, keys: Path) -> Path:
 @pytest.fixture
 def self_signed(requested: Path) -> Path:
     """The same up to the authority's own certificate."""
-    typed_well(SELF_SIGN_MENDED, requested)
+    typed_well(SELF_SIGN_FIXED, requested)
     return requested
 
 
@@ -82,7 +82,7 @@ def test_every_erratum_has_its_test() -> None:
 
 
 def test_erratum_1_the_name_of_the_configuration_file(tmp_path: Path) -> None:
-    directory = new_directory(tmp_path, MENDED)
+    directory = new_directory(tmp_path, FIXED)
     (directory / "database-ca.cnf").rename(directory / "database_ca.cnf")
     before = contents(directory)
     failed = typed(REQUEST, directory)
@@ -109,18 +109,18 @@ def test_erratum_3_the_section_that_openssl_req_reads(tmp_path: Path) -> None:
     assert list((directory / "private").glob("*.pem")) == []
     assert "BEGIN ENCRYPTED PRIVATE KEY" in failed.output
 
-    (directory / "database-ca.cnf").write_text(MENDED)
+    (directory / "database-ca.cnf").write_text(FIXED)
     assert "PRIVATE KEY" not in typed_well(REQUEST, directory)
     openssl("req", "-in", "database-ca.req.pem", "-noout", "-verify", directory=directory)
     assert "BEGIN ENCRYPTED PRIVATE KEY" in (directory / "private/database-ca.key.pem").read_text()
 
 
 def test_erratum_3_the_new_section_has_the_values_of_the_guides() -> None:
-    guides, mended = values(MENDED, "ca_req"), values(MENDED, "req")
+    guides, fixed = values(FIXED, "ca_req"), values(FIXED, "req")
     assert guides.pop("subjectAltName") == "@subject_alt_name"  # an extension, which is no option of the request
     assert guides.pop("default_keyfile") == "private/mariadatabase-ca.key.pem"
-    assert mended.pop("default_keyfile") == "private/database-ca.key.pem"
-    assert mended == guides
+    assert fixed.pop("default_keyfile") == "private/database-ca.key.pem"
+    assert fixed == guides
 
 
 def test_erratum_4_the_name_of_the_key(tmp_path: Path) -> None:
@@ -132,9 +132,9 @@ def test_erratum_4_the_name_of_the_key(tmp_path: Path) -> None:
     assert failed.code != 0
     assert "private/database-ca.key.pem" in failed.output
 
-    (directory / "database-ca.cnf").write_text(MENDED)
+    (directory / "database-ca.cnf").write_text(FIXED)
     typed_well(REQUEST, directory)
-    typed_well(SELF_SIGN_MENDED, directory)
+    typed_well(SELF_SIGN_FIXED, directory)
 
 
 def test_erratum_5_the_missing_alternative_name(requested: Path) -> None:
@@ -147,8 +147,8 @@ def test_erratum_5_the_missing_alternative_name(requested: Path) -> None:
         assert "subject_alt_name" in failed.output or "ca_ext" in failed.output
         assert contents(requested) == before
 
-    configuration.write_text(MENDED)
-    typed_well(SELF_SIGN_MENDED, requested)
+    configuration.write_text(FIXED)
+    typed_well(SELF_SIGN_FIXED, requested)
     text = certificate_text(requested / "database-ca.cert.pem", "-text")
     assert re.search(
         rf"Subject Alternative Name: *\n *DirName: ?/?O ?= ?{ORGANIZATION}[,/] ?CN ?= ?{re.escape(GUIDES_NAME)}\n", text
@@ -163,8 +163,8 @@ def test_erratum_6_the_missing_places_of_certificate_and_list(requested: Path) -
         assert typed(SELF_SIGN, requested).code != 0
         assert contents(requested) == before
 
-    configuration.write_text(MENDED)
-    typed_well(SELF_SIGN_MENDED, requested)
+    configuration.write_text(FIXED)
+    typed_well(SELF_SIGN_FIXED, requested)
     text = certificate_text(requested / "database-ca.cert.pem", "-text")
     assert "CA Issuers - URI:file:///etc/mysql/ssl/database-ca.cert.pem\n" in text
     assert "URI:file:///etc/mysql/ssl/database-ca.crl\n" in text
@@ -207,7 +207,7 @@ def test_erratum_9_years_of_two_digits(requested: Path, tmp_path: Path) -> None:
 
     for name in ("database-ca.index", "database-ca.index.attr"):
         (requested / name).write_text("")
-    typed_well(f"{clock}\n{SELF_SIGN_MENDED}", requested)
+    typed_well(f"{clock}\n{SELF_SIGN_FIXED}", requested)
     assert certificate_text(certificate, "-enddate") == "notAfter=Jun  2 00:00:00 2050 GMT"
 
 
@@ -226,7 +226,7 @@ def test_erratum_10_the_two_years_that_are_one(tmp_path: Path, keys: Path, make_
 
 
 def test_erratum_11_the_request_made_a_second_time(tmp_path: Path, keys: Path) -> None:
-    directory = new_directory(tmp_path, MENDED, keys / "ca.key.pem")
+    directory = new_directory(tmp_path, FIXED, keys / "ca.key.pem")
     typed_well(REQUEST_WITH_KEY, directory)
     key = directory / "private/database-ca.key.pem"
     # nobody is there to answer, so it cannot get further than to the question for the pass phrase

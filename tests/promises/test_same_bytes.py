@@ -15,7 +15,7 @@ import pytest
 
 from dbca_openssl.ca import parallel
 from dbca_openssl.ca.index import LARGE, serial_text
-from tools.by_hand import CONFIGURE, REQUEST, REVOCATION_LIST, SELF_SIGN_MENDED, SIGN, new_directory, typed_well
+from tools.by_hand import CONFIGURE, REQUEST, REVOCATION_LIST, SELF_SIGN_FIXED, SIGN, new_directory, typed_well
 from tools.support import HOSTS, ORGANIZATION, MakeRequest, done, frozen_openssl, frozen_tool, run
 
 CLOCKS = ("2026-11-24 12:34:56", "2028-02-29 00:00:00", "2049-12-31 23:59:59")
@@ -77,7 +77,7 @@ def make_twins(place: Path, keys: Path, clock: str, organization: str = ORGANIZA
     text = done("render", "database-ca.cnf", "--organization", organization, directory=place).output
     new_directory(twins.hand.parent, text, keys / "ca.key.pem")
     request = REQUEST.replace("-new", "-new -key private/database-ca.key.pem")
-    twins.at_the_terminal(clock, "\n".join((request, SELF_SIGN_MENDED, REVOCATION_LIST)))
+    twins.at_the_terminal(clock, "\n".join((request, SELF_SIGN_FIXED, REVOCATION_LIST)))
     twins.by_the_tool(clock, "init", "--organization", organization, "--key", keys / "ca.key.pem")
     return twins
 

@@ -27,7 +27,7 @@ openssl ca -selfsign \
     -startdate `date +%y%m%d000000Z -u -d -1day` \
     -enddate `date +%y%m%d000000Z -u -d +5years+1day`"""
 
-SELF_SIGN_MENDED = SELF_SIGN.replace("-extensions ca_ext", "-extensions ca_ext -policy ca_policy").replace(
+SELF_SIGN_FIXED = SELF_SIGN.replace("-extensions ca_ext", "-extensions ca_ext -policy ca_policy").replace(
     "%y%m", "%Y%m"
 )
 """With the flags of errata 7 and 9."""

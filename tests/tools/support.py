@@ -20,6 +20,8 @@ WRONG_PASSPHRASES = ("not the pass phrase", f"{PASSPHRASE} ")
 ORGANIZATION = "example.net"
 GUIDE = Path(__file__).parents[1] / "guide"
 ROOT = Path(__file__).parents[2]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+"""What is written for the people who use the tool."""
 
 BARE = Path(__file__).parent / "bare.cnf"
 """A configuration of nothing, which `openssl req -subj` takes; OpenSSL 1.1.1 does not take an empty file."""
@@ -121,8 +123,8 @@ def contents(directory: Path) -> dict[str, str]:
 
 
 def recipe(heading: str, language: str = "sh") -> str:
-    """The first block of a language under a heading of the README."""
-    text = (ROOT / "README.md").read_text().split(f"# {heading}\n")[1]
+    """The first block of a language under a heading, which exactly one page of the documentation has."""
+    (text,) = [text for page in PAGES for text in page.read_text().split(f"# {heading}\n")[1:]]
     block = re.search(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert block, heading
     return block.group(1)
