@@ -1,90 +1,71 @@
-"""One openssl command as data: its arguments, its environment, and what it must leave."""
+"""One openssl command as a value: what it is given, and which files it must leave."""
 
 from __future__ import annotations
 
 import os
 import shlex
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
-from dbca_openssl import diagnosis
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.openssl import Call, OpenSSL, Result
 from dbca_openssl.passphrase import Passphrase
+
+
+class Result(NamedTuple):
+    """A finished openssl: its exit code and its two outputs."""
+
+    code: int
+    output: bytes
+    messages: str
 
 
 class Command(NamedTuple):
     """`openssl ARGUMENTS` with exactly `environment`; `creates` are PEM files that must be whole afterwards.
 
-    `passphrase_option` is `-passin` or `-passout` where the command needs the pass phrase. `fresh` are files that it
-    must not find: openssl would empty them without a question.
+    `fresh` are files that it must not find: openssl would empty them without a question. A command that needs the
+    pass phrase of a key has the option for it, `-passin` or `-passout`, in `passphrase_option`; `Key.given_to` in
+    ca/key.py adds the pass phrase itself.
     """
 
     arguments: tuple[str, ...]
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = {}
     creates: tuple[str, ...] = ()
     fresh: tuple[str, ...] = ()
     passphrase_option: str = ""
+    passphrase: Passphrase | None = None
 
-    def run(
-        self,
-        openssl: OpenSSL,
-        root: Path,
-        passphrase: Passphrase | None,
-        keep_open: tuple[int, ...] = (),
-    ) -> Result:
-        """Run it in `root`; `keep_open` is as for `OpenSSL.run`.
+    def passphrase_pipe(self) -> AbstractContextManager[int | None]:
+        """A descriptor to read the pass phrase from, while the context is open; None for a command without one."""
+        return self.passphrase.descriptor() if self.passphrase else nullcontext()
 
-        Raises DatabaseCaError where a file of `fresh` is there, or one of `creates` is not.
+    def with_passphrase(self, source: str | None) -> tuple[str, ...]:
+        """The arguments, with the pass phrase read from `source` (openssl-passphrase-options(1); None: no option)."""
+        if source is None:
+            return self.arguments
+        return (self.arguments[0], self.passphrase_option, source, *self.arguments[1:])
+
+    def script(self) -> str:
+        """The same as lines of shell for the current directory; `environment` is exported before.
+
+        openssl asks for the pass phrase unless that was read from a file.
         """
-        for name in self.fresh:
-            require_absent(root / name)
-        return self.done(openssl.run_one(self.call(root, passphrase, keep_open)), root)
-
-    def call(self, root: Path, passphrase: Passphrase | None, keep_open: tuple[int, ...] = ()) -> Call:
-        """How openssl is called for it, for those who run several together."""
-        secret = (self.passphrase_option, passphrase) if self.passphrase_option and passphrase else None
-        return Call(self.arguments, root, self.environment, secret, keep_open)
-
-    def done(self, result: Result, root: Path) -> Result:
-        """The result, once it is found to be what it should. Raises DatabaseCaError where it is not."""
-        if result.code:
-            raise diagnosis.failure(self.arguments[0], result, root)
-        for name in self.creates:
-            if not _is_whole(root / name):
-                raise diagnosis.said(result.messages, root) or diagnosis.nothing_written(
-                    Path(name).name, root, result.messages
-                )
-        return result
-
-    def script(self, passphrase_file: Path | None) -> str:
-        """The lines of shell that do it in the current directory, its environment having been exported before."""
-        arguments = ["openssl", *self.arguments]
-        if self.passphrase_option and passphrase_file:
-            arguments[2:2] = [self.passphrase_option, f"file:{passphrase_file}"]
-        lines = [f"absent {' '.join(map(shlex.quote, self.fresh))}"] if self.fresh else []
-        lines.append(_wrapped(arguments))
+        file = self.passphrase.file if self.passphrase else None
+        lines = [f"absent {shlex.join(self.fresh)}"] if self.fresh else []
+        lines.append(_wrapped(["openssl", *self.with_passphrase(f"file:{file}" if file else None)]))
         lines += [f"test -s {shlex.quote(name)}" for name in self.creates]
         return "\n".join(lines)
 
 
 def require_absent(path: Path) -> None:
-    """Raise DatabaseCaError where there is a file, a directory or a link, whole or dangling, of that name."""
+    """Raise DatabaseCaError where there is a file, a directory or a link of that name, also a dangling one."""
     if os.path.lexists(path):
         raise DatabaseCaError(f"{path} exists already, and nothing is overwritten", "move it away first")
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether a PEM file is there to its end: a full disk cuts it off anywhere, and openssl exits 0."""
-    if not path.is_file():
-        return False
-    data = path.read_bytes().rstrip(b"\n")
-    return data.rpartition(b"\n")[2].startswith(b"-----END ")
-
-
 def _wrapped(arguments: list[str]) -> str:
-    """One command, where it is long continued over lines as the guide does: an option and its value to a line."""
+    """One command; a long one is continued over lines as in the guide, an option and its value to a line."""
     words = [shlex.quote(argument) for argument in arguments]
     if len(" ".join(words)) < 80:
         return " ".join(words)

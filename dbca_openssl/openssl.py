@@ -1,22 +1,24 @@
-"""The only door to the openssl binary: a scrubbed environment, pass phrases by pipe, and what it is able to do.
+"""The only module that starts openssl: in a scrubbed environment, with the pass phrase from a pipe.
 
-openssl(1) exits 0 having done nothing in too many cases, so whoever comes through here looks at the result.
+openssl(1) often exits 0 without having done its work, so its results are checked.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from functools import cached_property, partial
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from functools import cached_property
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
+from dbca_openssl import diagnosis
+from dbca_openssl.command import Command, Result, require_absent
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.passphrase import Passphrase
 
 OLDEST = (1, 1, 1)
 
@@ -24,91 +26,54 @@ TIMED_OUT = -1
 """The exit code of an openssl that was killed because it took too long; openssl itself never has it."""
 
 _INHERITED = ("PATH", "LD_LIBRARY_PATH")
-"""All that a child gets of the caller's environment: where programs are, and a self-built openssl's libraries."""
-
-
-class Result(NamedTuple):
-    """What a finished openssl left: its exit code, and its two outputs as they came."""
-
-    code: int
-    output: bytes
-    messages: str
-
-
-class Call(NamedTuple):
-    """`openssl ARGUMENTS` in `directory`, as `OpenSSL.run` takes it."""
-
-    arguments: Sequence[str]
-    directory: Path
-    environment: Mapping[str, str]
-    passphrase: tuple[str, Passphrase] | None = None
-    keep_open: tuple[int, ...] = ()
+"""All that openssl gets of the caller's environment: where programs are, and a self-built openssl's libraries."""
 
 
 class OpenSSL:
-    """One openssl binary, looked up on PATH where `program` is a plain name."""
+    """One openssl binary, searched on PATH where `program` is a plain name.
+
+    All methods raise DatabaseCaError where the binary is missing, LibreSSL or older than 1.1.1.
+    """
 
     def __init__(self, program: str = "openssl") -> None:
         self.program = program
 
     def run(
-        self,
-        arguments: Sequence[str],
-        *,
-        directory: Path,
-        environment: Mapping[str, str] | None = None,
-        passphrase: tuple[str, Passphrase] | None = None,
-        data: bytes | None = None,
-        keep_open: tuple[int, ...] = (),
-        timeout: float | None = None,
+        self, arguments: Sequence[str], *, directory: Path, data: bytes = b"", timeout: float | None = None
     ) -> Result:
-        """Run `openssl ARGUMENTS` in `directory` with exactly `environment` beside PATH and LD_LIBRARY_PATH.
+        """Run `openssl ARGUMENTS` in `directory`, with `data` as its standard input.
 
-        `passphrase` is an option (`-passin` or `-passout`) and the secret behind it, handed over by a pipe;
-        `data` is its standard input (else empty); `keep_open` are descriptors that it inherits, such as a lock.
-        After `timeout` seconds it is killed, and the exit code is TIMED_OUT.
-        Raises DatabaseCaError where the binary is missing, LibreSSL or older than 1.1.1.
+        The caller judges the result. After `timeout` seconds openssl is killed, and the exit code is TIMED_OUT.
         """
-        return self.run_one(Call(arguments, directory, environment or {}, passphrase, keep_open), data, timeout)
+        self.version  # noqa: B018  # refuses an unusable binary before it fails in a strange way
+        return self._answer(arguments, directory, data, timeout)
 
-    def run_one(self, call: Call, data: bytes | None = None, timeout: float | None = None) -> Result:
-        """The same for a call that has been put together before. Raises DatabaseCaError as `run` does."""
-        self.version  # noqa: B018  # the probe: a clear refusal instead of a strange failure later
-        return self._finished(call, data, timeout)
+    def make(
+        self,
+        commands: Sequence[Command],
+        directory: Path,
+        *,
+        keep_open: tuple[int, ...] = (),
+        watch: Callable[[int], None] | None = None,
+    ) -> list[Result]:
+        """Run commands in parallel in `directory`; what they print on standard output is dropped.
 
-    def run_together(self, calls: Sequence[Call], watch: Callable[[int], None]) -> list[Result]:
-        """Run some that take long side by side; what they print on standard output is dropped.
-
-        `watch` is called now and then with the number of requests that `openssl ca` has looked at, in all of them.
-        Raises DatabaseCaError as `run` does.
+        They inherit the descriptors `keep_open`, such as a lock. `watch` is called several times a second with the
+        number of requests that they have all together read. Raises DatabaseCaError where a file of a command's `fresh`
+        is there already, where openssl fails, or where a file of `creates` is not whole afterwards.
         """
+        for name in (name for command in commands for name in command.fresh):
+            require_absent(directory / name)
         self.version  # noqa: B018
-        running: list[tuple[subprocess.Popen[bytes], IO[bytes]]] = []
-        with _uninterrupted() as interruptible, ExitStack() as stack:
-            try:
-                for call in calls:
-                    descriptor = stack.enter_context(_passphrase(call))
-                    messages = stack.enter_context(_file())
-                    process = self._started(call, descriptor, subprocess.DEVNULL, subprocess.DEVNULL, messages)
-                    running.append((process, messages))
-                interruptible()
-                for process, _ in running:
-                    while not _has_ended(process):
-                        watch(sum(_content(messages).count(b"Signature ok") for _, messages in running))
-            except BaseException:
-                for process, _ in running:
-                    process.kill()
-                    process.wait()
-                raise
-            return [
-                Result(process.returncode, b"", _content(messages).decode("utf-8", "replace"))
-                for process, messages in running
-            ]
+        results = self._finish(commands, directory, keep_open=keep_open, watch=watch)
+        for command, result in zip(commands, results, strict=True):
+            diagnosis.require_success(command, result, directory)
+        return results
 
     @cached_property
     def version(self) -> str:
-        """The version as the binary gives it, such as `3.0.19`; asked once. Raises DatabaseCaError as `run` does."""
-        banner = self._finished(Call(("version",), Path("/"), {})).output.decode("ascii", "replace").strip()
+        """The version as the binary gives it, such as `3.0.19`; asked once."""
+        banner = self._answer(("version",), Path("/")).output.decode("ascii", "replace").strip()
         match = re.match(r"OpenSSL (\d+)\.(\d+)\.(\d+)\S*", banner)
         if not match or tuple(map(int, match.groups())) < OLDEST:
             raise DatabaseCaError(
@@ -117,81 +82,89 @@ class OpenSSL:
             )
         return match.group(0).removeprefix("OpenSSL ")
 
-    def _finished(self, call: Call, data: bytes | None = None, timeout: float | None = None) -> Result:
-        with (
-            _uninterrupted() as interruptible,
-            _passphrase(call) as descriptor,
-            _file() as output,
-            _file() as messages,
-            nullcontext(subprocess.DEVNULL) if data is None else _file(data) as stdin,
-        ):
-            process = self._started(call, descriptor, stdin, output, messages)
-            try:
-                interruptible()
-                code = process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-                code = TIMED_OUT
-            except BaseException:
-                process.kill()
-                process.wait()
-                raise
-            return Result(code, _content(output), _content(messages).decode("utf-8", "replace"))
+    def _answer(
+        self, arguments: Sequence[str], directory: Path, data: bytes = b"", timeout: float | None = None
+    ) -> Result:
+        with _file(data) as stdin, _file() as output:
+            command = Command(tuple(arguments))
+            [result] = self._finish([command], directory, stdin=stdin, stdout=output, timeout=timeout)
+            return result._replace(output=_content(output))
 
-    def _started(
-        self, call: Call, descriptor: int | None, stdin: int | IO[bytes], stdout: int | IO[bytes], stderr: IO[bytes]
+    def _finish(
+        self,
+        commands: Sequence[Command],
+        directory: Path,
+        *,
+        stdin: int | IO[bytes] = subprocess.DEVNULL,
+        stdout: int | IO[bytes] = subprocess.DEVNULL,
+        keep_open: tuple[int, ...] = (),
+        timeout: float | None = None,
+        watch: Callable[[int], None] | None = None,
+    ) -> list[Result]:
+        running: list[subprocess.Popen[bytes]] = []
+        timed_out = False
+        with ExitStack() as stack:
+            messages = [stack.enter_context(_file()) for _ in commands]
+            # Ctrl-C must wait: it could come between the start of a process and its entry in the list
+            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                for command, stderr in zip(commands, messages, strict=True):
+                    descriptor = stack.enter_context(command.passphrase_pipe())
+                    running.append(self._start(command, directory, descriptor, (stdin, stdout, stderr), keep_open))
+                signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+                for process in running:
+                    while watch and process.poll() is None:
+                        watch(sum(_content(file).count(b"Signature ok") for file in messages))
+                        with suppress(subprocess.TimeoutExpired):
+                            process.wait(0.2)
+                    process.wait(timeout)
+            except BaseException as error:
+                for process in running:
+                    process.kill()
+                    process.wait()
+                if not isinstance(error, subprocess.TimeoutExpired):
+                    raise
+                timed_out = True
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+            return [
+                Result(TIMED_OUT if timed_out else process.returncode, b"", _content(file).decode("utf-8", "replace"))
+                for process, file in zip(running, messages, strict=True)
+            ]
+
+    def _start(
+        self,
+        command: Command,
+        directory: Path,
+        descriptor: int | None,
+        files: tuple[int | IO[bytes], int | IO[bytes], IO[bytes]],
+        keep_open: tuple[int, ...],
     ) -> subprocess.Popen[bytes]:
-        command, *rest = call.arguments
-        given = () if call.passphrase is None else (call.passphrase[0], f"fd:{descriptor}")
+        """Start it with the pass phrase to be read from `descriptor`, and its three standard `files`."""
         try:
             return subprocess.Popen(
-                (self.program, command, *given, *rest),
-                cwd=call.directory,
-                env={name: os.environ[name] for name in _INHERITED if name in os.environ} | dict(call.environment),
-                stdin=stdin,
-                stdout=stdout,
-                stderr=stderr,
-                pass_fds=call.keep_open if descriptor is None else (*call.keep_open, descriptor),
+                (self.program, *command.with_passphrase(None if descriptor is None else f"fd:{descriptor}")),
+                cwd=directory,
+                env={name: os.environ[name] for name in _INHERITED if name in os.environ} | dict(command.environment),
+                stdin=files[0],
+                stdout=files[1],
+                stderr=files[2],
+                pass_fds=keep_open if descriptor is None else (*keep_open, descriptor),
                 umask=0o077,
-                start_new_session=True,  # without a terminal it can't stop at a prompt of its own
+                start_new_session=True,  # without a terminal it cannot wait at a prompt of its own
             )
-        except FileNotFoundError:
-            if not call.directory.is_dir():
-                raise DatabaseCaError(f"there is no directory {call.directory}") from None
-            raise self._missing("there is no such program") from None
-        except PermissionError:
-            raise self._missing("it may not be executed") from None
         except OSError as error:
-            raise self._missing(error.strerror or str(error)) from None
-
-    def _missing(self, why: str) -> DatabaseCaError:
-        return DatabaseCaError(
-            f"cannot run {self.program}: {why}",
-            "install openssl (Debian: apt install openssl), or name it: --openssl PATH (or DBCA_OPENSSL)",
-        )
-
-
-def _passphrase(call: Call) -> AbstractContextManager[int | None]:
-    """The descriptor that a call's pass phrase comes out of, if it has one."""
-    return nullcontext() if call.passphrase is None else call.passphrase[1].descriptor()
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[Callable[[], object]]:
-    """Until what it gives is called a Ctrl-C has to wait: it would leave a child behind that is not yet known here."""
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield partial(signal.pthread_sigmask, signal.SIG_SETMASK, blocked)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+            if not directory.is_dir():
+                raise DatabaseCaError(f"there is no directory {directory}") from None
+            reasons = {errno.ENOENT: "there is no such program", errno.EACCES: "it may not be executed"}
+            raise DatabaseCaError(
+                f"cannot run {self.program}: {reasons.get(error.errno or 0, error.strerror)}",
+                "install openssl (Debian: apt install openssl), or name it: --openssl PATH (or DBCA_OPENSSL)",
+            ) from None
 
 
 def _file(data: bytes = b"") -> IO[bytes]:
-    """A file in memory, or one without a name: openssl writes some 200 times for a signature, and a pipe wakes us up.
-
-    A file can also be looked into while it is written.
-    """
+    """A file without a name: it can be read while openssl writes it, and in memory it needs no temporary directory."""
     if hasattr(os, "memfd_create"):
         file: IO[bytes] = open(os.memfd_create("openssl"), "w+b", buffering=0)  # noqa: SIM115
     else:
@@ -205,12 +178,3 @@ def _file(data: bytes = b"") -> IO[bytes]:
 
 def _content(file: IO[bytes]) -> bytes:
     return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)
-
-
-def _has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Whether it has, or does within a fifth of a second."""
-    try:
-        process.wait(0.2)
-    except subprocess.TimeoutExpired:
-        return False
-    return True

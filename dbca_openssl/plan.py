@@ -1,7 +1,7 @@
-"""A piece of work as data: make directories, write or copy a file, run openssl. It is run, or printed as a script.
+"""Work as data: make directories, write or copy a file, run openssl. A plan is run, or printed as a script.
 
-The printed script is POSIX sh, needs nothing but openssl, and makes the same files. Paths of steps are relative to
-the plan's directory; `run` can put another directory in its place, where the work is done before it counts.
+The script is POSIX sh, needs nothing but openssl, and makes the same files. Paths are relative to the plan's directory;
+`run` can work in another directory instead, which is moved to its place afterwards.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 from dbca_openssl.command import Command, require_absent
 from dbca_openssl.openssl import OpenSSL
-from dbca_openssl.passphrase import Passphrase
 
 PRIVATE_FILE, PRIVATE_DIRECTORY = 0o600, 0o700
 
@@ -61,33 +60,27 @@ class WriteFile(NamedTuple):
 
 
 class CopyFile(NamedTuple):
-    """A private copy of `source`, which lies elsewhere; `run` raises DatabaseCaError where `path` is there already."""
+    """A private copy of `source`, which lies elsewhere.
+
+    What `path` names is renamed to its name with `.old` before, where `keep_old`; else `run` raises DatabaseCaError
+    where it is there already.
+    """
 
     source: Path
     path: str
+    keep_old: bool = False
 
     def run(self, root: Path) -> None:
         """Do it inside `root`."""
-        write_new(root / self.path, self.source.read_bytes(), PRIVATE_FILE)
-
-    def script(self) -> str:
-        """The lines of shell that do it in the current directory."""
-        return f"cat < {shlex.quote(str(self.source))} > {shlex.quote(self.path)}"
-
-
-class MoveAside(NamedTuple):
-    """Rename a file to its name with `.old`, in the place of an older one."""
-
-    path: str
-
-    def run(self, root: Path) -> None:
-        """Do it inside `root`."""
-        (root / self.path).replace(root / f"{self.path}.old")
+        if self.keep_old:
+            (root / self.path).replace(root / f"{self.path}.old")
+        write_new(root / self.path, self.source.read_bytes())
 
     def script(self) -> str:
         """The lines of shell that do it in the current directory."""
         path = shlex.quote(self.path)
-        return f"mv -f {path} {path}.old"
+        copy = f"cat < {shlex.quote(str(self.source))} > {path}"
+        return f"mv -f {path} {path}.old\n{copy}" if self.keep_old else copy
 
 
 class SetMode(NamedTuple):
@@ -105,7 +98,7 @@ class SetMode(NamedTuple):
         return f"chmod {self.mode:o} {shlex.quote(self.path)}"
 
 
-Step = MakeDirectories | WriteFile | CopyFile | MoveAside | SetMode | Command
+Step = MakeDirectories | WriteFile | CopyFile | SetMode | Command
 
 
 class Section(NamedTuple):
@@ -127,24 +120,23 @@ class Plan(NamedTuple):
     new_directory: bool = False
     directory_mode: int | None = None
 
-    def run(self, openssl: OpenSSL, root: Path, passphrase: Passphrase | None, keep_open: tuple[int, ...] = ()) -> None:
-        """Do all of it inside `root`, which stands for the plan's directory until the work counts.
+    def run(self, openssl: OpenSSL, root: Path, keep_open: tuple[int, ...] = ()) -> None:
+        """Do all of it inside `root`, which is moved to the plan's directory later.
 
         openssl inherits the descriptors `keep_open`, such as a lock.
-        Raises DatabaseCaError at the first step that does not give what it should.
+        Raises DatabaseCaError at the first step that fails.
         """
         for step in self._steps():
             if isinstance(step, Command):
-                step.run(openssl, root, passphrase, keep_open)
+                openssl.make([step], root, keep_open=keep_open)
             else:
                 step.run(root)
 
     def _steps(self) -> tuple[Step, ...]:
         return tuple(step for part in self.sections for step in part.steps)
 
-    def script(self, passphrase: Passphrase | None = None) -> str:
-        """The POSIX shell script that does the same; openssl asks for the pass phrase unless it came from a file."""
-        file = passphrase.file if passphrase else None
+    def script(self) -> str:
+        """The POSIX shell script that does the same; openssl asks for a pass phrase that did not come from a file."""
         directory = shlex.quote(str(self.directory))
         lines = [
             "#!/bin/sh",
@@ -165,14 +157,11 @@ class Plan(NamedTuple):
         for part in self.sections:
             lines += ["", f"# {part.heading}"]
             for step in part.steps:
-                if isinstance(step, Command):
-                    for name, value in step.environment.items():
-                        if exported.get(name) != value:
-                            lines.append(f"export {name}={shlex.quote(value)}")
-                            exported[name] = value
-                    lines.append(step.script(file))
-                else:
-                    lines.append(step.script())
+                for name, value in step.environment.items() if isinstance(step, Command) else ():
+                    if exported.get(name) != value:
+                        lines.append(f"export {name}={shlex.quote(value)}")
+                        exported[name] = value
+                lines.append(step.script())
         return "\n".join(lines) + "\n"
 
 

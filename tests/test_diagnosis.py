@@ -16,21 +16,21 @@ SAYS = Path(__file__).parent / "tools/openssl_says"
 """What OpenSSL 1.1.1w, 3.0.19, 3.5.9 and 4.0.3 wrote to stderr, by what was wrong; without addresses and dots."""
 
 PASS_PHRASE = "the pass phrase is wrong"
-NO_KEY = "the private key cannot be read: a wrong pass phrase, or no key"
-NO_REQUEST = "that is no certificate request"
+NO_KEY = "the private key cannot be read: a wrong pass phrase, or not a key"
+NO_REQUEST = "that is not a certificate request"
 NO_CERTIFICATE = "a certificate cannot be read"
-INDEX = "the index of the authority is damaged"
+INDEX = "the index of the CA is damaged"
 AGAIN = "nothing was changed; run it again with the right one"
-SERIAL = "the serial file of the authority is damaged"
-CRL_NUMBER = "the file with the number of the revocation list is damaged"
+SERIAL = "the serial file of the CA is damaged"
+CRL_NUMBER = "the file with the number of the CRL is damaged"
 CONFIGURATION = "openssl cannot use the configuration file"
-DENIED = "the permission is denied"
+DENIED = "permission denied"
 
 MEANINGS = {
     "success": None,
     "crl-success": None,
-    "already-valid": "there is a valid certificate of that name already",
-    "serial-taken": f"{SERIAL}: its number is taken",
+    "already-valid": "there is a valid certificate with that name already",
+    "serial-taken": f"{SERIAL}: its serial is used already",
     "wrong-phrase": PASS_PHRASE,
     "wrong-phrase-req": PASS_PHRASE,
     "wrong-phrase-traditional": PASS_PHRASE,
@@ -55,11 +55,11 @@ MEANINGS = {
     "key-junk": NO_KEY,
     "key-missing": NO_KEY,
     "dir-nowhere": NO_KEY,
-    "key-other": "the key does not belong to the certificate of the authority",
+    "key-other": "the CA key does not belong to the CA certificate",
     "cert-junk": NO_CERTIFICATE,
     "cert-missing": NO_CERTIFICATE,
-    "crl-junk": "the revocation list cannot be read",
-    "policy-more": "the policy of the authority asks for more than the request has",
+    "crl-junk": "the CRL cannot be read",
+    "policy-more": "the policy of the CA requires more than the request has",
     "ext-bad": CONFIGURATION,
     "ext-missing": CONFIGURATION,
     "ext-section": CONFIGURATION,
@@ -135,7 +135,7 @@ def waiting(ca: Path, make_request: MakeRequest) -> Path:
 def test_a_number_that_is_taken(waiting: Path, environment: dict[str, str]) -> None:
     (waiting / "database-ca.serial").write_text("00\n")
     complaint, hint = _refused(waiting, *SIGN, environment=environment)
-    assert complaint == "dbca-openssl: database-ca.serial is damaged: 00 is taken"
+    assert complaint == "dbca-openssl: database-ca.serial is damaged: 00 is used already"
     assert hint == f"hint: {REPAIR}"
 
 
@@ -174,7 +174,7 @@ def test_an_index_with_a_row_twice(waiting: Path, environment: dict[str, str]) -
 def test_a_key_of_another_pair(waiting: Path, keys: Path, environment: dict[str, str]) -> None:
     shutil.copy(keys / "host.key.pem", waiting / "private/database-ca.key.pem")
     complaint, hint = _refused(waiting, *SIGN, environment=environment)
-    assert complaint == "dbca-openssl: the key does not belong to the certificate of the authority"
+    assert complaint == "dbca-openssl: the CA key does not belong to the CA certificate"
     assert "must be of one pair" in hint
 
 
@@ -202,7 +202,7 @@ def test_a_policy_that_asks_for_more(waiting: Path, environment: dict[str, str])
     path = waiting / "database-ca.cnf"
     path.write_text(path.read_text().replace("[ cert_policy ]", "[ cert_policy ]\norganizationName = supplied"))
     complaint, _ = _refused(waiting, *SIGN, environment=environment)
-    assert complaint == "dbca-openssl: the policy of the authority asks for more than the request has"
+    assert complaint == "dbca-openssl: the policy of the CA requires more than the request has"
 
 
 @pytest.mark.parametrize("arguments", [SIGN, ("crl",)], ids=["sign", "crl"])

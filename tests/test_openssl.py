@@ -16,6 +16,7 @@ import pytest
 from pytest_subprocess import FakeProcess
 
 from dbca_openssl.ca import guide_commands
+from dbca_openssl.ca.key import Key
 from dbca_openssl.ca.layout import DIRECTORIES
 from dbca_openssl.command import Command
 from dbca_openssl.errors import DatabaseCaError
@@ -149,7 +150,8 @@ def test_the_faked_call_is_exact(case: Case, fp: FakeProcess, tmp_path: Path, mo
     expected: list[Any] = [fp.regex(r"fd:\d+") if word == "PHRASE" else word for word in case.expected.split()]
     recorder = fp.register(["openssl", *expected], callback=make_files)
 
-    case.command.run(OpenSSL(), tmp_path, Passphrase(PASSPHRASE.encode()), keep_open=(99,))
+    command = Key(KEY, Passphrase(PASSPHRASE.encode())).given_to(case.command)
+    OpenSSL().make([command], tmp_path, keep_open=(99,))
 
     (call,) = recorder.calls
     assert call.kwargs is not None

@@ -120,25 +120,23 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def certified(workshop: Path, configuration: str) -> x509.Certificate:
     """The certificate that `openssl req -x509` makes of the authority's configuration."""
     (workshop / AUTHORITY_FILE).write_text(configuration, encoding="utf-8")
-    result = OPENSSL.run(
-        ("req", "-x509", "-new", "-key", "key.pem", "-extensions", "ca_ext", "-outform", "DER"),
+    openssl(
+        *("req", "-x509", "-new", "-key", "key.pem", "-extensions", "ca_ext", "-outform", "DER", "-out", "made.der"),
         directory=workshop,
         environment={"OPENSSL_CONF": AUTHORITY_FILE},
     )
-    assert result.code == 0, result.messages
-    return x509.certificates(OPENSSL, [result.output])[0]
+    return x509.certificates(OPENSSL, [(workshop / "made.der").read_bytes()])[0]
 
 
 def requested(workshop: Path, new: NewRequest) -> x509.Request:
     """The request that `openssl req -new` makes of a host's configuration."""
     (workshop / HOST_FILE).write_text(new.configuration(), encoding="utf-8")
-    result = OPENSSL.run(
-        ("req", "-new", "-key", "key.pem", "-outform", "DER"),
+    openssl(
+        *("req", "-new", "-key", "key.pem", "-outform", "DER", "-out", "made.der"),
         directory=workshop,
         environment={"OPENSSL_CONF": HOST_FILE, "CN": new.name},
     )
-    assert result.code == 0, result.messages
-    return x509.requests_and_certificates(OPENSSL, [result.output], ())[0][0]
+    return x509.requests_and_certificates(OPENSSL, [(workshop / "made.der").read_bytes()], ())[0][0]
 
 
 def places(certificate: x509.Certificate) -> list[str]:

@@ -1,10 +1,17 @@
-"""One change to the authority: openssl works on staged copies, its result is checked, and only then it counts."""
+"""One change to the CA: openssl works on staged copies, its result is checked, and only then it counts.
+
+Two things make it fast without a difference in the files that it leaves:
+
+- Large index: openssl needs seconds to load 100,000 rows, and a command needs few of them. Of an index above a megabyte
+  openssl sees only these lines, and what it makes of them is put into the whole index.
+- Batch: one openssl uses one processor. Several requests are signed in parallel, see `parallel.py`.
+"""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -15,26 +22,24 @@ from dbca_openssl.ca.layout import ATTRIBUTES, CRL_NUMBER, DATABASE, INDEX, SERI
 from dbca_openssl.command import Command
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.lock import Lock, Tell
-from dbca_openssl.openssl import Result
-from dbca_openssl.passphrase import Passphrase
 from dbca_openssl.transaction import COMMIT, Transaction, recover
 
 FEW = 3
-"""Up to so many steps are not worth a progress bar."""
+"""For up to so many requests no progress is shown."""
 
 FOLDERS = ("newcerts", "certs", "certreqs", "crl", "private")
 """What openssl expects in its home; the last one is for RANDFILE."""
 
 
 class Change(Transaction):
-    """A transaction on the authority's directory, with its data files staged where `CA_HOME` points.
+    """A transaction on the CA's directory, with its data files staged where `CA_HOME` points.
 
-    `index` is the index as the change will leave it. Of a large one openssl is given only the lines that a command
-    needs, since loading it all is most of what a command costs; what openssl makes of them is put into the whole.
+    `index` is the whole index as the change will leave it, `visible` the part of it that openssl sees, and `messages`
+    what the last openssl said.
     """
 
     def __init__(self, authority: Authority, *replaced: str, compared: Iterable[str] = ()) -> None:
-        """`replaced` are files besides serial, attributes and index, such as the revocation list.
+        """`replaced` are files besides serial, attributes and index, such as the CRL.
 
         `compared` are those that may be replaced, but are not needed in the stage.
         Entering it raises DatabaseCaError where the lock is not had, or the index or the serial is damaged.
@@ -47,19 +52,20 @@ class Change(Transaction):
             timeout=authority.lock_timeout,
         )
         self.authority = authority
+        self.index = self.visible = self._before = b""
+        self.messages = ""
 
     def __enter__(self) -> Change:
         super().__enter__()
         try:
             for folder in FOLDERS:
                 self.staged(folder).mkdir(exist_ok=True)
-            self.index = self.given = self._before = self._base(INDEX)
+            self._set_index(self._base(INDEX))
             self._is_large = index.is_large(self.index)
             if self._is_large:
                 index.require_lines(self.index)
             else:
                 index.rows(self.index)
-                self.write(INDEX, self.index)
             self.serial = index.next_serial(self._base(SERIAL))
         except BaseException:
             self.__exit__(None, None, None)
@@ -75,65 +81,44 @@ class Change(Transaction):
         """All rows of the index. Raises DatabaseCaError."""
         return index.rows(self.index)
 
-    def give(self, needed: Iterable[bytes] | None) -> None:
-        """Let openssl see of a large index just the lines that are `needed` (None: all); of another one all."""
-        self.given = self.index
+    def show(self, *, serials: Collection[str] = (), revoked: bool = False) -> None:
+        """Until the index is changed, let openssl see of a large one only these serials, or what is revoked."""
         if self._is_large:
-            self.given = self.index if needed is None else b"".join(needed)
-            self.write(INDEX, self.given)
+            self.visible = b"".join(index.lines(self.index, serials=serials, revoked=revoked))
+            self.write(INDEX, self.visible)
 
-    def lines(self, *, serials: Collection[str] = (), revoked: bool = False) -> list[bytes]:
-        """The lines of a large index with these serials, or of all that is revoked, for `run`; none of another one."""
-        return index.lines(self.index, serials=serials, revoked=revoked) if self._is_large else []
+    def run(self, *commands: Command, requests: int = 1) -> None:
+        """Run commands whose home is the stage, several in parallel; for many `requests` progress is shown.
 
-    def run(
-        self,
-        command: Command,
-        passphrase: Passphrase | None,
-        *,
-        steps: int = 1,
-        needed: Iterable[bytes] | None = None,
-    ) -> Result:
-        """Run a command whose home is the stage; of several `steps` the user is told how many are done.
-
-        `needed` is as for `give`. Raises DatabaseCaError where it does not leave what it should.
+        Raises DatabaseCaError where openssl fails, or does not leave the files that it should.
         """
-        self.give(needed)
-        if steps <= FEW:
-            return command.run(self.authority.openssl, self.directory, passphrase, self.keep_open)
-        return self.run_together([command], passphrase, steps)[0]
-
-    def run_together(self, commands: Sequence[Command], passphrase: Passphrase | None, steps: int) -> list[Result]:
-        """Run commands side by side, each with a home of its own. Raises DatabaseCaError as `run` does."""
-        watch = partial(self.authority.progress, steps)
-        calls = [command.call(self.directory, passphrase, self.keep_open) for command in commands]
+        watch = partial(self.authority.progress, requests) if requests > FEW else None
+        given = [self.authority.key.given_to(command) for command in commands]
         try:
-            results = self.authority.openssl.run_together(calls, watch)
+            results = self.authority.openssl.make(given, self.directory, keep_open=self.keep_open, watch=watch)
         finally:
-            watch(steps)  # however it ended, nothing of the bar stays on the terminal
-        return [command.done(result, self.directory) for command, result in zip(commands, results, strict=True)]
+            if watch:
+                watch(requests)  # however it ended, no progress bar may stay on the terminal
+        self.messages = "".join(result.messages for result in results)
 
-    def appended(self, result: Result) -> tuple[Row, ...]:
-        """The rows that openssl added to the staged index, once everything that was in it has been found again.
-
-        Raises DatabaseCaError where it did anything else to the index.
-        """
+    def appended(self) -> tuple[Row, ...]:
+        """The rows that openssl added to the staged index. Raises DatabaseCaError where it changed others."""
         self.require_intact(*DATABASE)
-        before, after = self.given, self._staged_index(result)
+        before, after = self.visible, self._staged_index()
         if index.is_plain(before) and after.startswith(before):
             new = index.rows(after[len(before) :])
         else:
             old, rows = index.rows(before), index.rows(after)
             if self._is_large or rows[: len(old)] != old:
-                known = diagnosis.said(result.messages, self.directory)
+                known = diagnosis.said(self.messages, self.directory)
                 raise known or index.damaged("openssl changed more of it than it should")
             new = rows[len(old) :]
         self._set_index(self.index + after[len(before) :] if self._is_large else after)
         return new
 
-    def require_changed(self, result: Result, states: Mapping[str, str]) -> None:
-        """Raise DatabaseCaError unless exactly the rows of these serials have come to be in these states."""
-        before, after = self.given, self._staged_index(result)
+    def require_changed(self, states: Mapping[str, str]) -> None:
+        """Raise DatabaseCaError unless openssl put exactly the rows of these serials into these states."""
+        before, after = self.visible, self._staged_index()
         old_rows, new_rows = index.rows(before), index.rows(after)
 
         def fits(old: Row, new: Row) -> bool:
@@ -142,46 +127,45 @@ class Change(Transaction):
             return new == old
 
         if len(new_rows) != len(old_rows) or not all(map(fits, old_rows, new_rows)):
-            raise diagnosis.said(result.messages, self.directory) or index.damaged(
+            raise diagnosis.said(self.messages, self.directory) or index.damaged(
                 "openssl did not change what it should"
             )
         if self._is_large:
             whole = self.index
             for old, new in zip(before.split(b"\n"), after.split(b"\n"), strict=True):
                 if new != old:
-                    whole = whole.replace(old + b"\n", new + b"\n", 1)  # with its serial it is nowhere else
+                    whole = whole.replace(old + b"\n", new + b"\n", 1)  # unique, since the serial is in it
             after = whole
         self._set_index(after)
 
     def set_rows(self, rows: tuple[Row, ...]) -> None:
-        """Write other states into the staged index, for what openssl has no command for."""
+        """Write the states of `rows` into the staged index, where openssl has no command for it."""
         lines = self.index.decode("utf-8", "surrogateescape").split("\n")
         states = {row.serial: row.state for row in rows}
         for number, line in enumerate(lines):
             fields = line.split("\t")
             if len(fields) == 6:
                 lines[number] = "\t".join((states[fields[3]], *fields[1:]))
-        self.index = "\n".join(lines).encode("utf-8", "surrogateescape")
-        self.write(INDEX, self.index)
+        self._set_index("\n".join(lines).encode("utf-8", "surrogateescape"))
 
     def commit(self, deciding: Iterable[str], following: Iterable[str] = (), backups: Iterable[str] = ()) -> None:
         """Make it count, as `Transaction.commit` does."""
         if self._is_large and self.index is not self.base[INDEX]:
             self.write(INDEX, self.index)
-            self.write(f"{INDEX}.old", self._before)
+            self.write(f"{INDEX}.old", self._before)  # openssl's has only what it saw
         super().commit(deciding, following, backups)
 
     def next_serials(self, count: int) -> list[str]:
-        """The serials that openssl will give, in hex. Raises DatabaseCaError where one of them has been given already.
+        """The serials that openssl will give, in hex. Raises DatabaseCaError where one of them is used already.
 
         A plain openssl writes the certificate first, then the serial file and the index: killed between, it leaves a
-        certificate that may be delivered, with a serial that the next one would get again.
+        certificate that may have been delivered, with a serial that the next one would get again.
         """
         serials = [index.serial_text(self.serial + number) for number in range(count)]
         known = {row.serial for row in index.some(self.index, serials=serials)}
         for serial in serials:
             if serial in known:
-                raise DatabaseCaError(f"{SERIAL} is damaged: {serial} is taken", diagnosis.REPAIR)
+                raise DatabaseCaError(f"{SERIAL} is damaged: {serial} is used already", diagnosis.REPAIR)
             if os.path.lexists(self.directory / issued(serial)):
                 raise DatabaseCaError(
                     f"{self.directory / issued(serial)} is there, but serial {serial} is not in the index",
@@ -196,15 +180,16 @@ class Change(Transaction):
             if not path.is_file() or path.stat().st_size == 0:
                 raise diagnosis.nothing_written(name, self.directory)
 
-    def _staged_index(self, result: Result) -> bytes:
+    def _staged_index(self) -> bytes:
         data = self.staged(INDEX).read_bytes()
-        if len(data) < len(self.given) and (known := diagnosis.said(result.messages, self.directory)):
+        if len(data) < len(self.visible) and (known := diagnosis.said(self.messages, self.directory)):
             raise known
         return data
 
     def _set_index(self, data: bytes) -> None:
-        """What openssl has made of it, and what it was before: openssl keeps that as well."""
-        self._before, self.index = self.index, data
+        """Take over an index, which openssl sees as a whole then, and keep the one before for its `.old` file."""
+        self._before, self.index, self.visible = self.index, data, data
+        self.write(INDEX, data)
 
     def _base(self, name: str) -> bytes:
         data = self.base[name]

@@ -1,7 +1,7 @@
-"""The guide's `openssl` commands for the authority, as values.
+"""The guide's `openssl` commands for the CA, as values.
 
-`home` is where openssl reads and writes the authority's data files: `.` as the guide types it, or a staging directory,
-which openssl accepts because the guide wrote `dir = $ENV::CA_HOME`. Everything else of the command stays the same.
+`home` is where openssl reads and writes the CA's data files: `.` as the guide types it, or a staging directory, which
+is possible because the guide wrote `dir = $ENV::CA_HOME`. Everything else of the command stays the same.
 """
 
 from __future__ import annotations
@@ -15,32 +15,25 @@ from dbca_openssl.dates import openssl_time
 
 HERE = "."
 
+_CONFIGURATION = {"OPENSSL_CONF": f"./{CONFIGURATION}"}
+
 
 def new_key_and_request(encrypted: bool) -> Command:
     """`openssl req -new -out database-ca.req.pem`: "Generate CSR and new Key", with a new key (req(1))."""
-    return Command(
-        ("req", "-new", *(() if encrypted else ("-nodes",)), "-out", REQUEST),
-        {"OPENSSL_CONF": f"./{CONFIGURATION}"},
-        creates=(REQUEST, KEY),
-        fresh=(REQUEST, KEY),
-        passphrase_option="-passout" if encrypted else "",
-    )
+    made = (REQUEST, KEY)
+    arguments = ("req", "-new", *(() if encrypted else ("-nodes",)), "-out", REQUEST)
+    return Command(arguments, _CONFIGURATION, made, made, "-passout" if encrypted else "")
 
 
 def request_with_key() -> Command:
     """The same with a key that is there already."""
-    return Command(
-        ("req", "-new", "-key", KEY, "-out", REQUEST),
-        {"OPENSSL_CONF": f"./{CONFIGURATION}"},
-        creates=(REQUEST,),
-        fresh=(REQUEST,),
-        passphrase_option="-passin",
-    )
+    arguments = ("req", "-new", "-key", KEY, "-out", REQUEST)
+    return Command(arguments, _CONFIGURATION, (REQUEST,), (REQUEST,), "-passin")
 
 
 def self_sign(start: datetime, end: datetime, *, home: str = HERE) -> Command:
     """ "Self-Sign the Certificate", under the policy that keeps the organisation (errata 7 and 9; ca(1))."""
-    certificate = CERTIFICATE if home == HERE else f"{home}/{CERTIFICATE}"
+    certificate = _in(home, CERTIFICATE)
     return _ca(
         home,
         *("-selfsign", "-in", REQUEST, "-out", certificate, "-extensions", "ca_ext", "-policy", "ca_policy"),
@@ -59,10 +52,10 @@ def sign(
     end: datetime | None = None,
     fresh: bool = True,
 ) -> Command:
-    """ "Sign Certificates", for one name as the guide types it, for more in one process by `-infiles` (ca(1)).
+    """ "Sign Certificates": one name as the guide types it, more in one process by `-infiles` (ca(1)).
 
-    `days` or `end` override the configuration's `default_days`; None for `start` is now. With one name the
-    certificate is put into `certs/` by openssl itself; with more they are only in `newcerts/`.
+    `days` or `end` override the configuration's `default_days`; None for `start` is now. openssl writes the
+    certificate of one name to `certs/` too, those of more only to `newcerts/`.
     """
     options = ["-extensions", "cert_ext", "-policy", "cert_policy"]
     if start is not None:
@@ -83,8 +76,8 @@ def sign(
 
 
 def revocation_list(*, home: str = HERE, days: int | None = None) -> Command:
-    """ "Revocation List (CRL)": a new one that is good for the configuration's `default_crl_days`, or `days`."""
-    crl = CRL if home == HERE else f"{home}/{CRL}"
+    """ "Revocation List (CRL)": a new one, valid for the configuration's `default_crl_days`, or `days`."""
+    crl = _in(home, CRL)
     return _ca(home, "-gencrl", "-out", crl, *(() if days is None else ("-crldays", str(days))), creates=(crl,))
 
 
@@ -94,18 +87,17 @@ def revoke(certificate: str, *, reason: str | None, home: str = HERE) -> Command
 
 
 def mark_expired(*, home: str = HERE) -> Command:
-    """`openssl ca -updatedb`: mark what has ended as expired, so that its name is free again (ca(1))."""
+    """`openssl ca -updatedb`: mark expired certificates as such, so that their names are free again (ca(1))."""
     return _ca(home, "-updatedb")
 
 
 def _ca(home: str, *arguments: str, creates: tuple[str, ...] = (), fresh: tuple[str, ...] = ()) -> Command:
-    configuration = {"OPENSSL_CONF": f"./{CONFIGURATION}"}
-    if home == HERE:
-        return Command(("ca", "-batch", *arguments), configuration, creates, fresh, "-passin")
-    return Command(
-        ("ca", "-batch", "-keyfile", KEY, "-cert", CERTIFICATE, *arguments),
-        configuration | {"CA_HOME": home},
-        creates,
-        fresh,
-        "-passin",
-    )
+    environment = _CONFIGURATION
+    if home != HERE:
+        arguments = ("-keyfile", KEY, "-cert", CERTIFICATE, *arguments)
+        environment = environment | {"CA_HOME": home}
+    return Command(("ca", "-batch", *arguments), environment, creates, fresh, "-passin")
+
+
+def _in(home: str, name: str) -> str:
+    return name if home == HERE else f"{home}/{name}"

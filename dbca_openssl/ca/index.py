@@ -140,7 +140,7 @@ def require_lines(data: bytes) -> None:
 def damaged(why: str) -> DatabaseCaError:
     """The refusal to work on an index that is not as openssl writes it."""
     return DatabaseCaError(
-        f"the index of the authority is damaged: {why}",
+        f"the index of the CA is damaged: {why}",
         REPAIR,
     )
 

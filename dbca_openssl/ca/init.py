@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dbca_openssl import dates, diagnosis
-from dbca_openssl.ca import guide_commands
-from dbca_openssl.ca import revoke as revocation
+from dbca_openssl.ca import guide_commands, revoke
+from dbca_openssl.ca.key import is_encrypted
 from dbca_openssl.ca.layout import (
     CERTIFICATE,
     CONFIGURATION,
@@ -24,14 +24,12 @@ from dbca_openssl.ca.layout import (
     REQUEST,
     SERIAL,
     Authority,
-    is_encrypted,
     issued,
 )
 from dbca_openssl.ca.revoke import RevocationList
 from dbca_openssl.command import require_absent
 from dbca_openssl.errors import DatabaseCaError, of_system
 from dbca_openssl.lock import Lock
-from dbca_openssl.passphrase import Passphrase
 from dbca_openssl.plan import CopyFile, MakeDirectories, Plan, Section, WriteFile, tell_lost_modes
 from dbca_openssl.render import AuthoritySettings, authority_configuration
 from dbca_openssl.transaction import fsync
@@ -40,7 +38,7 @@ FIRST_SERIALS = {"guide": "00", "modern": "01"}
 """The serial of the authority's own certificate, by profile; some libraries refuse the guide's (erratum 13)."""
 
 YEARS = 5
-"""How long the authority's certificate is good for, as the guide has it."""
+"""How long the CA certificate is valid, as the guide has it."""
 
 
 class NewAuthority(NamedTuple):
@@ -62,9 +60,9 @@ def plan(authority: Authority, new: NewAuthority) -> Plan:
 
     Raises DatabaseCaError for a value that no configuration file can carry.
     """
-    make_key = [guide_commands.new_key_and_request(new.encrypted)]
-    if new.key:
-        make_key = [guide_commands.request_with_key()]
+    make_key = guide_commands.request_with_key() if new.key else guide_commands.new_key_and_request(new.encrypted)
+    commands = (make_key, guide_commands.self_sign(new.start, new.end), guide_commands.revocation_list())
+    request, certificate, first_list = map(authority.key.given_to, commands)
     first = FIRST_SERIALS[new.profile]
     return Plan(
         title="A certificate authority for MariaDB and MySQL",
@@ -81,9 +79,9 @@ def plan(authority: Authority, new: NewAuthority) -> Plan:
                 ),
             ),
             Section("OpenSSL Configuration", (WriteFile(CONFIGURATION, authority_configuration(new.settings)),)),
-            Section("Generate CSR and new Key", (*([CopyFile(new.key, KEY)] if new.key else []), *make_key)),
-            Section("Self-Sign the Certificate", (guide_commands.self_sign(new.start, new.end),)),
-            Section("Revocation List (CRL)", (guide_commands.revocation_list(),)),
+            Section("Generate CSR and new Key", (*([CopyFile(new.key, KEY)] if new.key else []), request)),
+            Section("Self-Sign the Certificate", (certificate,)),
+            Section("Revocation List (CRL)", (first_list,)),
         ),
     )
 
@@ -111,10 +109,10 @@ def require_possible(authority: Authority, new: NewAuthority) -> None:
             )
 
 
-def create(authority: Authority, new: NewAuthority, passphrase: Passphrase | None) -> RevocationList:
+def create(authority: Authority, new: NewAuthority) -> RevocationList:
     """Make the authority in a directory beside its place, and move it there when all of it is right.
 
-    `passphrase` encrypts a new key, or opens the one in `new.key`. Returns its first revocation list.
+    The pass phrase of `authority` encrypts a new key, or opens the one in `new.key`. Returns the first CRL.
     Raises DatabaseCaError, and then there is nothing.
     """
     require_possible(authority, new)
@@ -124,9 +122,9 @@ def create(authority: Authority, new: NewAuthority, passphrase: Passphrase | Non
     try:
         _remove_abandoned(target)
         work.mkdir(mode=0o700)
-        plan(authority, new).run(authority.openssl, work, passphrase, (lock.descriptor,))
+        plan(authority, new).run(authority.openssl, work, (lock.descriptor,))
         _require_complete(work, FIRST_SERIALS[new.profile])
-        first = revocation.current_list(authority._replace(directory=work))
+        first = revoke.current_list(authority._replace(directory=work))
         tell_lost_modes(work / "private", target, authority.tell)
         for path in (work, *work.rglob("*")):
             fsync(path)

@@ -1,4 +1,4 @@
-"""The authority's directory and the names in it: the guide's, "Directories and Files"."""
+"""The CA's directory and the names in it: the guide's, "Directories and Files"."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from dbca_openssl.ca.key import Key, is_encrypted
 from dbca_openssl.errors import DatabaseCaError, of_system
 from dbca_openssl.openssl import OpenSSL
+from dbca_openssl.passphrase import Passphrase
 
 CONFIGURATION = "database-ca.cnf"
 KEY = "private/database-ca.key.pem"
@@ -20,7 +22,7 @@ CRL_NUMBER = "database-ca.crlnum"
 CRL = "crl/database-ca.crl"
 
 DATABASE = (SERIAL, ATTRIBUTES, INDEX)
-"""What `openssl ca` replaces when it signs, in the order in which openssl does it."""
+"""What `openssl ca` replaces when it signs, in this order."""
 
 MISNAMED_CONFIGURATION = "database_ca.cnf"
 """What the guide's text calls it, one line before its command has the right name (erratum 1)."""
@@ -39,15 +41,15 @@ def certificate_of(name: str) -> str:
 
 
 def issued(serial: str) -> str:
-    """openssl's own copy of each certificate it signed: `newcerts/SERIAL.pem`."""
+    """openssl's own copy of each certificate that it signed: `newcerts/SERIAL.pem`."""
     return f"newcerts/{serial}.pem"
 
 
 class Authority(NamedTuple):
-    """An authority in `directory`, worked on with `openssl`. All other paths are relative to the directory.
+    """A CA in `directory`, worked on with `openssl`. All other paths are relative to the directory.
 
-    `tell` says a line to the user while something goes on, `progress` is told how many steps there are and how many
-    are done, and `lock_timeout` is how many seconds to wait for another process (None: as long as it takes).
+    `tell` shows a line to the user during the work, `progress` gets the number of steps and how many are done, and
+    `lock_timeout` is how many seconds to wait for another process (None: no limit).
     """
 
     directory: Path
@@ -55,36 +57,38 @@ class Authority(NamedTuple):
     tell: Callable[[str], None] = lambda line: None
     lock_timeout: float | None = None
     progress: Callable[[int, int], None] = lambda steps, done: None
+    key: Key = Key(KEY)
+
+    def unlocked(self, passphrase: Passphrase | None) -> Authority:
+        """The same CA with the pass phrase of its key (None: the key is not encrypted, or openssl is to ask)."""
+        return self._replace(key=self.key._replace(passphrase=passphrase))
+
+    def key_is_encrypted(self) -> bool:
+        """Whether the CA key needs a pass phrase. Raises DatabaseCaError where it cannot be read."""
+        return is_encrypted(self.read(self.key.place))
 
     def path(self, name: str) -> Path:
-        """The path of a file of the authority, given relative to its directory."""
+        """The path of a file of the CA, given relative to its directory."""
         return self.directory / name
 
     def require(self) -> None:
-        """Raise DatabaseCaError where the directory holds no authority."""
-        if not self.path(CONFIGURATION).is_file():
-            if self.path(MISNAMED_CONFIGURATION).is_file():
-                raise DatabaseCaError(
-                    f"{self.path(MISNAMED_CONFIGURATION)} must be called {CONFIGURATION}",
-                    "dbca-openssl repair renames it",
-                )
+        """Raise DatabaseCaError where the directory holds no CA."""
+        if self.path(CONFIGURATION).is_file():
+            return
+        if self.path(MISNAMED_CONFIGURATION).is_file():
             raise DatabaseCaError(
-                f"no authority in {self.directory}: there is no {CONFIGURATION}",
-                "name its directory with --ca DIR or DBCA_CA, or make one: dbca-openssl init --organization NAME",
+                f"{self.path(MISNAMED_CONFIGURATION)} must be called {CONFIGURATION}", "dbca-openssl repair renames it"
             )
+        raise DatabaseCaError(
+            f"no CA in {self.directory}: there is no {CONFIGURATION}",
+            "name its directory with --ca DIR or DBCA_CA, or make one: dbca-openssl init --organization NAME",
+        )
 
     def read(self, name: str) -> bytes:
-        """The bytes of a file of the authority, given as for `path`. Raises DatabaseCaError where it cannot be read."""
+        """The bytes of a file of the CA, given as for `path`. Raises DatabaseCaError where it cannot be read."""
         try:
             return self.path(name).read_bytes()
         except OSError as error:
-            raise of_system(f"cannot read {self.path(name)}", error, "dbca-openssl --ca DIR looks elsewhere") from None
-
-    def key_is_encrypted(self) -> bool:
-        """Whether the authority's key needs a pass phrase. Raises DatabaseCaError where it cannot be read."""
-        return is_encrypted(self.read(KEY))
-
-
-def is_encrypted(key: bytes) -> bool:
-    """Whether a PEM key is encrypted, in PKCS#8 or in the traditional form."""
-    return b"BEGIN ENCRYPTED PRIVATE KEY" in key or b"Proc-Type: 4,ENCRYPTED" in key
+            raise of_system(
+                f"cannot read {self.path(name)}", error, "dbca-openssl --ca DIR names another directory"
+            ) from None

@@ -1,7 +1,7 @@
-"""Many requests, shared out to as many openssl as there are processors, since one of them uses only one.
+"""A batch of requests, signed in parallel by as many openssl as there are processors.
 
-Each has a home of its own in the stage: the index, and the serials that follow those of the share before. Joined it is
-byte for byte what one openssl would have left.
+Each openssl signs a part of them in a home of its own inside the stage, with the index as it was and the serials that
+follow those of the part before. Joined, the files are those that one openssl would have left, byte for byte.
 """
 
 from __future__ import annotations
@@ -16,77 +16,71 @@ from dbca_openssl.ca import index
 from dbca_openssl.ca.change import FOLDERS, Change
 from dbca_openssl.ca.layout import ATTRIBUTES, DATABASE, INDEX, SERIAL, request_of
 from dbca_openssl.command import Command
-from dbca_openssl.openssl import Result
-from dbca_openssl.passphrase import Passphrase
 
 LEAST = 16
-"""So many requests are a share, or more: an openssl has to start and to load key and index first."""
+"""Requests in a part, at least: every openssl has to start, and to load key and index."""
 
 MOST = 10_000
-"""So many are a share at the most: their paths are arguments, for which there are 2 MB."""
+"""Requests in a part, at most: their paths are arguments, which together have a limit of 2 MB."""
 
 
 class Sign(Protocol):
-    """What gives the command for a share."""
+    """Makes the command for a part."""
 
     def __call__(self, names: Sequence[str], *, home: str) -> Command:
         """The command that signs the requests of these names, with the data files in `home`."""
 
 
-def sign(change: Change, requests: Mapping[str, bytes], command: Sign, passphrase: Passphrase | None) -> Result:
-    """Sign requests, given as PEM by name, within a change, all in one share or in several.
+def sign(change: Change, requests: Mapping[str, bytes], command: Sign) -> None:
+    """Sign requests, given as PEM by name, within a change, and leave the stage as one openssl would.
 
-    Leaves the stage as one openssl would, whose result it returns; raises DatabaseCaError where openssl fails.
+    Raises DatabaseCaError where openssl fails.
     """
-    parts = sizes(len(requests)) if index.is_plain(change.index) else [len(requests)]
-    if len(parts) == 1:
-        _write(change, "", requests)
-        return change.run(command(list(requests), home=change.stage), passphrase, steps=len(requests), needed=())
-    change.give(())
+    change.show()
+    sizes = part_sizes(len(requests)) if index.is_plain(change.index) else [len(requests)]
+    homes = [f"{number}/" for number in range(len(sizes))] if len(sizes) > 1 else [""]
     names = iter(requests)
-    shares = [list(islice(names, size)) for size in parts]
-    serial = change.serial
-    for number, share in enumerate(shares):
-        _prepare(change, f"{number}/", serial)
-        _write(change, f"{number}/", {name: requests[name] for name in share})
-        serial += len(share)
-    commands = [command(share, home=f"{change.stage}/{number}") for number, share in enumerate(shares)]
-    results = change.run_together(commands, passphrase, len(requests))
-    messages = "".join(result.messages for result in results)
-    _join(change, [f"{number}/" for number in range(len(shares))], messages)
-    return Result(0, b"", messages)
+    commands, serial = [], change.serial
+    for size, home in zip(sizes, homes, strict=True):
+        part = list(islice(names, size))
+        if home:
+            _prepare(change, home, serial)
+        for name in part:
+            change.write(f"{home}{request_of(name)}", requests[name])
+        commands.append(command(part, home=f"{change.stage}/{home}".rstrip("/")))
+        serial += size
+    change.run(*commands, requests=len(requests))
+    if len(homes) > 1:
+        _join(change, homes)
 
 
-def sizes(count: int) -> list[int]:
-    """How many of `count` requests each share has, the larger ones first."""
-    # only Linux tells of how many processors this process may use
+def part_sizes(count: int) -> list[int]:
+    """How many of `count` requests each openssl signs, the larger numbers first."""
+    # only Linux tells how many processors this process may use
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    shares = max(1, min(processors, count // LEAST), -(-count // MOST))
-    size, more = divmod(count, shares)
-    return [size + 1] * more + [size] * (shares - more)
+    parts = max(1, min(processors, count // LEAST), -(-count // MOST))
+    size, more = divmod(count, parts)
+    return [size + 1] * more + [size] * (parts - more)
 
 
 def _prepare(change: Change, home: str, serial: int) -> None:
     for folder in FOLDERS:
         change.staged(f"{home}{folder}").mkdir(parents=True)
-    change.write(f"{home}{INDEX}", change.given)
+    change.write(f"{home}{INDEX}", change.visible)
     change.write(f"{home}{ATTRIBUTES}", change.staged(ATTRIBUTES).read_bytes())
     change.write(f"{home}{SERIAL}", f"{index.serial_text(serial)}\n".encode())
 
 
-def _write(change: Change, home: str, requests: Mapping[str, bytes]) -> None:
-    for name, pem in requests.items():
-        change.write(f"{home}{request_of(name)}", pem)
-
-
-def _join(change: Change, homes: Sequence[str], messages: str) -> None:
+def _join(change: Change, homes: Sequence[str]) -> None:
     """Put together what the openssl left in their homes; the `.old` files are those of the first."""
-    joined = change.given
+    joined = change.visible
     for home in homes:
         after = change.staged(f"{home}{INDEX}").read_bytes()
-        if not after.startswith(change.given):
-            raise diagnosis.said(messages, change.directory) or diagnosis.nothing_written(INDEX, change.directory)
-        joined += after[len(change.given) :]
+        if not after.startswith(change.visible):
+            raise diagnosis.said(change.messages, change.directory) or diagnosis.nothing_written(
+                INDEX, change.directory
+            )
+        joined += after[len(change.visible) :]
         for path in change.staged(f"{home}newcerts").iterdir():
             path.rename(change.staged(f"newcerts/{path.name}"))
     change.write(INDEX, joined)

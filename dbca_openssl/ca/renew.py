@@ -10,9 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from dbca_openssl import dates, x509
-from dbca_openssl.ca import guide_commands, index, listing, vetting
-from dbca_openssl.ca import revoke as revocation
-from dbca_openssl.ca import sign as signing
+from dbca_openssl.ca import guide_commands, index, listing, revoke, sign, vetting
 from dbca_openssl.ca.certificates import own_certificate, read_certificates
 from dbca_openssl.ca.change import Change
 from dbca_openssl.ca.index import Row
@@ -20,7 +18,6 @@ from dbca_openssl.ca.layout import CRL, CRL_NUMBER, INDEX, Authority, issued, re
 from dbca_openssl.ca.revoke import SUPERSEDED, RevocationList
 from dbca_openssl.ca.sign import Period, Proposal, Signed
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.passphrase import Passphrase
 from dbca_openssl.plan import Plan, Section
 
 
@@ -69,12 +66,12 @@ def propose(authority: Authority, names: Sequence[str], period: Period) -> list[
     for name, request in zip(generations, requests, strict=True):
         if request.name != name:
             raise DatabaseCaError(f"{request_of(name)} asks for the name {request.name}, not {name}")
-    signing.require_uncompromised(authority, rows, requests)
+    sign.require_uncompromised(authority, rows, requests)
     before = read_certificates(authority, [issued(found[-1].serial) for found in generations.values()])
     values = [certificate.extension(x509.ALTERNATIVE_NAME) for certificate in before]
     names_of = iter(x509.alternative_names(authority.openssl, [value for value in values if value]))
     own = own_certificate(authority)
-    end = signing.end_of(authority, period, own)
+    end = sign.end_of(authority, period, own)
     return [
         Renewal(
             Proposal(request, None, end),
@@ -92,23 +89,18 @@ def plan(authority: Authority, renewals: Sequence[Renewal], period: Period, with
     revoked = [row for renewal in renewals for row in renewal.superseded if row.end > at]
     sections = []
     if any(row.state == index.VALID and row.end <= at for row in index.rows(authority.read(INDEX))):
-        sections.append(Section("Mark what has ended", (guide_commands.mark_expired(),)))
+        sections.append(Section("Mark what has ended", (authority.key.given_to(guide_commands.mark_expired()),)))
     if revoked:
-        steps = tuple(guide_commands.revoke(issued(row.serial), reason=SUPERSEDED) for row in revoked)
-        sections.append(Section("Revoke what is superseded", steps))
-    signing_plan = signing.plan(authority, [renewal.proposal for renewal in renewals], period)
-    sections += signing_plan.sections
+        sections.append(Section("Revoke what is superseded", revoke.steps(authority, revoked, SUPERSEDED)))
+    signing = sign.plan(authority, [renewal.proposal for renewal in renewals], period)
+    sections += signing.sections
     if with_list:
-        sections += revocation.plan(authority, None).sections
+        sections += revoke.plan(authority, None).sections
     return Plan("Renew certificates", authority.directory, tuple(sections))
 
 
 def renew(
-    authority: Authority,
-    renewals: Sequence[Renewal],
-    period: Period,
-    with_list: bool,
-    passphrase: Passphrase | None,
+    authority: Authority, renewals: Sequence[Renewal], period: Period, with_list: bool
 ) -> tuple[list[Signed], RevocationList | None]:
     """Sign again, supersede and make a new list (None: not `with_list`), in one transaction.
 
@@ -116,14 +108,15 @@ def renew(
     """
     proposals = [renewal.proposal for renewal in renewals]
     names = {proposal.name for proposal in proposals}
-    with Change(authority, CRL_NUMBER, CRL, compared=signing.files_of(proposals)) as change:
+    with Change(authority, CRL_NUMBER, CRL, compared=sign.files_of(proposals)) as change:
         at = dates.now()
         ended = {row.serial: index.EXPIRED for row in change.rows if row.state == index.VALID and row.end <= at}
         if ended:
-            change.require_changed(change.run(guide_commands.mark_expired(home=change.stage), passphrase), ended)
+            change.run(guide_commands.mark_expired(home=change.stage))
+            change.require_changed(ended)
         valid = [row for row in change.rows if row.name in names and row.state == index.VALID]
-        revocation.revoke_in(change, valid, SUPERSEDED, passphrase)
-        signed = signing.sign_in(change, proposals, period, passphrase)
-        made = revocation.list_in(change, None, passphrase) if with_list else None
-        signing.commit(change, signed, (CRL_NUMBER,) if made else (), (CRL,) if made else ())
+        revoke.revoke_in(change, valid, SUPERSEDED)
+        signed = sign.sign_in(change, proposals, period)
+        made = revoke.list_in(change, None) if with_list else None
+        sign.commit(change, signed, (CRL_NUMBER,) if made else (), (CRL,) if made else ())
     return signed, made

@@ -15,7 +15,6 @@ from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import CERTIFICATE, CRL, CRL_NUMBER, DATABASE, INDEX, Authority, issued
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.names import shown
-from dbca_openssl.passphrase import Passphrase
 from dbca_openssl.plan import Plan, Section, Step
 from dbca_openssl.x509 import Certificate
 
@@ -74,42 +73,46 @@ def propose(authority: Authority, what: str) -> list[Row]:
 
 def plan(authority: Authority, days: int | None) -> Plan:
     """The guide's command for a new list, for a printed script; `days` is as for `renew_list`."""
-    section = Section("Revocation List (CRL)", (guide_commands.revocation_list(days=days),))
+    command = authority.key.given_to(guide_commands.revocation_list(days=days))
+    section = Section("Revocation List (CRL)", (command,))
     return Plan("A new revocation list", authority.directory, (section,))
 
 
 def plan_revocation(authority: Authority, rows: Sequence[Row], reason: str | None, with_list: bool) -> Plan:
     """openssl's commands for revoking `rows`, for a printed script."""
-    steps: list[Step] = [guide_commands.revoke(issued(row.serial), reason=reason) for row in rows]
-    sections = [Section("Revoke", tuple(steps))]
+    sections = [Section("Revoke", steps(authority, rows, reason))]
     if with_list:
         sections += plan(authority, None).sections
     return Plan("Revoke certificates", authority.directory, tuple(sections))
 
 
-def revoke(
-    authority: Authority, rows: Sequence[Row], reason: str | None, with_list: bool, passphrase: Passphrase | None
-) -> RevocationList | None:
+def steps(authority: Authority, rows: Sequence[Row], reason: str | None) -> tuple[Step, ...]:
+    """The steps that revoke `rows`, for a plan."""
+    commands = (guide_commands.revoke(issued(row.serial), reason=reason) for row in rows)
+    return tuple(map(authority.key.given_to, commands))
+
+
+def revoke(authority: Authority, rows: Sequence[Row], reason: str | None, with_list: bool) -> RevocationList | None:
     """Revoke the certificates of `rows` and make a new list (None: not `with_list`), in one transaction (ca(1)).
 
     `reason` is one of REASONS, or None. Raises DatabaseCaError, and then nothing has changed.
     """
     with Change(authority, CRL_NUMBER, CRL) as change:
         _require_same(change, rows)
-        revoke_in(change, rows, reason, passphrase)
-        made = list_in(change, None, passphrase) if with_list else None
+        revoke_in(change, rows, reason)
+        made = list_in(change, None) if with_list else None
         change.commit((*((CRL_NUMBER,) if made else ()), *DATABASE), (CRL,) if made else (), BACKUPS)
     return made
 
 
-def renew_list(authority: Authority, days: int | None, passphrase: Passphrase | None) -> RevocationList:
+def renew_list(authority: Authority, days: int | None) -> RevocationList:
     """Make a new revocation list that is good for `days` days (None: as configured), in one transaction.
 
     Raises DatabaseCaError, and then the old one is there.
     """
     authority.require()
     with Change(authority, CRL_NUMBER, CRL) as change:
-        made = list_in(change, days, passphrase)
+        made = list_in(change, days)
         change.commit((CRL_NUMBER,), (CRL,), BACKUPS)
     return made
 
@@ -119,19 +122,19 @@ def current_list(authority: Authority) -> RevocationList:
     return _read(authority, CRL)
 
 
-def revoke_in(change: Change, rows: Sequence[Row], reason: str | None, passphrase: Passphrase | None) -> None:
+def revoke_in(change: Change, rows: Sequence[Row], reason: str | None) -> None:
     """Revoke within a change that somebody else commits. Raises DatabaseCaError."""
     _require_ours(change, rows)
     for row in rows:
-        command = guide_commands.revoke(issued(row.serial), reason=reason, home=change.stage)
-        result = change.run(command, passphrase, needed=change.lines(serials={row.serial}))
-        change.require_changed(result, {row.serial: index.REVOKED})
+        change.show(serials={row.serial})
+        change.run(guide_commands.revoke(issued(row.serial), reason=reason, home=change.stage))
+        change.require_changed({row.serial: index.REVOKED})
 
 
-def list_in(change: Change, days: int | None, passphrase: Passphrase | None) -> RevocationList:
+def list_in(change: Change, days: int | None) -> RevocationList:
     """`renew_list` within a change that somebody else commits. Raises DatabaseCaError."""
-    command = guide_commands.revocation_list(home=change.stage, days=days)
-    change.run(command, passphrase, needed=change.lines(revoked=True))
+    change.show(revoked=True)
+    change.run(guide_commands.revocation_list(home=change.stage, days=days))
     change.require_intact(CRL_NUMBER, CRL)
     return _read(change.authority, f"{change.stage}/{CRL}")
 

@@ -18,7 +18,6 @@ from dbca_openssl.ca.change import BACKUPS, Change
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import CERTIFICATE, CRL, DATABASE, REQUEST, Authority, issued
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.passphrase import Passphrase
 from dbca_openssl.x509 import Certificate
 
 
@@ -36,9 +35,7 @@ class Rollover(NamedTuple):
         return 2 if self.moved else 1
 
 
-def renew_own_certificate(
-    authority: Authority, start: datetime, end: datetime, passphrase: Passphrase | None
-) -> Certificate:
+def renew_own_certificate(authority: Authority, start: datetime, end: datetime) -> Certificate:
     """Sign the authority's request again, with its key and name, and put the new certificate in the old one's place.
 
     The old row is marked as expired in the index: two valid rows of one name would make every openssl refuse to go
@@ -52,8 +49,8 @@ def renew_own_certificate(
         _require_lasting(authority, listing.of_hosts(change.rows, old))
         change.staged(CERTIFICATE).unlink()
         change.set_rows(tuple(_retired(row, old) for row in change.rows))
-        result = change.run(guide_commands.self_sign(start, end, home=change.stage), passphrase)
-        rows = change.appended(result)
+        change.run(guide_commands.self_sign(start, end, home=change.stage))
+        rows = change.appended()
         change.require_intact(*DATABASE, CERTIFICATE)
         new = read_certificate(authority, f"{change.stage}/{CERTIFICATE}")
         made = [issued(row.serial) for row in rows]

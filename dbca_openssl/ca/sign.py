@@ -27,8 +27,6 @@ from dbca_openssl.ca.layout import (
 from dbca_openssl.ca.vetting import Vetted
 from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.openssl import Result
-from dbca_openssl.passphrase import Passphrase
 from dbca_openssl.render import DAYS
 from dbca_openssl.x509 import Certificate
 
@@ -127,7 +125,7 @@ def plan(authority: Authority, proposals: Sequence[Proposal], period: Period) ->
 
     Raises DatabaseCaError where the index cannot be read.
     """
-    from dbca_openssl.plan import CopyFile, MoveAside, Plan, Section
+    from dbca_openssl.plan import CopyFile, Plan, Section
 
     rows = index.some(authority.read(INDEX), names={proposal.name for proposal in proposals})
     steps: list[Step] = []
@@ -135,29 +133,23 @@ def plan(authority: Authority, proposals: Sequence[Proposal], period: Period) ->
         stored = request_of(proposal.name)
         there = authority.read(stored) if authority.path(stored).exists() else None
         if proposal.source and there != proposal.request.pem:
-            if there is not None:
-                steps.append(MoveAside(stored))
-            steps.append(CopyFile(proposal.source.absolute(), stored))
+            steps.append(CopyFile(proposal.source.absolute(), stored, keep_old=there is not None))
         fresh = not _is_kept(authority.directory, rows, proposal.name)
         end = _explicit_end(proposal, period)
-        steps.append(guide_commands.sign([proposal.name], days=period.days, end=end, fresh=fresh))
+        command = guide_commands.sign([proposal.name], days=period.days, end=end, fresh=fresh)
+        steps.append(authority.key.given_to(command))
     return Plan("Sign certificates", authority.directory, (Section("Sign Certificates", tuple(steps)),))
 
 
-def sign(
-    authority: Authority,
-    proposals: Sequence[Proposal],
-    period: Period,
-    passphrase: Passphrase | None,
-) -> list[Signed]:
-    """Sign all proposals in one transaction and one openssl process, all or none.
+def sign(authority: Authority, proposals: Sequence[Proposal], period: Period) -> list[Signed]:
+    """Sign all proposals in one transaction, all or none; many of them in parallel.
 
     Raises DatabaseCaError, and then nothing has changed.
     """
     with Change(authority, compared=files_of(proposals)) as change:
         requests = [proposal.request for proposal in proposals]
         _require_free(index.some(change.index, names={request.name for request in requests}), requests)
-        signed = sign_in(change, proposals, period, passphrase)
+        signed = sign_in(change, proposals, period)
         commit(change, signed)
     return signed
 
@@ -167,25 +159,19 @@ def files_of(proposals: Sequence[Proposal]) -> list[str]:
     return [file(proposal.name) for file in (request_of, certificate_of) for proposal in proposals]
 
 
-def sign_in(
-    change: Change,
-    proposals: Sequence[Proposal],
-    period: Period,
-    passphrase: Passphrase | None,
-) -> list[Signed]:
+def sign_in(change: Change, proposals: Sequence[Proposal], period: Period) -> list[Signed]:
     """Sign within a change that somebody else commits. Raises DatabaseCaError."""
     serials = change.next_serials(len(proposals))
     for proposal in proposals:
         _require_copy_in_newcerts(change, proposal.name)
-    result = parallel.sign(
+    parallel.sign(
         change,
         # nothing but what was vetted, whatever another reader finds in the file
         {one.name: x509.pem(vetting.PEM_LABEL, one.request.encoded) for one in proposals},
         partial(guide_commands.sign, days=period.days, end=_explicit_end(proposals[0], period)),
-        passphrase,
     )
-    rows = change.appended(result)
-    certificates = _check(change, proposals, serials, rows, result)
+    rows = change.appended()
+    certificates = _check(change, proposals, serials, rows)
     for proposal, row in zip(proposals, rows, strict=True):
         copy = change.staged(issued(row.serial)).read_bytes()
         if len(proposals) > 1:
@@ -289,17 +275,13 @@ def _is_kept(directory: Path, rows: Sequence[index.Row], name: str) -> bool:
 
 
 def _check(
-    change: Change,
-    proposals: Sequence[Proposal],
-    serials: list[str],
-    rows: Sequence[index.Row],
-    result: Result,
+    change: Change, proposals: Sequence[Proposal], serials: list[str], rows: Sequence[index.Row]
 ) -> list[Certificate]:
     """The issued certificates, each compared with its request before anything counts."""
     signed = {row.name for row in rows}
     if missing := [proposal.name for proposal in proposals if proposal.name not in signed]:
-        known = diagnosis.said(result.messages, change.directory) or DatabaseCaError("openssl did not sign the request")
-        raise DatabaseCaError(f"{known.message}: {', '.join(missing)}", *known.hints, detail=result.messages)
+        known = diagnosis.said(change.messages, change.directory) or DatabaseCaError("openssl did not sign the request")
+        raise DatabaseCaError(f"{known.message}: {', '.join(missing)}", *known.hints, detail=change.messages)
     if [row.serial for row in rows] != serials:
         raise index.damaged("the serials of the new certificates are not the next ones")
     if index.next_serial(change.staged(SERIAL).read_bytes()) != change.serial + len(proposals):

@@ -108,12 +108,13 @@ def init(
     start, end = creation.period(dates.now(), years)
     new = NewAuthority(settings, start, end, profile, key.absolute() if key else None, not no_passphrase)
     if print_:
-        output.script(creation.plan(authority, new).script(options.given_passphrase(passphrase_file)))
+        output.script(creation.plan(options.printable(authority, passphrase_file), new).script())
         return
     creation.require_possible(authority, new)
-    secret = None if no_passphrase else options.passphrase(passphrase_file, passphrase_fd, new=key is None)
+    if not no_passphrase:
+        authority = authority.unlocked(options.passphrase(passphrase_file, passphrase_fd, new=key is None))
     with busy("making the authority" if key else f"making a key of {bits} bits"):
-        crl_end = creation.create(authority, new, secret).end
+        crl_end = creation.create(authority, new).end
     output.result(
         {
             "directory": str(authority.directory),
@@ -149,8 +150,8 @@ def renew_certificate(
     """`init --renew`."""
     authority.require()
     start, end = creation.period(dates.now(), years)
-    secret = options.secret_of(authority, passphrase_file, passphrase_fd)
-    new = succession.renew_own_certificate(authority, start, end, secret)
+    authority = options.unlocked(authority, passphrase_file, passphrase_fd)
+    new = succession.renew_own_certificate(authority, start, end)
     output.result(
         {
             "certificate": CERTIFICATE,

@@ -121,14 +121,14 @@ def passphrase(file: Path | None, descriptor: int | None, *, new: bool = False) 
     return secret
 
 
-def secret_of(authority: Authority, file: Path | None, descriptor: int | None) -> Passphrase | None:
-    """The pass phrase of an authority's key, or None where the key has none."""
-    return passphrase(file, descriptor) if authority.key_is_encrypted() else None
+def unlocked(authority: Authority, file: Path | None, descriptor: int | None) -> Authority:
+    """The authority with the pass phrase of its key, where that is encrypted."""
+    return authority.unlocked(passphrase(file, descriptor)) if authority.key_is_encrypted() else authority
 
 
-def given_passphrase(file: Path | None) -> Passphrase | None:
-    """The pass phrase only where it comes from a file, for a printed script that names the file."""
-    return passphrases.from_file(file) if file else None
+def printable(authority: Authority, file: Path | None) -> Authority:
+    """The authority for a printed script, which names the file of the pass phrase, or has openssl ask for it."""
+    return authority.unlocked(passphrases.from_file(file) if file else None)
 
 
 def confirm(question: str, yes: bool) -> None:

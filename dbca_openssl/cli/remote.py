@@ -221,17 +221,18 @@ def enroll(
     hosts = remote.hosts(host)
     ssh = _ssh(ssh_config, hosts, jobs, timeout, sudo)
     if print_:
-        output.script(printed.enroll(authority, ssh, hosts, how, options.given_passphrase(passphrase_file)))
+        output.script(printed.enroll(options.printable(authority, passphrase_file), ssh, hosts, how))
         return 0
     encrypted = authority.key_is_encrypted()
     asked_later = passphrase_file is None and passphrase_fd is None and options.terminal_is_there()
-    secret = options.passphrase(passphrase_file, passphrase_fd) if encrypted and not asked_later else None
+    if encrypted and not asked_later:
+        authority = authority.unlocked(options.passphrase(passphrase_file, passphrase_fd))
     with Progress(hosts, *enrolment.ENDS) as progress:
         standings = enrolment.prepare(authority, ssh, hosts, how, jobs, progress)
     if encrypted and asked_later and any(standing.proposal for standing in standings):
-        secret = options.passphrase(None, None)
+        authority = authority.unlocked(options.passphrase(None, None))
     try:
-        standings = enrolment.sign(authority, standings, how, secret)
+        standings = enrolment.sign(authority, standings, how)
     except DatabaseCaError:
         _show([one.error for one in standings if one.error])
         raise

@@ -82,12 +82,12 @@ def renew(
             output.show([*issuing.proposal_lines(one.proposal), *output.fields(more)])
         issuing.consent([one.proposal], allowed | one.names_before, ask=not yes and not print_)
     if print_:
-        plan = renewal.plan(authority, renewals, period, not no_crl)
-        output.script(plan.script(options.given_passphrase(passphrase_file)))
+        authority = options.printable(authority, passphrase_file)
+        output.script(renewal.plan(authority, renewals, period, not no_crl).script())
         return
     options.confirm("Renew it?" if len(renewals) == 1 else f"Renew these {len(renewals)}?", yes)
-    secret = options.secret_of(authority, passphrase_file, passphrase_fd)
-    signed, made = renewal.renew(authority, renewals, period, not no_crl, secret)
+    authority = options.unlocked(authority, passphrase_file, passphrase_fd)
+    signed, made = renewal.renew(authority, renewals, period, not no_crl)
     output.result(
         {"renewed": [issuing.document(one) for one in signed], "crl": list_document(made) if made else None},
         [

@@ -61,13 +61,13 @@ def revoke(
         settle(authority)
     rows = revocation.propose(authority, what)
     if print_:
-        plan = revocation.plan_revocation(authority, rows, reason, not no_crl)
-        output.script(plan.script(options.given_passphrase(passphrase_file)))
+        authority = options.printable(authority, passphrase_file)
+        output.script(revocation.plan_revocation(authority, rows, reason, not no_crl).script())
         return
     output.show(f"revoke {row.name}, serial {row.serial}, until {dates.shown(row.end)}" for row in rows)
     options.confirm("Revoke it, for good?" if len(rows) == 1 else f"Revoke these {len(rows)}, for good?", yes)
-    secret = options.secret_of(authority, passphrase_file, passphrase_fd)
-    made = revocation.revoke(authority, rows, reason, not no_crl, secret)
+    authority = options.unlocked(authority, passphrase_file, passphrase_fd)
+    made = revocation.revoke(authority, rows, reason, not no_crl)
     output.result(
         {
             "revoked": [{"name": row.name, "serial": row.serial, "reason": reason} for row in rows],
@@ -117,10 +117,9 @@ def crl(
     authority = options.authority(ca, openssl, lock_timeout)
     authority.require()
     if print_:
-        output.script(revocation.plan(authority, days).script(options.given_passphrase(passphrase_file)))
+        output.script(revocation.plan(options.printable(authority, passphrase_file), days).script())
         return
-    secret = options.secret_of(authority, passphrase_file, passphrase_fd)
-    made = revocation.renew_list(authority, days, secret)
+    made = revocation.renew_list(options.unlocked(authority, passphrase_file, passphrase_fd), days)
     output.result({"crl": list_document(made)}, list_lines(authority, made))
 
 

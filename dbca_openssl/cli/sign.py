@@ -74,13 +74,13 @@ def sign(
     allowed = {alternative_name(text)[1] for text in allow_alt_name or []}
     if print_:
         issuing.consent(proposals, allowed, ask=False)
-        output.script(signing.plan(authority, proposals, period).script(options.given_passphrase(passphrase_file)))
+        output.script(signing.plan(options.printable(authority, passphrase_file), proposals, period).script())
         return
     output.show(line for proposal in proposals for line in issuing.proposal_lines(proposal))
     issuing.consent(proposals, allowed, ask=not yes)
     options.confirm("Sign it?" if len(proposals) == 1 else f"Sign these {len(proposals)}?", yes)
-    secret = options.secret_of(authority, passphrase_file, passphrase_fd)
-    signed = signing.sign(authority, proposals, period, secret)
+    authority = options.unlocked(authority, passphrase_file, passphrase_fd)
+    signed = signing.sign(authority, proposals, period)
     output.result(
         {"signed": [issuing.document(one) for one in signed]},
         [

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dbca_openssl.ca import index
+from dbca_openssl.command import Result
 from dbca_openssl.database import findings, handshake
 from dbca_openssl.database.findings import Finding, Level, UnreachableError
 from dbca_openssl.database.handshake import ClientCertificate, Served, Target
 from dbca_openssl.database.trust import Trust, read_certificate
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.openssl import Result
 from dbca_openssl.x509 import Certificate
 
 MODERN = ("TLSv1.2", "TLSv1.3")

@@ -27,7 +27,6 @@ from dbca_openssl.host import scripts
 from dbca_openssl.host.request import NewRequest
 from dbca_openssl.host.scripts import Place
 from dbca_openssl.host.ssh import Answer, Host, Ssh
-from dbca_openssl.passphrase import Passphrase
 from dbca_openssl.transaction import Transaction
 
 Progress = Callable[[Host, str], None]
@@ -100,9 +99,7 @@ def prepare(
     return _standings(hosts, ssh.each(hosts, work, jobs), progress)
 
 
-def sign(
-    authority: Authority, standings: Sequence[Standing], how: Enrolment, secret: Passphrase | None
-) -> list[Standing]:
+def sign(authority: Authority, standings: Sequence[Standing], how: Enrolment) -> list[Standing]:
     """Sign what is to be signed, all in one transaction; a certificate for an older key is superseded in it.
 
     Raises DatabaseCaError, and then nothing is signed.
@@ -112,9 +109,9 @@ def sign(
         return list(standings)
     if any(standing.proposal and standing.rekeyed for standing in standings):
         again = [Renewal(proposal, (), frozenset(), same_key=False) for proposal in waiting]
-        made, _ = renewal.renew(authority, again, how.period, with_list=True, passphrase=secret)
+        made, _ = renewal.renew(authority, again, how.period, with_list=True)
     else:
-        made = signing.sign(authority, waiting, how.period, secret)
+        made = signing.sign(authority, waiting, how.period)
     signed = {one.name: one for one in made}
     return [
         standing._replace(proposal=None, serial=signed[standing.host.name].serial, end=signed[standing.host.name].end)

@@ -12,7 +12,6 @@ from dbca_openssl.host.deploy import LIST
 from dbca_openssl.host.enroll import Enrolment
 from dbca_openssl.host.scripts import Place, PublicFile
 from dbca_openssl.host.ssh import Host, Ssh
-from dbca_openssl.passphrase import Passphrase
 
 _HEAD = ("#!/bin/sh", "set -eu", "umask 077")
 _END_OF_SCRIPT = "END_OF_SCRIPT"
@@ -32,7 +31,7 @@ def deploy(ssh: Ssh, files: Mapping[Host, Sequence[PublicFile]], where: Place) -
     return _text(lines)
 
 
-def enroll(authority: Authority, ssh: Ssh, hosts: Sequence[Host], how: Enrolment, secret: Passphrase | None) -> str:
+def enroll(authority: Authority, ssh: Ssh, hosts: Sequence[Host], how: Enrolment) -> str:
     """For hosts that have nothing yet: requests made there, copied here, signed by the guide's command, delivered."""
     where = how.where
     lines = [*_HEAD, f"cd {shlex.quote(str(authority.directory))}", f"export OPENSSL_CONF=./{CONFIGURATION}"]
@@ -41,7 +40,7 @@ def enroll(authority: Authority, ssh: Ssh, hosts: Sequence[Host], how: Enrolment
     lines += ["", "# Sign Certificates", *(_fetched(ssh, host, where) for host in hosts)]
     for host in hosts:
         command = guide_commands.sign([host.name], days=how.period.days, fresh=False)
-        lines.append(command.script(secret.file if secret else None))
+        lines.append(authority.key.given_to(command).script())
     lines += ["", "# Copy to Target Systems"]
     for host in hosts:
         for source, name in (

@@ -106,7 +106,7 @@ def make(new: NewRequest, openssl: OpenSSL, tell: Tell, lock_timeout: float | No
         _make_directories(new.directory, made)
         with Transaction(new.directory, tell=tell, timeout=lock_timeout) as change:
             configuration, existing = _configuration(new)
-            _plan(new, configuration, write=True).run(openssl, change.staged(""), None, change.keep_open)
+            _plan(new, configuration, write=True).run(openssl, change.staged(""), change.keep_open)
             tell_lost_modes(change.staged("private"), new.directory, tell)
             change.commit((*(() if existing else (configuration,)), new.key, new.request))
     except BaseException:

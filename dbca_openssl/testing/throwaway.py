@@ -111,9 +111,9 @@ class ThrowawayAuthority:
         start, end = creation.period(dates.now())
         # earlier, so that certificates which have ended already lie within its time
         new = NewAuthority(settings, start - timedelta(days=DAYS), end, "modern", encrypted=False)
-        creation.create(made.authority, new, None)
+        creation.create(made.authority, new)
         key = ("genpkey", "-algorithm", "RSA", "-pkeyopt", f"rsa_keygen_bits:{BITS}", "-out", HOST_KEY)
-        Command(key, {}, creates=(HOST_KEY,), fresh=(HOST_KEY,)).run(made.authority.openssl, made.root, None)
+        made.authority.openssl.make([Command(key, creates=(HOST_KEY,), fresh=(HOST_KEY,))], made.root)
         return made
 
     @property
@@ -152,7 +152,7 @@ class ThrowawayAuthority:
             )
         directory = self._new_directory(name)
         new = NewRequest(name, directory, further, "modern", BITS)
-        request.plan_with_key(new, self.root / HOST_KEY).run(self.authority.openssl, directory, None)
+        request.plan_with_key(new, self.root / HOST_KEY).run(self.authority.openssl, directory)
         for path in (directory, directory / "private"):
             set_mode(path, PUBLIC_DIRECTORY)
         set_mode(directory / new.key, PUBLIC_FILE)
@@ -173,7 +173,7 @@ class ThrowawayAuthority:
         Raises DatabaseCaError where the certificate is revoked already.
         """
         rows = revocation.propose(self.authority, str(issued.certificate_file))
-        revocation.revoke(self.authority, rows, None, True, None)
+        revocation.revoke(self.authority, rows, None, True)
         self._asked.pop(issued.name, None)
         for one in self._issued:
             _copy(self.revocation_list_file, one.revocation_list_file)
@@ -222,7 +222,7 @@ class ThrowawayAuthority:
         period = Period(max(days, 1))
         (proposal,) = signing.propose(self.authority, [file], period)
         if days > 0:
-            return signing.sign(self.authority, [proposal], period, None)[0]
+            return signing.sign(self.authority, [proposal], period)[0]
         a_second = timedelta(seconds=1)  # in its last one it is still good, for OpenSSL 4.0
         return self._signed_as_ended(proposal, dates.now() + timedelta(days=days) - a_second)
 
@@ -230,8 +230,9 @@ class ThrowawayAuthority:
         """`sign` knows no start, and newer openssl may refuse an end that lies before it."""
         with Change(self.authority, compared=signing.files_of([proposal])) as change:
             change.write(request_of(proposal.name), proposal.request.pem)
-            command = guide_commands.sign([proposal.name], home=change.stage, start=end - timedelta(days=1), end=end)
-            (row,) = change.appended(change.run(command, None))
+            start = end - timedelta(days=1)
+            change.run(guide_commands.sign([proposal.name], home=change.stage, start=start, end=end))
+            (row,) = change.appended()
             signed = Signed(proposal.name, certificate_of(proposal.name), row.serial, end)
             signing.commit(change, [signed])
         return signed

@@ -14,12 +14,12 @@ NOT_ALL = "openssl did not write all of"
 
 AFTER_SIGN = {
     "an empty index": (': > "$CA_HOME/database-ca.index"', "openssl did not write all of database-ca.index"),
-    "a cut index": ('truncate -s -20 "$CA_HOME/database-ca.index"', "the index of the authority is damaged"),
-    "a lost row": ('sed -i 2d "$CA_HOME/database-ca.index"', "the index of the authority is damaged"),
-    "a changed row": ('sed -i "s/old/new/" "$CA_HOME/database-ca.index"', "the index of the authority is damaged"),
+    "a cut index": ('truncate -s -20 "$CA_HOME/database-ca.index"', "the index of the CA is damaged"),
+    "a lost row": ('sed -i 2d "$CA_HOME/database-ca.index"', "the index of the CA is damaged"),
+    "a changed row": ('sed -i "s/old/new/" "$CA_HOME/database-ca.index"', "the index of the CA is damaged"),
     "a row too many": (
         'tail -n 1 "$CA_HOME/database-ca.index" | sed "s/02/03/; s/aiken/nobody/" >> "$CA_HOME/database-ca.index"',
-        "the index of the authority is damaged",
+        "the index of the CA is damaged",
     ),
     "no row": ('sed -i 3d "$CA_HOME/database-ca.index"', f"openssl did not sign the request: {AIKEN}"),
     "an empty serial": (': > "$CA_HOME/database-ca.serial"', "openssl did not write all of database-ca.serial"),

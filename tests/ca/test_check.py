@@ -210,7 +210,7 @@ def test_where_it_cannot_tell_it_is_3(fleet: Path, tmp_path: Path, more: tuple[s
             assert metrics(unknown.output) == {"dbca_check_status": {(): 3.0}}
     assert list(nothing.iterdir()) == []
     refused = tool("repair", "--ca", nothing, "--yes", directory=tmp_path)
-    assert refusal(refused) == f"no authority in {nothing}: there is no database-ca.cnf"
+    assert refusal(refused) == f"no CA in {nothing}: there is no database-ca.cnf"
     assert list(nothing.iterdir()) == []
 
 

@@ -273,10 +273,10 @@ def test_what_somebody_else_did_meanwhile_is_not_revoked_unseen(fleet: Path, env
     from dbca_openssl.errors import DatabaseCaError
     from dbca_openssl.passphrase import from_file
 
-    authority = Authority(fleet)
+    authority = Authority(fleet).unlocked(from_file(Path(environment["DBCA_PASSPHRASE_FILE"])))
     rows = revocation.propose(authority, AIKEN)
     done("renew", AIKEN, "--yes", directory=fleet, environment=environment)
     before = snapshot(fleet)
     with pytest.raises(DatabaseCaError, match="another process changed the index meanwhile"):
-        revocation.revoke(authority, rows, None, True, from_file(Path(environment["DBCA_PASSPHRASE_FILE"])))
+        revocation.revoke(authority, rows, None, True)
     assert snapshot(fleet) == before

@@ -247,7 +247,7 @@ def test_what_cannot_follow_is_refused(fleet: Path, second: Path, keys: Path, tm
         (same_key, (), "the two authorities have the same key"),
         (same_name, (), "the two authorities have the same name, and servers would mix up their lists"),
         (fleet, (), "the two authorities have the same key"),
-        (tmp_path / "none", (), f"no authority in {tmp_path}/none: there is no database-ca.cnf"),
+        (tmp_path / "none", (), f"no CA in {tmp_path}/none: there is no database-ca.cnf"),
         (second, ("-o", "full"), "full/database-ca.crl exists already, and nothing is overwritten"),
     ):
         assert refusal(tool("rollover", fleet, "--ca", ca, *more, directory=tmp_path)) == why

@@ -167,9 +167,9 @@ def test_where_nobody_tells_of_processors_it_is_one_share_or_as_many_as_there_ar
     """As on macOS and the BSDs."""
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert parallel.sizes(1000) == [1000]
+    assert parallel.part_sizes(1000) == [1000]
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
-    assert (parallel.sizes(1), parallel.sizes(1001)) == ([1], [251, 250, 250, 250])
+    assert (parallel.part_sizes(1), parallel.part_sizes(1001)) == ([1], [251, 250, 250, 250])
 
 
 @pytest.mark.parametrize("number", [3, -3])

@@ -140,7 +140,7 @@ BAD_INIT = {
     "encrypted key": ("-o Lab --no-passphrase --key {keys}/ca.key.pem", "the key {keys}/ca.key.pem is encrypted"),
     "garbage as key": (
         "-o Lab --no-passphrase --key {place}/short",
-        "the private key cannot be read: a wrong pass phrase, or no key",
+        "the private key cannot be read: a wrong pass phrase, or not a key",
     ),
     "wrong phrase": ("-o Lab --key {keys}/ca.key.pem --passphrase-file {place}/wrong", "the pass phrase is wrong"),
     "no terminal": ("-o Lab", "the key needs its pass phrase, and there is no terminal to ask at"),
@@ -336,7 +336,7 @@ def test_a_directory_without_an_authority_is_refused(verb: str, tmp_path: Path, 
     require_refusal(
         *(*VERBS[verb], "--ca", tmp_path),
         directory=tmp_path,
-        message=f"no authority in {tmp_path}: there is no database-ca.cnf",
+        message=f"no CA in {tmp_path}: there is no database-ca.cnf",
         environment=environment,
     )
 

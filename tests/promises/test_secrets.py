@@ -18,7 +18,6 @@ import pytest
 
 from dbca_openssl import passphrase as passphrases
 from dbca_openssl.cli.run import run as run_tool
-from dbca_openssl.command import Command
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.openssl import OpenSSL
 from dbca_openssl.passphrase import Passphrase
@@ -310,7 +309,7 @@ def test_no_traceback_holds_it(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("something unforeseen")
 
-    monkeypatch.setattr(Command, "run", fail)
+    monkeypatch.setattr(OpenSSL, "make", fail)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert run_tool(["sign", AIKEN, "--yes", "--ca", str(waiting)]) == 1
