@@ -130,6 +130,13 @@ def shown(text: str) -> str:
     return repr(plain if len(plain) <= 80 else plain[:77] + "...").replace("\\\\", "\\")
 
 
+def is_writable(text: str) -> bool:
+    """Whether a configuration file can carry `text`: no controls, surrogates or line separators."""
+    import unicodedata
+
+    return not any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text)
+
+
 def _host_of_any_length(text: str) -> str:
     name = (text if text.isascii() else _punycode(text)).lower()
     if not re.fullmatch(_HOST, name) or _ADDRESS_LIKE.fullmatch(name):
@@ -183,8 +190,6 @@ def _refusal(text: str) -> DatabaseCaError:
 
 
 def _distinguished(text: str, what: str) -> str:
-    import unicodedata
-
     if not text.strip():
         raise DatabaseCaError(f"the {what} is empty", "give one, for example example.net")
     if text != text.strip():
@@ -193,10 +198,9 @@ def _distinguished(text: str, what: str) -> str:
         raise DatabaseCaError(
             f"the {what} {shown(text)} has {len(text)} characters; {LONGEST} are allowed", "use a shorter one"
         )
-    for character in text:
-        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
-            raise DatabaseCaError(
-                f"the {what} {shown(text)} has a character in it that no configuration file can carry",
-                "line ends, tabs and other control characters are not allowed",
-            )
+    if not is_writable(text):
+        raise DatabaseCaError(
+            f"the {what} {shown(text)} has a character that no configuration file can carry",
+            "line ends, tabs and other control characters are not allowed",
+        )
     return text

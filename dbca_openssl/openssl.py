@@ -45,8 +45,12 @@ class OpenSSL:
 
         The caller judges the result. After `timeout` seconds openssl is killed, and the exit code is TIMED_OUT.
         """
-        self.version  # noqa: B018  # refuses an unusable binary before it fails in a strange way
-        return self._answer(arguments, directory, data, timeout)
+        if arguments[0] != "version":
+            self.version  # noqa: B018  # refuses an unusable binary before it fails in a strange way
+        with _file(data) as stdin, _file() as output:
+            command = Command(tuple(arguments))
+            [result] = self._finish([command], directory, stdin=stdin, stdout=output, timeout=timeout)
+            return result._replace(output=_content(output))
 
     def make(
         self,
@@ -59,8 +63,8 @@ class OpenSSL:
         """Run commands in parallel in `directory`; what they print on standard output is dropped.
 
         They inherit the descriptors `keep_open`, such as a lock. `watch` is called several times a second with the
-        number of requests that they have all together read. Raises DatabaseCaError where a file of a command's `fresh`
-        is there already, where openssl fails, or where a file of `creates` is not whole afterwards.
+        number of requests that they have read together. Raises DatabaseCaError where a file of a command's `fresh` is
+        there already, where openssl fails, or where a file of `creates` is not whole afterwards.
         """
         for name in (name for command in commands for name in command.fresh):
             require_absent(directory / name)
@@ -73,7 +77,7 @@ class OpenSSL:
     @cached_property
     def version(self) -> str:
         """The version as the binary gives it, such as `3.0.19`; asked once."""
-        banner = self._answer(("version",), Path("/")).output.decode("ascii", "replace").strip()
+        banner = self.run(("version",), directory=Path("/")).output.decode("ascii", "replace").strip()
         match = re.match(r"OpenSSL (\d+)\.(\d+)\.(\d+)\S*", banner)
         if not match or tuple(map(int, match.groups())) < OLDEST:
             raise DatabaseCaError(
@@ -81,14 +85,6 @@ class OpenSSL:
                 "OpenSSL 1.1.1 or newer is needed; --openssl PATH (or DBCA_OPENSSL) names another binary",
             )
         return match.group(0).removeprefix("OpenSSL ")
-
-    def _answer(
-        self, arguments: Sequence[str], directory: Path, data: bytes = b"", timeout: float | None = None
-    ) -> Result:
-        with _file(data) as stdin, _file() as output:
-            command = Command(tuple(arguments))
-            [result] = self._finish([command], directory, stdin=stdin, stdout=output, timeout=timeout)
-            return result._replace(output=_content(output))
 
     def _finish(
         self,

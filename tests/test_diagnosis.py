@@ -175,14 +175,14 @@ def test_a_key_of_another_pair(waiting: Path, keys: Path, environment: dict[str,
     shutil.copy(keys / "host.key.pem", waiting / "private/database-ca.key.pem")
     complaint, hint = _refused(waiting, *SIGN, environment=environment)
     assert complaint == "dbca-openssl: the CA key does not belong to the CA certificate"
-    assert "must be of one pair" in hint
+    assert "must be a pair" in hint
 
 
 def test_a_key_that_is_none(waiting: Path, environment: dict[str, str]) -> None:
     (waiting / "private/database-ca.key.pem").write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
     assert _refused(waiting, *SIGN, environment=environment) == [
         f"dbca-openssl: {NO_KEY}",
-        "hint: openssl pkey -noout -in KEY tells more",
+        "hint: to see why: openssl pkey -noout -in KEY",
     ]
 
 
@@ -195,7 +195,7 @@ def test_a_configuration_that_is_damaged(old: str, new: str, waiting: Path, envi
     path.write_text(path.read_text().replace(old, new))
     complaint, hint = _refused(waiting, *SIGN, environment=environment)
     assert complaint == f"dbca-openssl: {CONFIGURATION}"
-    assert hint == "hint: compare it with the text of: dbca-openssl render"
+    assert hint == "hint: compare it with the output of: dbca-openssl render"
 
 
 def test_a_policy_that_asks_for_more(waiting: Path, environment: dict[str, str]) -> None:

@@ -63,9 +63,9 @@ def test_every_value_of_the_guide_is_a_variable() -> None:
 
 def test_a_variable_without_a_value_is_an_error() -> None:
     with pytest.raises(jinja2.UndefinedError):
-        render._render(AUTHORITY_FILE + ".j2", organization="Lab")
+        render.rendered(AUTHORITY_FILE + ".j2", organization="Lab")
     with pytest.raises(jinja2.UndefinedError):
-        render._render(HOST_FILE + ".j2")
+        render.rendered(HOST_FILE + ".j2")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A new authority: the guide's "Create a Certificate Authority", from its directories to the first revocation list."""
+"""A new CA: the guide's "Create a Certificate Authority", from its directories to the first CRL."""
 
 from __future__ import annotations
 
@@ -31,20 +31,17 @@ from dbca_openssl.command import require_absent
 from dbca_openssl.errors import DatabaseCaError, of_system
 from dbca_openssl.lock import Lock
 from dbca_openssl.plan import CopyFile, MakeDirectories, Plan, Section, WriteFile, tell_lost_modes
-from dbca_openssl.render import AuthoritySettings, authority_configuration
+from dbca_openssl.render import YEARS, AuthoritySettings, authority_configuration
 from dbca_openssl.transaction import fsync
 
 FIRST_SERIALS = {"guide": "00", "modern": "01"}
-"""The serial of the authority's own certificate, by profile; some libraries refuse the guide's (erratum 13)."""
-
-YEARS = 5
-"""How long the CA certificate is valid, as the guide has it."""
+"""The serial of the CA certificate, by profile; some libraries refuse the guide's (erratum 13)."""
 
 
 class NewAuthority(NamedTuple):
-    """What is asked for at `init`: the values of the configuration, and what is not written there.
+    """What `init` is to make: the values of the configuration, and what is not written there.
 
-    `profile` is `guide` or `modern`; `key` the file of an existing key, `encrypted` whether it, or the new one, is.
+    `profile` is `guide` or `modern`, `key` the file of an existing key, `encrypted` whether that or the new one is.
     """
 
     settings: AuthoritySettings
@@ -63,38 +60,26 @@ def plan(authority: Authority, new: NewAuthority) -> Plan:
     make_key = guide_commands.request_with_key() if new.key else guide_commands.new_key_and_request(new.encrypted)
     commands = (make_key, guide_commands.self_sign(new.start, new.end), guide_commands.revocation_list())
     request, certificate, first_list = map(authority.key.given_to, commands)
-    first = FIRST_SERIALS[new.profile]
-    return Plan(
-        title="A certificate authority for MariaDB and MySQL",
-        directory=authority.directory,
-        new_directory=True,
-        sections=(
-            Section(
-                "Directories and Files",
-                (
-                    MakeDirectories(DIRECTORIES),
-                    WriteFile(INDEX, ""),
-                    WriteFile(CRL_NUMBER, "00\n"),
-                    WriteFile(SERIAL, f"{first}\n"),
-                ),
-            ),
-            Section("OpenSSL Configuration", (WriteFile(CONFIGURATION, authority_configuration(new.settings)),)),
-            Section("Generate CSR and new Key", (*([CopyFile(new.key, KEY)] if new.key else []), request)),
-            Section("Self-Sign the Certificate", (certificate,)),
-            Section("Revocation List (CRL)", (first_list,)),
-        ),
+    files = (WriteFile(INDEX, ""), WriteFile(CRL_NUMBER, "00\n"), WriteFile(SERIAL, f"{FIRST_SERIALS[new.profile]}\n"))
+    sections = (
+        Section("Directories and Files", (MakeDirectories(DIRECTORIES), *files)),
+        Section("OpenSSL Configuration", (WriteFile(CONFIGURATION, authority_configuration(new.settings)),)),
+        Section("Generate CSR and new Key", (*([CopyFile(new.key, KEY)] if new.key else []), request)),
+        Section("Self-Sign the Certificate", (certificate,)),
+        Section("Revocation List (CRL)", (first_list,)),
     )
+    return Plan("A CA for MariaDB and MySQL", authority.directory, sections, new_directory=True)
 
 
 def require_possible(authority: Authority, new: NewAuthority) -> None:
-    """Raise DatabaseCaError for what `create` would refuse, so that nobody is asked for a pass phrase in vain."""
+    """Raise DatabaseCaError for what `create` would refuse, before anybody is asked for a pass phrase."""
     directory = authority.directory
     if directory.is_symlink() or not directory.is_dir() or any(directory.iterdir()):
         require_absent(directory)
     if not directory.parent.is_dir():
         raise DatabaseCaError(f"there is no directory {directory.parent}", f"mkdir -p {directory.parent}")
     if new.start >= new.end:
-        raise DatabaseCaError("the certificate would end before it starts", "give more --years")
+        raise DatabaseCaError("the certificate would expire before it is valid", "give more --years")
     if new.key:
         try:
             encrypted = is_encrypted(new.key.read_bytes())
@@ -110,7 +95,7 @@ def require_possible(authority: Authority, new: NewAuthority) -> None:
 
 
 def create(authority: Authority, new: NewAuthority) -> RevocationList:
-    """Make the authority in a directory beside its place, and move it there when all of it is right.
+    """Make the CA in a directory beside its own, and move it there when it is complete.
 
     The pass phrase of `authority` encrypts a new key, or opens the one in `new.key`. Returns the first CRL.
     Raises DatabaseCaError, and then there is nothing.
@@ -138,7 +123,7 @@ def create(authority: Authority, new: NewAuthority) -> RevocationList:
 
 
 def _remove_abandoned(target: Path) -> None:
-    """Remove what a killed `init` left: nobody else is at it, or the lock would be held, by its openssl too."""
+    """Remove what a killed `init` left; one that runs, or its openssl, would hold the lock."""
     pattern = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}")
     for path in target.parent.iterdir():
         if pattern.fullmatch(path.name):
@@ -146,7 +131,7 @@ def _remove_abandoned(target: Path) -> None:
 
 
 def _require_complete(work: Path, serial: str) -> None:
-    """A full disk makes openssl leave empty files behind with exit 0; these are never empty in a new authority."""
+    """On a full disk openssl leaves empty files and exits 0; in a new CA none of these is empty."""
     for name in (*DATABASE, CRL_NUMBER, CRL, KEY, REQUEST, CERTIFICATE, issued(serial)):
         if (work / name).stat().st_size == 0:
             raise diagnosis.nothing_written(name, work)
@@ -160,10 +145,10 @@ def _move(work: Path, target: Path) -> None:
         raise
     try:
         fsync(target.parent)
-    except OSError as error:  # it is there all the same, and to say "cannot make" would be wrong
+    except OSError as error:  # the CA is there, so "cannot make" would be wrong
         raise of_system(f"{target} is made, but may not be on the disk yet", error) from None
 
 
 def period(at: datetime, years: int = YEARS) -> tuple[datetime, datetime]:
-    """From when until when a new authority's certificate is good, as the guide has it."""
+    """The validity of a new CA certificate, as the guide has it."""
     return dates.authority_start(at), dates.authority_end(at, years)

@@ -31,12 +31,12 @@ DIRECTORIES = ("certreqs", "certs", "crl", "newcerts", "private")
 
 
 def request_of(name: str) -> str:
-    """Where the request of a host or client is kept: `certreqs/NAME.req.pem`."""
+    """The request of a host or client: `certreqs/NAME.req.pem`."""
     return f"certreqs/{name}.req.pem"
 
 
 def certificate_of(name: str) -> str:
-    """Where the certificate of a host or client is put: `certs/NAME.cert.pem`."""
+    """The certificate of a host or client: `certs/NAME.cert.pem`."""
     return f"certs/{name}.cert.pem"
 
 
@@ -89,6 +89,5 @@ class Authority(NamedTuple):
         try:
             return self.path(name).read_bytes()
         except OSError as error:
-            raise of_system(
-                f"cannot read {self.path(name)}", error, "dbca-openssl --ca DIR names another directory"
-            ) from None
+            hint = "name the CA's directory with --ca DIR"
+            raise of_system(f"cannot read {self.path(name)}", error, hint) from None

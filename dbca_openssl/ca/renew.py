@@ -1,7 +1,7 @@
 """Renewing: the stored request is signed again, and the certificate before it is superseded in the same transaction.
 
-`unique_subject = yes`, as the guide has it, allows one valid certificate of a name; so what has ended is marked as
-expired, what is still valid is revoked, and then the new one is issued. None of the three counts without the others.
+The guide's `unique_subject = yes` allows one valid certificate of a name; so first what has expired is marked as such
+and what is still valid is revoked, and then the new one is issued: all three, or none.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dbca_openssl.plan import Plan, Section
 
 
 class Renewal(NamedTuple):
-    """A request that is signed again: the proposal, the rows it supersedes, names it had before, and its key."""
+    """A request to sign again, the rows it supersedes, the SANs of the certificate before, and if it has its key."""
 
     proposal: Proposal
     superseded: tuple[Row, ...]
@@ -31,14 +31,14 @@ class Renewal(NamedTuple):
 
     @property
     def lost_names(self) -> frozenset[str]:
-        """The alternative names that the certificate before had, and that the request does not ask for."""
+        """The SANs of the certificate before that the request does not ask for."""
         return self.names_before - {name for _, name in self.proposal.request.alternative_names}
 
 
 def expiring(authority: Authority, days: int) -> list[str]:
-    """The names whose last certificate is not revoked and ends within `days` days, or has ended.
+    """The names whose last certificate is not revoked and expires within `days` days, or has expired.
 
-    Raises DatabaseCaError where there is no authority, or it cannot be read.
+    Raises DatabaseCaError where there is no CA, or it cannot be read.
     """
     authority.require()
     at = dates.now()
@@ -57,7 +57,7 @@ def propose(authority: Authority, names: Sequence[str], period: Period) -> list[
     for name, found in generations.items():
         if not found:
             raise DatabaseCaError(
-                f"{name} never had a certificate", f"dbca-openssl sign {name} signs its request, if it is in certreqs/"
+                f"{name} never had a certificate", f"if its request is in certreqs/: dbca-openssl sign {name}"
             )
     sources = [
         (str(path), vetting.read_file(path)) for path in (authority.path(request_of(name)) for name in generations)
@@ -84,12 +84,12 @@ def propose(authority: Authority, names: Sequence[str], period: Period) -> list[
 
 
 def plan(authority: Authority, renewals: Sequence[Renewal], period: Period, with_list: bool) -> Plan:
-    """openssl's commands for the same, for a printed script. Raises DatabaseCaError for an index it cannot read."""
+    """openssl's commands for the same, for a printed script. Raises DatabaseCaError where the index cannot be read."""
     at = dates.now()
     revoked = [row for renewal in renewals for row in renewal.superseded if row.end > at]
     sections = []
     if any(row.state == index.VALID and row.end <= at for row in index.rows(authority.read(INDEX))):
-        sections.append(Section("Mark what has ended", (authority.key.given_to(guide_commands.mark_expired()),)))
+        sections.append(Section("Mark what has expired", (authority.key.given_to(guide_commands.mark_expired()),)))
     if revoked:
         sections.append(Section("Revoke what is superseded", revoke.steps(authority, revoked, SUPERSEDED)))
     signing = sign.plan(authority, [renewal.proposal for renewal in renewals], period)
@@ -102,7 +102,7 @@ def plan(authority: Authority, renewals: Sequence[Renewal], period: Period, with
 def renew(
     authority: Authority, renewals: Sequence[Renewal], period: Period, with_list: bool
 ) -> tuple[list[Signed], RevocationList | None]:
-    """Sign again, supersede and make a new list (None: not `with_list`), in one transaction.
+    """Sign again, supersede and make a new CRL (None: not `with_list`), in one transaction.
 
     Raises DatabaseCaError, and then nothing has changed.
     """
@@ -110,10 +110,10 @@ def renew(
     names = {proposal.name for proposal in proposals}
     with Change(authority, CRL_NUMBER, CRL, compared=sign.files_of(proposals)) as change:
         at = dates.now()
-        ended = {row.serial: index.EXPIRED for row in change.rows if row.state == index.VALID and row.end <= at}
-        if ended:
+        expired = {row.serial: index.EXPIRED for row in change.rows if row.state == index.VALID and row.end <= at}
+        if expired:
             change.run(guide_commands.mark_expired(home=change.stage))
-            change.require_changed(ended)
+            change.require_changed(expired)
         valid = [row for row in change.rows if row.name in names and row.state == index.VALID]
         revoke.revoke_in(change, valid, SUPERSEDED)
         signed = sign.sign_in(change, proposals, period)

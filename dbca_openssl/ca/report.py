@@ -31,7 +31,8 @@ def page(authority: Authority) -> str:
     if status.revocation_list:
         ends.append(status.revocation_list.end)
     last = max([at + timedelta(days=1), *ends])
-    return render.report(
+    return render.rendered(
+        "report.html.j2",
         version=__version__,
         at=dates.shown(at),
         directory=str(authority.directory),

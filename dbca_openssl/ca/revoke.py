@@ -1,11 +1,11 @@
-"""Revoking certificates, and the revocation list: the guide's "Revocation List (CRL)"."""
+"""Revoking certificates, and the CRL: the guide's "Revocation List (CRL)"."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from dbca_openssl import dates, diagnosis
 from dbca_openssl.ca import guide_commands, index
@@ -18,21 +18,16 @@ from dbca_openssl.names import shown
 from dbca_openssl.plan import Plan, Section, Step
 from dbca_openssl.x509 import Certificate
 
-REASONS = (
-    "unspecified",
-    "keyCompromise",
-    "affiliationChanged",
-    "superseded",
-    "cessationOfOperation",
-    "certificateHold",
-)
-"""Why a certificate of a host or client may be revoked, in the words of RFC 5280, 5.3.1, as openssl knows them."""
+Reason = Literal[
+    "unspecified", "keyCompromise", "affiliationChanged", "superseded", "cessationOfOperation", "certificateHold"
+]
+"""Why the certificate of a host or client is revoked, in the words of RFC 5280, 5.3.1, and of `openssl ca`."""
 
-SUPERSEDED = "superseded"
+SUPERSEDED: Reason = "superseded"
 
 
 class RevocationList(NamedTuple):
-    """A list as it lies in `crl/`: its number, and from when until when servers accept it."""
+    """A CRL: its number, and from when until when servers accept it."""
 
     number: int
     start: datetime
@@ -40,9 +35,9 @@ class RevocationList(NamedTuple):
 
 
 def propose(authority: Authority, what: str) -> list[Row]:
-    """The rows that revoking `what` concerns: of a name every valid one, of a serial in hex or a file just that one.
+    """The rows to revoke for `what`: all valid ones of a name, or the one of a serial in hex or of a file.
 
-    Raises DatabaseCaError where there is none, where it is revoked already or where it is the authority itself.
+    Raises DatabaseCaError where there is none, where it is revoked already or where it is the CA itself.
     """
     authority.require()
     own = own_certificate(authority)
@@ -64,21 +59,20 @@ def propose(authority: Authority, what: str) -> list[Row]:
         )
     own_subject = next((row.subject for row in rows if row.serial == own_serial), None)
     for row in found:
-        if row.subject == own_subject:  # also one that init --renew has replaced: it has the same key
-            raise DatabaseCaError("the authority does not revoke itself", "its certificate ends by not being trusted")
+        if row.subject == own_subject:  # or one that init --renew has replaced: it has the same key
+            raise DatabaseCaError("the CA does not revoke itself", "remove its certificate from the hosts instead")
         if row.state == index.REVOKED:
             raise DatabaseCaError(f"{row.name} (serial {row.serial}) is revoked already")
     return found
 
 
 def plan(authority: Authority, days: int | None) -> Plan:
-    """The guide's command for a new list, for a printed script; `days` is as for `renew_list`."""
+    """The guide's command for a new CRL, for a printed script; `days` is as for `renew_list`."""
     command = authority.key.given_to(guide_commands.revocation_list(days=days))
-    section = Section("Revocation List (CRL)", (command,))
-    return Plan("A new revocation list", authority.directory, (section,))
+    return Plan("A new CRL", authority.directory, (Section("Revocation List (CRL)", (command,)),))
 
 
-def plan_revocation(authority: Authority, rows: Sequence[Row], reason: str | None, with_list: bool) -> Plan:
+def plan_revocation(authority: Authority, rows: Sequence[Row], reason: Reason | None, with_list: bool) -> Plan:
     """openssl's commands for revoking `rows`, for a printed script."""
     sections = [Section("Revoke", steps(authority, rows, reason))]
     if with_list:
@@ -86,16 +80,16 @@ def plan_revocation(authority: Authority, rows: Sequence[Row], reason: str | Non
     return Plan("Revoke certificates", authority.directory, tuple(sections))
 
 
-def steps(authority: Authority, rows: Sequence[Row], reason: str | None) -> tuple[Step, ...]:
+def steps(authority: Authority, rows: Sequence[Row], reason: Reason | None) -> tuple[Step, ...]:
     """The steps that revoke `rows`, for a plan."""
     commands = (guide_commands.revoke(issued(row.serial), reason=reason) for row in rows)
     return tuple(map(authority.key.given_to, commands))
 
 
-def revoke(authority: Authority, rows: Sequence[Row], reason: str | None, with_list: bool) -> RevocationList | None:
-    """Revoke the certificates of `rows` and make a new list (None: not `with_list`), in one transaction (ca(1)).
+def revoke(authority: Authority, rows: Sequence[Row], reason: Reason | None, with_list: bool) -> RevocationList | None:
+    """Revoke the certificates of `rows` and make a new CRL (None: not `with_list`), in one transaction (ca(1)).
 
-    `reason` is one of REASONS, or None. Raises DatabaseCaError, and then nothing has changed.
+    Raises DatabaseCaError, and then nothing has changed.
     """
     with Change(authority, CRL_NUMBER, CRL) as change:
         _require_same(change, rows)
@@ -106,9 +100,9 @@ def revoke(authority: Authority, rows: Sequence[Row], reason: str | None, with_l
 
 
 def renew_list(authority: Authority, days: int | None) -> RevocationList:
-    """Make a new revocation list that is good for `days` days (None: as configured), in one transaction.
+    """Make a new CRL, valid for `days` days (None: as configured), in one transaction.
 
-    Raises DatabaseCaError, and then the old one is there.
+    Raises DatabaseCaError, and then the old one is unchanged.
     """
     authority.require()
     with Change(authority, CRL_NUMBER, CRL) as change:
@@ -118,12 +112,12 @@ def renew_list(authority: Authority, days: int | None) -> RevocationList:
 
 
 def current_list(authority: Authority) -> RevocationList:
-    """The list that is in `crl/`. Raises DatabaseCaError where there is none that can be read."""
+    """The CRL in `crl/`. Raises DatabaseCaError where there is none, or it cannot be read."""
     return _read(authority, CRL)
 
 
-def revoke_in(change: Change, rows: Sequence[Row], reason: str | None) -> None:
-    """Revoke within a change that somebody else commits. Raises DatabaseCaError."""
+def revoke_in(change: Change, rows: Sequence[Row], reason: Reason | None) -> None:
+    """Revoke within a change that the caller commits. Raises DatabaseCaError."""
     _require_ours(change, rows)
     for row in rows:
         change.show(serials={row.serial})
@@ -132,7 +126,7 @@ def revoke_in(change: Change, rows: Sequence[Row], reason: str | None) -> None:
 
 
 def list_in(change: Change, days: int | None) -> RevocationList:
-    """`renew_list` within a change that somebody else commits. Raises DatabaseCaError."""
+    """`renew_list` within a change that the caller commits. Raises DatabaseCaError."""
     change.show(revoked=True)
     change.run(guide_commands.revocation_list(home=change.stage, days=days))
     change.require_intact(CRL_NUMBER, CRL)
@@ -140,13 +134,13 @@ def list_in(change: Change, days: int | None) -> RevocationList:
 
 
 def _require_same(change: Change, rows: Sequence[Row]) -> None:
-    """What was shown and agreed to must still be so: meanwhile another process may have renewed or revoked it."""
+    """Refuse where another process has renewed or revoked what the user has agreed to."""
     if not set(rows) <= set(index.some(change.index, serials={row.serial for row in rows})):
         raise DatabaseCaError("another process changed the index meanwhile", "run the command again")
 
 
 def _require_ours(change: Change, rows: Sequence[Row]) -> None:
-    """`openssl ca -revoke` looks at serial and name only, so a foreign certificate could take ours along."""
+    """`openssl ca -revoke` compares serial and name only, so a certificate of another CA could revoke one of ours."""
     own = own_certificate(change.authority)
     for row in rows:
         path = change.directory / issued(row.serial)
@@ -155,22 +149,19 @@ def _require_ours(change: Change, rows: Sequence[Row]) -> None:
             ("verify", "-no_check_time", "-CAfile", CERTIFICATE, issued(row.serial)), directory=change.directory
         )
         if certificate.serial != int(row.serial, 16) or certificate.issuer != own.subject or result.code != 0:
-            raise DatabaseCaError(f"{path} is not a certificate of this authority with that serial")
+            raise DatabaseCaError(f"{path} is not a certificate of this CA with that serial")
 
 
 def _require_issued(authority: Authority, what: str, certificate: Certificate, rows: Sequence[Row]) -> None:
     """Raise DatabaseCaError unless a row has the certificate's serial, and the copy in `newcerts/` is the same."""
-    serial = index.serial_text(certificate.serial)
-    copy = authority.path(issued(serial))
-    if not rows or not copy.is_file() or read_certificate(authority, issued(serial)).encoded != certificate.encoded:
-        raise DatabaseCaError(
-            f"{what} is not a certificate that this authority has issued",
-            "dbca-openssl list tells which there are",
-        )
+    copy = issued(index.serial_text(certificate.serial))
+    there = rows and authority.path(copy).is_file()
+    if not there or read_certificate(authority, copy).encoded != certificate.encoded:
+        raise DatabaseCaError(f"{what} is not a certificate of this CA", "dbca-openssl list shows all of them")
 
 
 def _read(authority: Authority, name: str) -> RevocationList:
-    """A list's number and dates, once openssl has found its signature to be the authority's (crl(1))."""
+    """A CRL's number and dates, after openssl has verified the CA's signature (crl(1))."""
     authority.read(name)
     result = authority.openssl.run(
         ("crl", "-in", name, "-noout", "-CAfile", CERTIFICATE, "-crlnumber", "-lastupdate", "-nextupdate"),
@@ -179,7 +170,7 @@ def _read(authority: Authority, name: str) -> RevocationList:
     fields = dict(re.findall(r"^(\w+)=(.*)$", result.output.decode("ascii", "replace"), re.MULTILINE))
     if "verify OK" not in result.messages or not {"crlNumber", "lastUpdate", "nextUpdate"} <= fields.keys():
         raise DatabaseCaError(
-            f"{authority.path(name)} is no revocation list of this authority",
+            f"{authority.path(name)} is not a CRL of this CA",
             "dbca-openssl crl makes a new one",
             detail=result.messages,
         )

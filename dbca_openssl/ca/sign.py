@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from dbca_openssl.plan import Plan, Step
 
 KEY_COMPROMISE = "keyCompromise"
-"""The reason of RFC 5280 that says that somebody else has the key."""
+"""The reason in RFC 5280 for a key that somebody else has."""
 
 CERTIFICATE_AUTHORITY_FALSE = {b"\x30\x00", b"\x30\x03\x01\x01\x00"}
 
 
 class Proposal(NamedTuple):
-    """A vetted request, the file it was read from, and until when its certificate would be good."""
+    """A vetted request, the file it was read from (None: the stored one), and when its certificate would expire."""
 
     request: Vetted
     source: Path | None
@@ -53,14 +53,14 @@ class Proposal(NamedTuple):
 
 
 class Period(NamedTuple):
-    """How long certificates are to be good: `days` (None: the configuration's); `cap` ends them with the authority."""
+    """The validity of new certificates: `days` (None: the configuration's), with `cap` never longer than the CA's."""
 
     days: int | None = None
     cap: bool = False
 
 
 class Signed(NamedTuple):
-    """A certificate that was issued: its name, its file relative to the authority, its serial in hex, its end."""
+    """An issued certificate: its name, its file relative to the CA, its serial in hex, and when it expires."""
 
     name: str
     path: str
@@ -101,10 +101,10 @@ def propose(authority: Authority, what: Sequence[str], period: Period) -> list[P
 
 
 def waiting(authority: Authority) -> list[str]:
-    """The names whose request lies in `certreqs/` and who never had a certificate.
+    """The names with a request in `certreqs/` that never had a certificate.
 
-    What was revoked or has ended is not signed again by the way: that takes its name, or a renewal.
-    Raises DatabaseCaError where there is no authority, or its index cannot be read.
+    Who had one that was revoked or has expired is signed only by name, or renewed.
+    Raises DatabaseCaError where there is no CA, or its index cannot be read.
     """
     authority.require()
     known = {row.name for row in index.rows(authority.read(INDEX))}
@@ -155,18 +155,18 @@ def sign(authority: Authority, proposals: Sequence[Proposal], period: Period) ->
 
 
 def files_of(proposals: Sequence[Proposal]) -> list[str]:
-    """The files that signing may replace besides the database's: requests and certificates by name."""
+    """The requests and certificates by name, which signing may replace besides the data files."""
     return [file(proposal.name) for file in (request_of, certificate_of) for proposal in proposals]
 
 
 def sign_in(change: Change, proposals: Sequence[Proposal], period: Period) -> list[Signed]:
-    """Sign within a change that somebody else commits. Raises DatabaseCaError."""
+    """Sign within a change that the caller commits. Raises DatabaseCaError."""
     serials = change.next_serials(len(proposals))
     for proposal in proposals:
         _require_copy_in_newcerts(change, proposal.name)
     parallel.sign(
         change,
-        # nothing but what was vetted, whatever another reader finds in the file
+        # written anew, so that openssl gets exactly what was vetted
         {one.name: x509.pem(vetting.PEM_LABEL, one.request.encoded) for one in proposals},
         partial(guide_commands.sign, days=period.days, end=_explicit_end(proposals[0], period)),
     )
@@ -195,7 +195,7 @@ def sign_in(change: Change, proposals: Sequence[Proposal], period: Period) -> li
 def commit(
     change: Change, signed: Sequence[Signed], deciding: Sequence[str] = (), following: Sequence[str] = ()
 ) -> None:
-    """Make signatures count, and with them what else the change has staged. Raises DatabaseCaError as a commit does."""
+    """Commit the signatures and what else the change has staged. Raises DatabaseCaError as `Change.commit` does."""
     requests = [name for name in (request_of(one.name) for one in signed) if change.staged(name).exists()]
     change.commit(
         (*(issued(one.serial) for one in signed), *deciding, *DATABASE),
@@ -205,7 +205,7 @@ def commit(
 
 
 def default_days(authority: Authority) -> int:
-    """The configured `default_days`, for showing the end before signing. Raises DatabaseCaError."""
+    """The `default_days` of the configuration. Raises DatabaseCaError where it cannot be read."""
     match = re.search(r"^\s*default_days\s*=\s*(\d+)", authority.read(CONFIGURATION).decode("utf-8", "replace"), re.M)
     return int(match.group(1)) if match else DAYS
 
@@ -254,10 +254,9 @@ def _explicit_end(proposal: Proposal, period: Period) -> datetime | None:
 
 
 def _require_copy_in_newcerts(change: Change, name: str) -> None:
-    """Refuse to replace `certs/NAME.cert.pem` where it is anything but an older generation that is kept anyway."""
-    if change.base[certificate_of(name)] is None:
-        return
-    if not _is_kept(change.directory, index.some(change.index, names={name}), name):
+    """Refuse to replace a `certs/NAME.cert.pem` of which there is no copy in `newcerts/`."""
+    there = change.base[certificate_of(name)] is not None
+    if there and not _is_kept(change.directory, index.some(change.index, names={name}), name):
         raise DatabaseCaError(
             f"{certificate_of(name)} is not a copy of a certificate in newcerts/, and nothing is overwritten",
             "move it away first",
@@ -265,19 +264,19 @@ def _require_copy_in_newcerts(change: Change, name: str) -> None:
 
 
 def _is_kept(directory: Path, rows: Sequence[index.Row], name: str) -> bool:
-    """Whether there is a `certs/NAME.cert.pem`, and it is a copy of one in `newcerts/`, so that it may be replaced."""
+    """Whether `certs/NAME.cert.pem` is a copy of a certificate in `newcerts/`, so that it may be replaced."""
     path = directory / certificate_of(name)
     if not path.is_file():
         return False
     there = path.read_bytes()
-    generations = (directory / issued(row.serial) for row in rows if row.name == name)
-    return any(kept.is_file() and kept.read_bytes() == there for kept in generations)
+    copies = (directory / issued(row.serial) for row in rows if row.name == name)
+    return any(copy.is_file() and copy.read_bytes() == there for copy in copies)
 
 
 def _check(
     change: Change, proposals: Sequence[Proposal], serials: list[str], rows: Sequence[index.Row]
 ) -> list[Certificate]:
-    """The issued certificates, each compared with its request before anything counts."""
+    """The issued certificates, each compared with its request."""
     signed = {row.name for row in rows}
     if missing := [proposal.name for proposal in proposals if proposal.name not in signed]:
         known = diagnosis.said(change.messages, change.directory) or DatabaseCaError("openssl did not sign the request")
@@ -305,8 +304,8 @@ def _check(
         )
         if wrong:
             raise DatabaseCaError(
-                f"the certificate that openssl made for {request.name} is not what was asked for, and is thrown away",
-                f"look at [ cert_ext ] and [ cert_policy ] in {CONFIGURATION}",
+                f"the certificate that openssl made for {request.name} is not what was asked for, and is discarded",
+                f"see [ cert_ext ] and [ cert_policy ] in {CONFIGURATION}",
             )
         if certificate.end > own.end:
             raise _outlives(certificate.end, own.end)
@@ -314,13 +313,13 @@ def _check(
 
 
 def _may_sign_certificates(certificate: Certificate) -> bool:
-    """Whether its keyUsage has keyCertSign or cRLSign, the sixth and seventh bit (RFC 5280, 4.2.1.3)."""
+    """Whether its keyUsage has keyCertSign or cRLSign, bits 5 and 6 (RFC 5280, 4.2.1.3)."""
     value = certificate.extension(x509.KEY_USAGE) or b""
     return len(value) > 3 and bool(value[3] & 0x06)
 
 
 def _outlives(end: datetime, limit: datetime) -> DatabaseCaError:
     return DatabaseCaError(
-        f"the certificate would be good until {dates.shown(end)}, the authority only until {dates.shown(limit)}",
-        "--cap shortens it to the authority's end; --days N gives another period",
+        f"the certificate would be valid until {dates.shown(end)}, the CA certificate only until {dates.shown(limit)}",
+        "--cap shortens it to the CA's; --days N gives another period",
     )

@@ -65,7 +65,7 @@ def init(
     url: Url = None,
     years: Annotated[
         int, typer.Option("--years", metavar="N", min=1, max=100, help="How long the authority is good for.")
-    ] = creation.YEARS,
+    ] = templates.YEARS,
     days: Days = templates.DAYS,
     crl_days: CrlDays = templates.CRL_DAYS,
     bits: Bits = templates.AUTHORITY_BITS,

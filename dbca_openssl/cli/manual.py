@@ -31,7 +31,8 @@ def page(verbs: Sequence[Verb]) -> str:
     of_servers = [one for one in _shared(servers, COMMON_TO_SERVERS) if one not in common]
     variables = {one.variable: one.flags[-1] for one in bare.options + tuple(common) if one.variable}
     (exit_codes,) = (text for text in bare.paragraphs if text.startswith("Exit codes: "))
-    return render.manual_page(
+    return render.rendered(
+        "dbca-openssl.1.j2",
         version=__version__,
         name=_prose(bare.summary[0].lower() + bare.summary[1:]),
         description=[_paragraph(text) for text in (*bare.paragraphs[1:], bare.paragraphs[0]) if text != exit_codes],

@@ -1,7 +1,7 @@
 """The verbs that end a certificate: revoke, crl."""
 
 import shlex
-from typing import Annotated, Literal, get_args
+from typing import Annotated, get_args
 
 import typer
 
@@ -9,7 +9,7 @@ from dbca_openssl import dates
 from dbca_openssl.ca import revoke as revocation
 from dbca_openssl.ca.change import settle
 from dbca_openssl.ca.layout import CRL, Authority, issued
-from dbca_openssl.ca.revoke import RevocationList
+from dbca_openssl.ca.revoke import Reason, RevocationList
 from dbca_openssl.cli import options, output
 from dbca_openssl.cli.options import (
     Ca,
@@ -24,10 +24,6 @@ from dbca_openssl.cli.options import (
     Yes,
 )
 from dbca_openssl.render import SSL_DIR
-
-Reason = Literal[
-    "unspecified", "keyCompromise", "affiliationChanged", "superseded", "cessationOfOperation", "certificateHold"
-]
 
 
 def revoke(

@@ -11,7 +11,7 @@ from dbca_openssl.database.statements import Flavor
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.names import shown
 from dbca_openssl.plan import write_new
-from dbca_openssl.render import SSL_DIR, option_file
+from dbca_openssl.render import SSL_DIR, rendered
 
 TEMPLATES = {"server": "server.cnf.j2", "client": "client.cnf.j2"}
 
@@ -37,7 +37,7 @@ class Settings(NamedTuple):
         authority = str(self.directory / CERTIFICATE)
         certificate = str(self.directory / f"{self.name}.cert.pem")
         key = str(self.directory / f"private/{self.name}.key.pem")
-        return option_file(
+        return rendered(
             TEMPLATES[self.side],
             name=self.name,
             flavor=self.flavor,

@@ -10,7 +10,7 @@ from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host.request import NewRequest
 from dbca_openssl.host.scripts import Place
 from dbca_openssl.names import shown
-from dbca_openssl.render import ansible_playbook
+from dbca_openssl.render import rendered
 
 _GROUP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:!&,*~-]{0,200}")
 
@@ -31,7 +31,8 @@ def playbook(fleet: Fleet) -> str:
         raise DatabaseCaError(f"not a group of an inventory: {shown(fleet.hosts)}", "for example --hosts databases")
     # the name that counts is CN in the environment, so that one text is right for every host
     configuration = NewRequest("localhost", profile=fleet.profile, bits=fleet.bits).configuration()
-    return ansible_playbook(
+    return rendered(
+        "playbook.yml.j2",
         hosts=fleet.hosts,
         authority=str(fleet.authority),
         directory=str(fleet.where.directory),

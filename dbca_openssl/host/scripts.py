@@ -16,7 +16,7 @@ from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import request as requests
 from dbca_openssl.host.request import NewRequest
 from dbca_openssl.names import shown
-from dbca_openssl.render import SSL_DIR, host_script
+from dbca_openssl.render import SSL_DIR, rendered
 
 MARK = "dbca "
 """How each line begins that a script tells."""
@@ -121,8 +121,8 @@ def _pair(template: str, title: str, new: NewRequest, **values: object) -> str:
 
 
 def _script(template: str, title: str, name: str, directory: Path, work: str | None = None, **values: object) -> str:
-    return host_script(
-        template,
+    return rendered(
+        f"{template}.sh.j2",
         title=title,
         name=name,
         directory=str(directory),

@@ -39,7 +39,7 @@ AFTER_CRL = {
     "a cut list": ('truncate -s -100 "$CA_HOME/crl/database-ca.crl"', NOT_ALL),
     "a changed list": (
         'sed -i "3s/./A/4; 3s/./A/5; 3s/./A/6" "$CA_HOME/crl/database-ca.crl"',
-        "is no revocation list of this authority",
+        "is not a CRL of this CA",
     ),
     "an empty number": (': > "$CA_HOME/database-ca.crlnum"', "openssl did not write all of database-ca.crlnum"),
 }

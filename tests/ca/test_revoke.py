@@ -148,10 +148,10 @@ def test_refusals_change_nothing(fleet: Path, environment: dict[str, str], twin:
         ("3", f"{GANNIBAL} (serial 03) is revoked already"),
         ("nobody.example.net", "there is no certificate with the name or serial 'nobody.example.net'"),
         ("7F", "there is no certificate with the name or serial '7F'"),
-        ("00", "the authority does not revoke itself"),
-        (re.split(r"CN ?= ?", authority)[1].strip(), "the authority does not revoke itself"),
-        ("database-ca.cert.pem", "the authority does not revoke itself"),
-        (str(foreign), f"{foreign} is not a certificate that this authority has issued"),
+        ("00", "the CA does not revoke itself"),
+        (re.split(r"CN ?= ?", authority)[1].strip(), "the CA does not revoke itself"),
+        ("database-ca.cert.pem", "the CA does not revoke itself"),
+        (str(foreign), f"{foreign} is not a certificate of this CA"),
         ("certs/nobody.cert.pem", "there is no certificate 'certs/nobody.cert.pem'"),
         ("certreqs/" + AIKEN + ".req.pem", f"{fleet}/certreqs/{AIKEN}.req.pem is no certificate that can be read: "),
     ):
@@ -178,7 +178,7 @@ def test_a_copy_that_was_swapped_is_refused(fleet: Path, environment: dict[str, 
     before = snapshot(fleet, without=(".lock",))
     for what in (AIKEN, "01"):
         assert refusal(tool("revoke", what, "--yes", directory=fleet, environment=environment)) == (
-            f"{fleet}/newcerts/01.pem is not a certificate of this authority with that serial"
+            f"{fleet}/newcerts/01.pem is not a certificate of this CA with that serial"
         )
     assert snapshot(fleet, without=(".lock",)) == before
 
@@ -189,7 +189,7 @@ def test_the_certificate_before_a_renewed_authority_is_not_revoked(fleet: Path, 
     assert [row[3] for row in index_rows(fleet)] == ["00", "01", "02", "03", "04"]
     for serial in ("00", "04"):
         assert refusal(tool("revoke", serial, "--yes", directory=fleet, environment=environment)) == (
-            "the authority does not revoke itself"
+            "the CA does not revoke itself"
         )
     assert snapshot(fleet) == before
 

@@ -11,9 +11,7 @@ import pytest
 from tools.support import MakeRequest, done, openssl, snapshot, tool
 from tools.workshop import AIKEN, Workshop
 
-THROWN_AWAY = (
-    f"dbca-openssl: the certificate that openssl made for {AIKEN} is not what was asked for, and is thrown away\n"
-)
+DISCARDED = f"dbca-openssl: the certificate that openssl made for {AIKEN} is not what was asked for, and is discarded\n"
 
 
 def _wrapper(directory: Path, before: str) -> Path:
@@ -53,7 +51,7 @@ def test_a_certificate_for_another_request_is_thrown_away(
     before = snapshot(ca, without=(".lock",))
     refused = tool("sign", AIKEN, "--yes", "--openssl", wrapper, directory=ca, environment=environment)
     assert refused.code == 1
-    assert THROWN_AWAY in refused.messages
+    assert DISCARDED in refused.messages
     assert snapshot(ca, without=(".lock",)) == before
     done("sign", AIKEN, "--yes", directory=ca, environment=environment)
 
@@ -91,7 +89,7 @@ def test_a_certificate_by_a_dangerous_configuration_is_thrown_away(
     before = snapshot(ca, without=(".lock",))
     refused = tool("sign", AIKEN, "--yes", "--openssl", wrapper, directory=ca, environment=environment)
     assert refused.code == 1
-    assert THROWN_AWAY in refused.messages
+    assert DISCARDED in refused.messages
     assert "hint: look at [ cert_ext ] and [ cert_policy ] in database-ca.cnf" in refused.messages
     assert snapshot(ca, without=(".lock",)) == before
 
@@ -124,8 +122,8 @@ def test_a_certificate_must_not_outlive_the_authority(
     assert refused.code == 1
     complaint, hint = refused.messages.splitlines()
     assert (
-        complaint.startswith("dbca-openssl: the certificate would be good until 20")
-        and ", the authority only until" in complaint
+        complaint.startswith("dbca-openssl: the certificate would be valid until 20")
+        and ", the CA certificate only until" in complaint
     )
     assert hint == "hint: --cap shortens it to the authority's end; --days N gives another period"
     assert snapshot(ca) == before
@@ -156,7 +154,7 @@ def test_the_configuration_of_the_authority_is_believed_by_its_result(
     before = snapshot(ca, without=(".lock",))
     refused = tool("sign", AIKEN, "--yes", directory=ca, environment=environment)
     assert refused.code == 1
-    assert "the certificate would be good until 20" in refused.messages
+    assert "the certificate would be valid until 20" in refused.messages
     assert snapshot(ca, without=(".lock",)) == before
 
 

@@ -28,8 +28,8 @@ AIKEN = "aiken.example.net"
 PROMPT, ONCE_MORE = "Pass phrase of the authority's key: ", "The same once more: "
 INIT = ("init", "--organization", "example.net", "--bits", "2048")
 RULE = "dbca-openssl: a pass phrase has 4 to 1023 bytes\n"
-CARRIAGE_RETURN = "dbca-openssl: there is a carriage return in the pass phrase\nhint: "
-NO_LINE_END = "dbca-openssl: a pass phrase has no line end and no NUL in it\n"
+CARRIAGE_RETURN = "dbca-openssl: the pass phrase has a carriage return\nhint: "
+NO_LINE_END = "dbca-openssl: a pass phrase cannot have a line end or a NUL\n"
 
 
 def _phrase(directory: Path, secret: bytes, mode: int = 0o600) -> Path:
