@@ -1,4 +1,4 @@
-"""Dates: from when until when, in the forms that openssl takes and gives. All are aware and in UTC."""
+"""Dates in the forms that openssl reads and writes. All are aware and in UTC."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def authority_end(at: datetime, years: int) -> datetime:
 
 
 def openssl_time(at: datetime) -> str:
-    """`YYYYMMDDHHMMSSZ`, which every openssl takes and which, unlike the guide's two digits, has a century."""
+    """`YYYYMMDDHHMMSSZ`, which every openssl reads, and which has a century, unlike the guide's two digits."""
     return f"{at:%Y%m%d%H%M%S}Z"
 
 
@@ -58,7 +58,7 @@ def printed_time(text: str) -> datetime:
 
 
 def days_left(until: datetime, at: datetime) -> int:
-    """Whole days from `at` to `until`; negative once it is over."""
+    """Whole days from `at` to `until`; negative after it."""
     return (until - at).days
 
 

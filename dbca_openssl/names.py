@@ -1,7 +1,7 @@
-"""What a host, a client, an organisation and a certificate authority may be called.
+"""Which names a host, a client, an organisation and a CA may have.
 
 A name becomes a file name, an environment variable, a common name, an entry of the index and a part of
-`REQUIRE SUBJECT`, so it is held to what is safe in all five. X.520 allows 64 characters in a common name.
+`REQUIRE SUBJECT`, so it must be safe in all five. X.520 allows 64 characters in a common name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LONGEST_HOST = 253
 """Characters in a host name as the DNS can hold it (RFC 1035, 2.3.4)."""
 
 RESERVED = "database-ca"
-"""The stem of the authority's own files, also on the hosts."""
+"""The CA's own files begin with it, also on the hosts."""
 
 COMMON_NAME_PATTERNS = (
     "{} Database Clients and Servers Certification Authority",  # the guide's: exactly 64 for example.net
@@ -38,7 +38,10 @@ def host_name(text: str) -> str:
 
     Raises DatabaseCaError where `text` is no host name of at most 64 characters.
     """
-    return _of_allowed_length(_host_of_any_length(text), text)
+    name = _host_of_any_length(text)
+    if len(name) > LONGEST:
+        raise _too_long(text, len(name), "use a shorter name, and give the long one as --alt-name")
+    return name
 
 
 def entity_name(text: str) -> str:
@@ -55,12 +58,12 @@ def entity_name(text: str) -> str:
             raise _refusal(text) from None
         name = text
     if name.lower() == RESERVED:
-        raise DatabaseCaError(f"the name {RESERVED} belongs to the authority itself", "choose another name")
+        raise DatabaseCaError(f"the name {RESERVED} is that of the CA itself", "choose another name")
     return name
 
 
 def is_entity_name(text: str) -> bool:
-    """Whether `text` is a name as it stands, as a request must carry it."""
+    """Whether `text` is a name without any change, as a request must have it."""
     return bool(_CLIENT.fullmatch(text))
 
 
@@ -87,7 +90,7 @@ def alternative_name(text: str) -> tuple[str, str]:
     wildcard, host = ("*.", rest[2:]) if rest.startswith("*.") else ("", rest)
     name = wildcard + _host_of_any_length(host)
     if len(name) > LONGEST_HOST:
-        raise DatabaseCaError(f"{shown(text)} has {len(name)} characters; a host name has {LONGEST_HOST} at the most")
+        raise DatabaseCaError(f"{shown(text)} has {len(name)} characters; a host name has at most {LONGEST_HOST}")
     return "DNS", name
 
 
@@ -100,7 +103,7 @@ def organization_name(text: str) -> str:
 
 
 def authority_name(text: str) -> str:
-    """The common name of the authority, under the same rules as an organisation. Raises DatabaseCaError."""
+    """The common name of the CA, under the same rules as an organisation. Raises DatabaseCaError."""
     return _distinguished(text, "common name")
 
 
@@ -109,8 +112,7 @@ def authority_name_for(organization: str) -> str:
 
     Raises DatabaseCaError where none does.
     """
-    for pattern in COMMON_NAME_PATTERNS:
-        name = pattern.format(organization)
+    for name in (pattern.format(organization) for pattern in COMMON_NAME_PATTERNS):
         if len(name) <= LONGEST:
             return name
     raise DatabaseCaError(
@@ -150,42 +152,32 @@ def _host_of_any_length(text: str) -> str:
 def _punycode(text: str) -> str:
     if deviation := next((c for c in text if c in _IDNA_DEVIATIONS), None):
         raise DatabaseCaError(
-            f"{shown(text)} means two different hosts: {deviation!r} is read in two ways",
+            f"{shown(text)} can mean two hosts: there are two encodings of {deviation!r}",
             "write the label in its xn-- form",
         )
     try:
         return text.encode("idna").decode("ascii")
     except UnicodeError:
-        raise DatabaseCaError(
-            f"not an international host name: {shown(text)}", "write it in its xn-- form, if it has one"
-        ) from None
+        raise DatabaseCaError(f"not an international host name: {shown(text)}", "write it in its xn-- form") from None
 
 
-def _of_allowed_length(name: str, text: str) -> str:
-    if len(name) > LONGEST:
-        raise DatabaseCaError(
-            f"{shown(text)} has {len(name)} characters; a common name holds {LONGEST}",
-            "use a shorter name, and give the long one as --alt-name",
-        )
-    return name
+def _too_long(text: str, length: int, hint: str) -> DatabaseCaError:
+    return DatabaseCaError(f"{shown(text)} has {length} characters; a common name has at most {LONGEST}", hint)
 
 
 def _refusal(text: str) -> DatabaseCaError:
     if not text.strip():
         return DatabaseCaError("the name is empty", "give one, for example aiken.example.net")
     if len(text) > LONGEST:
+        return _too_long(text, len(text), "use a shorter name")
+    if character := next((c for c in "/+" if c in text), None):
         return DatabaseCaError(
-            f"{shown(text)} has {len(text)} characters; a common name holds {LONGEST}", "use a shorter name"
-        )
-    if "/" in text or "+" in text:
-        character = "/" if "/" in text else "+"
-        return DatabaseCaError(
-            f"{shown(text)} has a {character!r} in it, which breaks REQUIRE SUBJECT on some servers",
+            f"{shown(text)} has a {character!r}, which breaks REQUIRE SUBJECT on some servers",
             "a client may be called [A-Za-z0-9][A-Za-z0-9._@-]*",
         )
     return DatabaseCaError(
         f"not the name of a host or a client: {shown(text)}",
-        "a host: aiken.example.net; a client: letters, digits and . _ @ -, starting with a letter or digit",
+        "a host: aiken.example.net; a client: letters, digits and . _ @ -, the first a letter or digit",
     )
 
 

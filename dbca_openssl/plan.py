@@ -37,7 +37,7 @@ class MakeDirectories(NamedTuple):
 
 
 class WriteFile(NamedTuple):
-    """A new text file; `run` raises DatabaseCaError where there is one already."""
+    """A new text file; `run` raises DatabaseCaError where it exists already."""
 
     path: str
     text: str
@@ -166,7 +166,7 @@ class Plan(NamedTuple):
 
 
 def write_new(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> None:
-    """Write and fsync a file that must not exist, not even as a dangling link. Raises DatabaseCaError where it does."""
+    """Write and fsync a new file. Raises DatabaseCaError where there is one, or a link, also a dangling one."""
     require_absent(path)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     with open(descriptor, "wb") as file:
@@ -178,7 +178,7 @@ def write_new(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> None:
 
 
 def set_mode(path: Path, mode: int) -> None:
-    """chmod what we have just made; a FAT stick keeps no modes and refuses, which `tell_lost_modes` says."""
+    """chmod a new file; a FAT file system has no modes and refuses, which `tell_lost_modes` reports."""
     try:
         path.chmod(mode)
     except OSError as error:
@@ -187,15 +187,15 @@ def set_mode(path: Path, mode: int) -> None:
 
 
 def tell_lost_modes(private: Path, directory: Path, tell: Callable[[str], None]) -> None:
-    """Say so where `private`, made for its owner alone inside `directory`, is not: no FAT file system can do that."""
+    """Tell the user where `private`, made for its owner alone, can be read by others, as on a FAT file system."""
     if private.stat().st_mode & 0o077:
-        tell(f"the file system of {directory} keeps no modes: who mounts it can read the key, so encrypt the device")
+        tell(f"the file system of {directory} has no modes: who mounts it can read the key, so encrypt the device")
 
 
 def _make_directories(paths: str, mode: int = PRIVATE_DIRECTORY) -> str:
     if mode == PRIVATE_DIRECTORY:  # what the script's umask gives
         return f"mkdir -p {paths}"
-    # by umask, so that the directories above it that are missing too get the same mode
+    # by umask, so that missing parents get the same mode
     return f"[ -d {paths} ] || (umask {0o777 & ~mode:03o} && mkdir -p {paths})"
 
 

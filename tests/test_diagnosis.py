@@ -143,7 +143,7 @@ def test_a_number_that_is_taken(waiting: Path, environment: dict[str, str]) -> N
 def test_a_serial_file_that_is_damaged(text: str, waiting: Path, environment: dict[str, str]) -> None:
     (waiting / "database-ca.serial").write_text(text)
     complaint, hint = _refused(waiting, *SIGN, environment=environment)
-    assert complaint == f"dbca-openssl: database-ca.serial is damaged: {text.strip()!r} is no number in hex"
+    assert complaint == f"dbca-openssl: database-ca.serial is damaged: {text.strip()!r} is not a number in hex"
     assert hint == f"hint: {REPAIR}"
 
 

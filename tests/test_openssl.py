@@ -150,8 +150,8 @@ def test_the_faked_call_is_exact(case: Case, fp: FakeProcess, tmp_path: Path, mo
     expected: list[Any] = [fp.regex(r"fd:\d+") if word == "PHRASE" else word for word in case.expected.split()]
     recorder = fp.register(["openssl", *expected], callback=make_files)
 
-    command = Key(KEY, Passphrase(PASSPHRASE.encode())).given_to(case.command)
-    OpenSSL().make([command], tmp_path, keep_open=(99,))
+    commands = Key(KEY, Passphrase(PASSPHRASE.encode())).given_to(case.command)
+    OpenSSL().make(commands, tmp_path, keep_open=(99,))
 
     (call,) = recorder.calls
     assert call.kwargs is not None

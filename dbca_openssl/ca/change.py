@@ -93,7 +93,7 @@ class Change(Transaction):
         Raises DatabaseCaError where openssl fails, or does not leave the files that it should.
         """
         watch = partial(self.authority.progress, requests) if requests > FEW else None
-        given = [self.authority.key.given_to(command) for command in commands]
+        given = self.authority.key.given_to(*commands)
         try:
             results = self.authority.openssl.make(given, self.directory, keep_open=self.keep_open, watch=watch)
         finally:

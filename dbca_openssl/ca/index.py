@@ -29,7 +29,7 @@ _REASONS = {"keyTime": "keyCompromise", "CAkeyTime": "CACompromise", "holdInstru
 
 
 class Row(NamedTuple):
-    """One certificate: state, end, date and reason of revocation, serial in hex, subject as openssl prints it."""
+    """One certificate: state, expiry, date and reason of revocation, serial in hex, subject as openssl prints it."""
 
     state: str
     until: str
@@ -44,7 +44,7 @@ class Row(NamedTuple):
 
     @property
     def end(self) -> datetime:
-        """When the certificate ends."""
+        """When the certificate expires."""
         return asn1_time(self.until)
 
     @property
@@ -69,7 +69,7 @@ class Row(NamedTuple):
         return self.status(at) == "valid" and self.end <= at + timedelta(days=days)
 
 
-@lru_cache(maxsize=2)  # most verbs read the same one before and after they take the lock
+@lru_cache(maxsize=2)  # most verbs read the same index before and after they take the lock
 def rows(data: bytes) -> tuple[Row, ...]:
     """The rows of an index. Raises DatabaseCaError where openssl would misread it or lose a line."""
     if data and not data.endswith(b"\n"):
@@ -84,19 +84,19 @@ def rows(data: bytes) -> tuple[Row, ...]:
 
 
 LARGE = 1024 * 1024
-"""Bytes, of some 12,000 rows: to read every row of a larger index costs more than to sign."""
+"""Bytes, about 12,000 rows: to read all rows of a larger index takes longer than to sign."""
 
 _FEW = 20
-"""Of so many names and serials each is looked for in a large index; for more it is read as a whole."""
+"""Up to so many names and serials are searched one by one in a large index; for more all rows are read."""
 
 
 def is_plain(data: bytes) -> bool:
-    """Whether there are no comments, which openssl would drop: what it adds then follows the bytes that were there."""
+    """Whether there are no comments. openssl drops them; without any it only appends to the bytes that are there."""
     return b"#" not in data or not (data.startswith(b"#") or b"\n#" in data)
 
 
 def is_large(data: bytes) -> bool:
-    """Whether some of its lines are better taken out than all of them read."""
+    """Whether single lines are searched in it (see `change.py`), instead of reading all rows."""
     return len(data) > LARGE and is_plain(data)
 
 
@@ -132,23 +132,20 @@ def lines(
 
 
 def require_lines(data: bytes) -> None:
-    """Raise DatabaseCaError where not every line has the fields of a row; what is in them is not looked at."""
+    """Raise DatabaseCaError where not every line has the fields of a row; their content is not checked."""
     if not data.endswith(b"\n") or data.count(b"\t") != 5 * data.count(b"\n"):
-        raise damaged("not every line of it is a whole row")
+        raise damaged("one of its lines is not a whole row")
 
 
 def damaged(why: str) -> DatabaseCaError:
-    """The refusal to work on an index that is not as openssl writes it."""
-    return DatabaseCaError(
-        f"the index of the CA is damaged: {why}",
-        REPAIR,
-    )
+    """The error for an index that is not as openssl writes it."""
+    return DatabaseCaError(f"the index of the CA is damaged: {why}", REPAIR)
 
 
 def common_name(subject: str) -> str:
     """The last CN of a subject such as `/O=example.net/CN=aiken.example.net`; openssl 3 escapes a `/` in it."""
     before, found, name = subject.rpartition("/CN=")
-    if found and "/" not in name and not before.endswith("\\"):  # nearly always, and there may be 100,000
+    if found and "/" not in name and not before.endswith("\\"):  # the usual case, and there may be 100,000
         return name
     parts = re.split(r"(?<!\\)/(?=[A-Za-z0-9.]+=)", subject)
     names = [part[3:] for part in parts if part.startswith("CN=")]
@@ -162,14 +159,11 @@ def serial_text(serial: int) -> str:
 
 
 def next_serial(data: bytes, name: str = SERIAL) -> int:
-    """The serial of the next certificate, or the number of the next list, as the file `name` has it.
+    """The serial of the next certificate, or the number of the next CRL, in the file `name`.
 
     Raises DatabaseCaError for content that openssl refuses.
     """
     text = data.decode("ascii", "replace").strip()
     if not text or len(text) % 2 or not set(text) <= _HEX_DIGITS:
-        raise DatabaseCaError(
-            f"{name} is damaged: {text[:40]!r} is no number in hex",
-            REPAIR,
-        )
+        raise DatabaseCaError(f"{name} is damaged: {text[:40]!r} is not a number in hex", REPAIR)
     return int(text, 16)

@@ -58,8 +58,9 @@ def plan(authority: Authority, new: NewAuthority) -> Plan:
     Raises DatabaseCaError for a value that no configuration file can carry.
     """
     make_key = guide_commands.request_with_key() if new.key else guide_commands.new_key_and_request(new.encrypted)
-    commands = (make_key, guide_commands.self_sign(new.start, new.end), guide_commands.revocation_list())
-    request, certificate, first_list = map(authority.key.given_to, commands)
+    request, certificate, first_list = authority.key.given_to(
+        make_key, guide_commands.self_sign(new.start, new.end), guide_commands.revocation_list()
+    )
     files = (WriteFile(INDEX, ""), WriteFile(CRL_NUMBER, "00\n"), WriteFile(SERIAL, f"{FIRST_SERIALS[new.profile]}\n"))
     sections = (
         Section("Directories and Files", (MakeDirectories(DIRECTORIES), *files)),

@@ -17,9 +17,9 @@ class Key(NamedTuple):
     place: str
     passphrase: Passphrase | None = None
 
-    def given_to(self, command: Command) -> Command:
-        """`command` with the pass phrase, where it needs one."""
-        return command._replace(passphrase=self.passphrase) if command.passphrase_option else command
+    def given_to(self, *commands: Command) -> tuple[Command, ...]:
+        """The same commands with the pass phrase, where they need it."""
+        return tuple(one._replace(passphrase=self.passphrase) if one.passphrase_option else one for one in commands)
 
 
 def is_encrypted(key: bytes) -> bool:

@@ -89,7 +89,7 @@ def plan(authority: Authority, renewals: Sequence[Renewal], period: Period, with
     revoked = [row for renewal in renewals for row in renewal.superseded if row.end > at]
     sections = []
     if any(row.state == index.VALID and row.end <= at for row in index.rows(authority.read(INDEX))):
-        sections.append(Section("Mark what has expired", (authority.key.given_to(guide_commands.mark_expired()),)))
+        sections.append(Section("Mark what has expired", authority.key.given_to(guide_commands.mark_expired())))
     if revoked:
         sections.append(Section("Revoke what is superseded", revoke.steps(authority, revoked, SUPERSEDED)))
     signing = sign.plan(authority, [renewal.proposal for renewal in renewals], period)

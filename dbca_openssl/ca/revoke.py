@@ -68,8 +68,8 @@ def propose(authority: Authority, what: str) -> list[Row]:
 
 def plan(authority: Authority, days: int | None) -> Plan:
     """The guide's command for a new CRL, for a printed script; `days` is as for `renew_list`."""
-    command = authority.key.given_to(guide_commands.revocation_list(days=days))
-    return Plan("A new CRL", authority.directory, (Section("Revocation List (CRL)", (command,)),))
+    steps = authority.key.given_to(guide_commands.revocation_list(days=days))
+    return Plan("A new CRL", authority.directory, (Section("Revocation List (CRL)", steps),))
 
 
 def plan_revocation(authority: Authority, rows: Sequence[Row], reason: Reason | None, with_list: bool) -> Plan:
@@ -82,8 +82,7 @@ def plan_revocation(authority: Authority, rows: Sequence[Row], reason: Reason | 
 
 def steps(authority: Authority, rows: Sequence[Row], reason: Reason | None) -> tuple[Step, ...]:
     """The steps that revoke `rows`, for a plan."""
-    commands = (guide_commands.revoke(issued(row.serial), reason=reason) for row in rows)
-    return tuple(map(authority.key.given_to, commands))
+    return authority.key.given_to(*(guide_commands.revoke(issued(row.serial), reason=reason) for row in rows))
 
 
 def revoke(authority: Authority, rows: Sequence[Row], reason: Reason | None, with_list: bool) -> RevocationList | None:

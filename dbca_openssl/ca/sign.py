@@ -137,7 +137,7 @@ def plan(authority: Authority, proposals: Sequence[Proposal], period: Period) ->
         fresh = not _is_kept(authority.directory, rows, proposal.name)
         end = _explicit_end(proposal, period)
         command = guide_commands.sign([proposal.name], days=period.days, end=end, fresh=fresh)
-        steps.append(authority.key.given_to(command))
+        steps += authority.key.given_to(command)
     return Plan("Sign certificates", authority.directory, (Section("Sign Certificates", tuple(steps)),))
 
 

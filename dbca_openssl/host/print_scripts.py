@@ -40,7 +40,7 @@ def enroll(authority: Authority, ssh: Ssh, hosts: Sequence[Host], how: Enrolment
     lines += ["", "# Sign Certificates", *(_fetched(ssh, host, where) for host in hosts)]
     for host in hosts:
         command = guide_commands.sign([host.name], days=how.period.days, fresh=False)
-        lines.append(authority.key.given_to(command).script())
+        lines += [given.script() for given in authority.key.given_to(command)]
     lines += ["", "# Copy to Target Systems"]
     for host in hosts:
         for source, name in (
