@@ -90,7 +90,7 @@ def test_a_certificate_by_a_dangerous_configuration_is_thrown_away(
     refused = tool("sign", AIKEN, "--yes", "--openssl", wrapper, directory=ca, environment=environment)
     assert refused.code == 1
     assert DISCARDED in refused.messages
-    assert "hint: look at [ cert_ext ] and [ cert_policy ] in database-ca.cnf" in refused.messages
+    assert "hint: see [ cert_ext ] and [ cert_policy ] in database-ca.cnf" in refused.messages
     assert snapshot(ca, without=(".lock",)) == before
 
 
@@ -125,7 +125,7 @@ def test_a_certificate_must_not_outlive_the_authority(
         complaint.startswith("dbca-openssl: the certificate would be valid until 20")
         and ", the CA certificate only until" in complaint
     )
-    assert hint == "hint: --cap shortens it to the authority's end; --days N gives another period"
+    assert hint == "hint: --cap shortens it to the CA's; --days N gives another period"
     assert snapshot(ca) == before
 
 
