@@ -21,6 +21,10 @@ class DatabaseCaError(Exception):
             self.add_note(f"hint: {hint}")
 
 
+class UnreachableError(DatabaseCaError):
+    """There is no server, it does not answer, or it does not speak TLS: what a check calls critical."""
+
+
 FULL = "the disk is full"
 
 

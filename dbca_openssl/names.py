@@ -126,9 +126,14 @@ def is_guides_authority_name(name: str, organization: str) -> bool:
     return name == COMMON_NAME_PATTERNS[0].format(organization)
 
 
+def printable(text: str) -> str:
+    """`text` with escapes such as `\\x1b` in place of what is not printable: it is one line that no terminal obeys."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)
+
+
 def shown(text: str) -> str:
-    """`text` for a message: one line, nothing that a terminal would obey, and never endless."""
-    plain = "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)
+    """`text` for a message: quoted, printable, and never endless."""
+    plain = printable(text)
     return repr(plain if len(plain) <= 80 else plain[:77] + "...").replace("\\\\", "\\")
 
 

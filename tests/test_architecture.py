@@ -23,9 +23,9 @@ LEVELS = (
     ("openssl",),
     ("diagnosis",),
     ("command",),
-    ("passphrase", "render"),
+    ("finding", "passphrase", "render"),
     ("names", "dates", "errata"),
-    ("errors", "finding", "__init__"),
+    ("errors", "__init__"),
 )
 """A module imports from its own package and from the levels below it, never from beside or above."""
 

@@ -33,7 +33,7 @@ from dbca_openssl.ca.layout import (
 )
 from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.finding import CRITICAL, FINE, FROM_A_COPY, REPAIR, WARNING, Finding
+from dbca_openssl.finding import CRITICAL, FROM_A_COPY, REPAIR, WARNING, Finding, Level, worst
 from dbca_openssl.lock import is_locked
 from dbca_openssl.names import is_entity_name, shown
 from dbca_openssl.transaction import COMMIT, STAGE
@@ -63,9 +63,9 @@ class Checked(NamedTuple):
     at: datetime
 
     @property
-    def level(self) -> int:
+    def level(self) -> Level:
         """The worst of the findings."""
-        return max((finding.level for finding in self.findings), default=FINE)
+        return worst(self.findings)
 
 
 def check(authority: Authority, limits: Limits) -> Checked:

@@ -17,8 +17,6 @@ MOST_TICKS, RIGHTMOST_TICK = 6, 92
 _STEPS = (1, 3, 6, 12, 24, 60, 120, 240, 600, 1200)
 """Months from one of them to the next."""
 
-LEVELS = ("ok", "warning", "critical", "unknown")
-
 
 def page(authority: Authority) -> str:
     """The page as HTML; it needs no script and nothing from a network. Raises DatabaseCaError without an authority."""
@@ -40,9 +38,9 @@ def page(authority: Authority) -> str:
         authority_end=_moment(status.own.end, at, last),
         list_end=_moment(status.revocation_list.end, at, last) if status.revocation_list else None,
         counts=status.counts(),
-        level=LEVELS[checked.level],
+        level=checked.level.name.lower(),
         findings=[
-            {"level": LEVELS[finding.level], "text": finding.text, "mend": finding.mend}
+            {"level": finding.level.name.lower(), "text": finding.text, "fix": finding.fix}
             for finding in sorted(checked.findings, key=lambda finding: -finding.level)
         ],
         certificates=[_certificate(row, at, last) for row in sorted(status.rows, key=lambda row: row.end)],

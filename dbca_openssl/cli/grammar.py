@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from dbca_openssl.cli.app import build
+from dbca_openssl.cli.main import build
 
 EXPECTED = {
     "FILE": ("files",),

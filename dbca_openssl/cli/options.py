@@ -1,89 +1,296 @@
-"""The options that several verbs share, and what they make together: the authority to work on, and its pass phrase."""
+"""The options that verbs have in common, each declared once, and what a verb makes of them.
 
-import os
+A verb is a function `verb(run, ...)` under `@verb("ca", "key", ...)`: the decorator adds the named options, and hands
+over what was given as one `Run`.
+"""
+
+import inspect
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
+from dbca_openssl import names, render
 from dbca_openssl import passphrase as passphrases
 from dbca_openssl.ca.layout import CONFIGURATION, Authority
-from dbca_openssl.cli import output
+from dbca_openssl.cli import output, terminal
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.openssl import OpenSSL
 from dbca_openssl.passphrase import Passphrase
+
+if TYPE_CHECKING:
+    from dbca_openssl.database.client import Client
+    from dbca_openssl.database.handshake import Target
+    from dbca_openssl.database.statements import Flavor
+    from dbca_openssl.database.trust import Trust
+    from dbca_openssl.host.scripts import Place
+    from dbca_openssl.host.ssh import Host, Ssh
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """typer's own base of everything that is wrong with a command line, without naming the library below typer."""
 
 CONTEXT_SETTINGS = {"help_option_names": ["--help", "-h"], "max_content_width": 100}
 
-Ca = Annotated[
-    Path | None,
-    typer.Option(
-        "--ca",
-        metavar="DIR",
-        envvar="DBCA_CA",
+GROUPS = {
+    "ca": ("ca", "openssl"),
+    "key": ("passphrase_file", "passphrase_fd"),
+    "hosts": ("ssl_dir", "owner", "sudo", "ssh_config", "jobs", "timeout"),
+    "server": ("flavor", "defaults_file", "socket", "host", "port", "user", "client_program"),
+    "configuration": ("organization", "common_name", "ssl_dir", "url", "valid_days", "crl_days"),
+    "every": ("json", "verbose"),
+}
+"""Options that go together, by a name for `@verb`, which also takes the options one by one."""
+
+
+def option(
+    default: Any,
+    flags: str,
+    text: str,
+    metavar: str | None = None,
+    least: int | None = None,
+    most: int | None = None,
+    variable: str | None = None,
+) -> Any:
+    """An option by its `flags`, with the help `text`; a number is from `least` to `most`."""
+    return typer.Option(
+        default,
+        *flags.split(),
+        help=text,
+        metavar=metavar,
+        min=least,
+        max=most,
+        envvar=variable,
         readable=False,  # what cannot be read is refused in our own words
-        help="The authority's directory [default: this one if it holds database-ca.cnf, else ./database-ca].",
-    ),
-]
-OpenSSLProgram = Annotated[
-    str, typer.Option("--openssl", metavar="PATH", envvar="DBCA_OPENSSL", help="The openssl binary.")
-]
-PassphraseFile = Annotated[
-    Path | None,
-    typer.Option(
+    )
+
+
+def argument(default: Any, metavar: str, text: str) -> Any:
+    """An argument by its word in the usage line, with the help `text`; it is required where `default` is `...`."""
+    return typer.Argument(default, metavar=metavar, help=text)
+
+
+Profile = Literal["guide", "modern"]
+FlavorName = Literal["mariadb", "mysql"]
+_CA = (
+    "The directory of the CA [default: this one if it holds database-ca.cnf, else ./database-ca]; "
+    "for server verbs also one with its public files, such as /etc/mysql/ssl."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What one run of a verb was given by the common options; those that the verb does not have are at their default.
+
+    The methods raise DatabaseCaError where what was given cannot be used.
+    """
+
+    ca: Path | None = option(None, "--ca", _CA, "DIR", variable="DBCA_CA")
+    openssl: str = option("openssl", "--openssl", "The openssl binary.", "PATH", variable="DBCA_OPENSSL")
+    passphrase_file: Path | None = option(
+        None,
         "--passphrase-file",
-        metavar="FILE",
-        envvar="DBCA_PASSPHRASE_FILE",
-        readable=False,
-        help="Read the pass phrase from the first line of FILE [default: ask for it].",
-    ),
-]
-PassphraseDescriptor = Annotated[
-    int | None,
-    typer.Option("--passphrase-fd", metavar="N", min=0, help="Read the pass phrase from an open descriptor."),
-]
-LockTimeout = Annotated[
-    float | None,
-    typer.Option(
+        "Read the pass phrase from the first line of FILE [default: ask for it].",
+        "FILE",
+        variable="DBCA_PASSPHRASE_FILE",
+    )
+    passphrase_fd: int | None = option(None, "--passphrase-fd", "Read the pass phrase from an open descriptor.", "N", 0)
+    lock_timeout: float | None = option(
+        None,
         "--lock-timeout",
-        metavar="SECONDS",
-        min=0,
-        help="How long to wait for another process that changes the same directory [default: as long as it takes].",
-    ),
-]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Print = Annotated[bool, typer.Option("--print", help="Print a POSIX shell script that does the same, and do nothing.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for errors too.")]
-Verbose = Annotated[bool, typer.Option("--verbose", help="With an error, show what openssl itself said.")]
-NoCrl = Annotated[bool, typer.Option("--no-crl", help="Leave the revocation list as it is for now.")]
-Days = Annotated[
-    int | None,
-    typer.Option(
+        "How long to wait for another process that changes the same directory [default: no limit].",
+        "SECONDS",
+        0,
+    )
+    print_: bool = option(False, "--print", "Print a POSIX shell script that does the same, and do nothing.")
+    yes: bool = option(False, "--yes -y", "Do not ask.")
+    json: bool = option(False, "--json", "Print one JSON document, for errors too.")
+    verbose: bool = option(False, "--verbose", "With an error, show what openssl itself said.")
+
+    # what is issued
+    days: int | None = option(
+        None,
         "--days",
-        metavar="N",
-        min=1,
-        max=36500,
-        help="How long it is good for [default: the configuration's default_days].",
-    ),
-]
-Cap = Annotated[bool, typer.Option("--cap", help="Shorten what would outlive the authority's certificate.")]
-AllowAltNames = Annotated[
-    list[str] | None,
-    typer.Option("--allow-alt-name", metavar="NAME", help="An alternative name that requests may ask for."),
-]
-Profile = Annotated[
-    Literal["guide", "modern"],
-    typer.Option("--profile", help="Exactly the guide's way, or what newer TLS libraries ask for."),
-]
-AltNames = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--alt-name", metavar="NAME", help="A DNS name or IP address that it is good for too; may be repeated."
-    ),
-]
+        "Validity of the certificate in days [default: the configuration's default_days].",
+        "N",
+        1,
+        36500,
+    )
+    cap: bool = option(False, "--cap", "Shorten the validity where it would outlast the CA certificate.")
+    no_crl: bool = option(False, "--no-crl", "Make no new CRL now.")
+    allow_alt_name: list[str] | None = option(None, "--allow-alt-name", "A SAN that requests may ask for.", "NAME")
+    alt_name: list[str] | None = option(
+        None, "--alt-name", "A DNS name or IP address for the SAN; may be repeated.", "NAME"
+    )
+    profile: Profile = option("guide", "--profile", "Exactly the guide's way, or what newer TLS libraries ask for.")
+    bits: int = option(render.HOST_BITS, "--bits", "The size of the RSA key.", "N", 2048, 8192)
+
+    # the configuration of a CA
+    organization: str | None = option(None, "--organization -o", "The organization that runs the CA.", "NAME")
+    common_name: str | None = option(
+        None, "--common-name", "The CA's name [default: made of the organization].", "NAME"
+    )
+    url: str | None = option(
+        None, "--url", "Where CA certificate and CRL can be fetched [default: file:// --ssl-dir].", "URL"
+    )
+    valid_days: int = option(render.DAYS, "--days", "Validity of the hosts' certificates in days.", "N", 1, 36500)
+    crl_days: int = option(render.CRL_DAYS, "--crl-days", "Validity of a CRL in days.", "N", 1, 3650)
+
+    # hosts
+    ssl_dir: str | None = option(
+        None, "--ssl-dir", f"Where the files are on a host [default: {render.SSL_DIR}].", "DIR"
+    )
+    owner: str | None = option(None, "--owner", "Who must be able to read them there, such as mysql.", "USER")
+    sudo: bool = option(False, "--sudo", "Become root on the host by sudo, which must not ask.")
+    ssh_config: Path | None = option(None, "--ssh-config", "Another configuration file for ssh (ssh -F).", "FILE")
+    jobs: int = option(8, "--jobs", "Hosts at a time; with 1, ssh may ask.", "N", 1, 256)
+    timeout: float = option(120, "--timeout", "How long one host may take.", "SECONDS", 1)
+
+    # a database server
+    connect: str | None = option(None, "--connect", "Where the server is [default: the host itself].", "ADDRESS[:PORT]")
+    flavor: FlavorName | None = option(
+        None, "--flavor", "What the server is [default: as it says itself; without one, mariadb]."
+    )
+    defaults_file: Path | None = option(None, "--defaults-file", "The client's option file, with the password.", "FILE")
+    socket: Path | None = option(None, "--socket", "The server's local socket.", "FILE")
+    host: str | None = option(None, "--host", "Where the client connects.", "HOST")
+    port: int | None = option(None, "--port", "The port there.", "N", 1, 65535)
+    user: str | None = option(None, "--user", "The account that asks.", "USER")
+    client_program: str | None = option(None, "--client-program", "The client [default: mariadb, else mysql].", "PATH")
+
+    def authority(self, directory: Path | None = None) -> Authority:
+        """The CA in `directory`, by default that of --ca, or where one is expected; its paths are absolute."""
+        found = directory or self.ca or (Path() if Path(CONFIGURATION).is_file() else Path("database-ca"))
+        return Authority(found.absolute(), OpenSSL(self.openssl), output.tell, self.lock_timeout, output.progress)
+
+    def passphrase(self, *, new: bool = False) -> Passphrase:
+        """The pass phrase from a file, a descriptor or the terminal, where a new one is asked for twice."""
+        if self.passphrase_fd is not None:
+            return passphrases.from_descriptor(self.passphrase_fd)
+        if (file := self.passphrase_file) is not None:
+            secret = passphrases.from_file(file)
+            if passphrases.readable_by_others(file):
+                output.tell(f"others can read the pass phrase file: chmod 600 {shlex.quote(str(file))}")
+            return secret
+        secret = terminal.ask_secret("Pass phrase of the CA key: ")
+        if new and secret != terminal.ask_secret("The same once more: "):
+            raise DatabaseCaError("the two pass phrases are not the same")
+        return secret
+
+    def unlocked(self, authority: Authority) -> Authority:
+        """The CA with the pass phrase of its key, where that is encrypted."""
+        return authority.unlocked(self.passphrase()) if authority.key_is_encrypted() else authority
+
+    def printable(self, authority: Authority) -> Authority:
+        """The CA for a printed script, which names the file of the pass phrase, or has openssl ask for it."""
+        return authority.unlocked(passphrases.from_file(self.passphrase_file) if self.passphrase_file else None)
+
+    def confirm(self, question: str) -> None:
+        """Ask at the terminal, unless --yes was given. Raises DatabaseCaError where the answer is no."""
+        if not self.yes:
+            terminal.confirm(question)
+
+    def names_to_add(self) -> tuple[tuple[str, str], ...]:
+        """The names of --alt-name, for the SAN."""
+        return tuple(names.alternative_name(text) for text in self.alt_name or ())
+
+    def allowed_names(self) -> set[str]:
+        """The names of --allow-alt-name."""
+        return {names.alternative_name(text)[1] for text in self.allow_alt_name or ()}
+
+    def settings(self, organization: str, bits: int) -> render.AuthoritySettings:
+        """The values of `database-ca.cnf`; says so where the guide's common name is too long."""
+        organization = names.organization_name(organization)
+        if (common_name := self.common_name) is None:
+            common_name = names.authority_name_for(organization)
+            if not names.is_guides_authority_name(common_name, organization):
+                longest = names.LONGEST
+                output.tell(f"the guide's common name is longer than {longest} characters, so it is {common_name!r}")
+        return render.AuthoritySettings(
+            organization=organization,
+            common_name=names.authority_name(common_name),
+            days=self.valid_days,
+            crl_days=self.crl_days,
+            bits=bits,
+            base_url=render.base_url(self.url) if self.url else render.directory_url(self.ssl_dir or render.SSL_DIR),
+        )
+
+    def directory(self) -> Path:
+        """The directory of --ssl-dir on this machine, absolute."""
+        return Path(self.ssl_dir or render.SSL_DIR).absolute()
+
+    def place(self) -> "Place":
+        """Where the files are on the hosts, and who has to read them."""
+        from dbca_openssl.host import scripts
+
+        return scripts.place(self.ssl_dir or render.SSL_DIR, self.owner)
+
+    def ssh(self, hosts: "Sequence[Host]") -> "Ssh":
+        """The way to `hosts`; ssh asks at the terminal only where one host at a time is worked on."""
+        from dbca_openssl.host.ssh import Ssh
+
+        config = self.ssh_config
+        if config is not None and not config.is_file():
+            raise DatabaseCaError(f"there is no file {config}", "--ssh-config names one that ssh -F can read")
+        asking = terminal.is_there() and min(self.jobs, len(hosts)) == 1
+        return Ssh(config.absolute() if config else None, batch=not asking, timeout=self.timeout, sudo=self.sudo)
+
+    def client(self) -> "tuple[Client, Flavor]":
+        """The database client, and what the server is: as it was given, or as the server says."""
+        from dbca_openssl.database.client import Client
+
+        client = Client(
+            self.client_program, self.flavor, self.defaults_file, self.socket, self.host, self.port, self.user
+        )
+        return client, self.flavor or client.server_flavor()
+
+    def trust(self) -> "Trust":
+        """The public files that a server is compared with."""
+        from dbca_openssl.database import trust
+
+        return trust.of_authority(self.authority())
+
+    def server(self, text: str) -> "tuple[str, Target]":
+        """The name in the certificate of the server HOST[:PORT], and where the server is, maybe by --connect."""
+        from dbca_openssl.database import handshake
+
+        named = handshake.target(text)
+        return names.entity_name(named.host), handshake.target(self.connect) if self.connect else named
+
+
+DEFAULTS: dict[str, Any] = {name: getattr(Run, name).default for name in Run.__annotations__}
+
+
+def verb(*options: str) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
+    """Give a function the named options of `Run` (and --json and --verbose), and hand it what was given as a `Run`."""
+    common = [one for name in (*options, "every") for one in GROUPS.get(name, (name,))]
+
+    def decorate(function: Callable[..., int | None]) -> Callable[..., int | None]:
+        def call(**given: Any) -> int | None:
+            run = Run(**DEFAULTS | {name: given.pop(name) for name in common})
+            output.as_json, output.verbose = run.json, run.verbose
+            return function(run, **given)
+
+        _, *own = inspect.signature(function).parameters.values()
+        shared = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=getattr(Run, name),
+                annotation=Run.__annotations__[name],
+            )
+            for name in common
+        ]
+        call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what typer reads
+            [*(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own), *shared]
+        )
+        call.__annotations__ = {}
+        call.__doc__ = function.__doc__
+        return call
+
+    return decorate
 
 
 def empty_app(**settings: Any) -> typer.Typer:
@@ -95,80 +302,3 @@ def empty_app(**settings: Any) -> typer.Typer:
         context_settings=CONTEXT_SETTINGS,
         **settings,
     )
-
-
-def authority(ca: Path | None, openssl: str = "openssl", lock_timeout: float | None = None) -> Authority:
-    """The authority in `ca`, or where it is looked for by default; its paths are absolute."""
-    directory = ca or (Path() if Path(CONFIGURATION).is_file() else Path("database-ca"))
-    return Authority(directory.absolute(), OpenSSL(openssl), output.tell, lock_timeout, output.progress)
-
-
-def passphrase(file: Path | None, descriptor: int | None, *, new: bool = False) -> Passphrase:
-    """The pass phrase from a file, a descriptor or the terminal, where a new one is asked for twice.
-
-    Raises DatabaseCaError where there is no terminal to ask at.
-    """
-    if descriptor is not None:
-        return passphrases.from_descriptor(descriptor)
-    if file is not None:
-        secret = passphrases.from_file(file)
-        if passphrases.readable_by_others(file):
-            output.tell(f"others can read the pass phrase file {file}: chmod 600 {file}")
-        return secret
-    secret = _ask("Pass phrase of the authority's key: ")
-    if new and secret != _ask("The same once more: "):
-        raise DatabaseCaError("the two pass phrases are not the same")
-    return secret
-
-
-def unlocked(authority: Authority, file: Path | None, descriptor: int | None) -> Authority:
-    """The authority with the pass phrase of its key, where that is encrypted."""
-    return authority.unlocked(passphrase(file, descriptor)) if authority.key_is_encrypted() else authority
-
-
-def printable(authority: Authority, file: Path | None) -> Authority:
-    """The authority for a printed script, which names the file of the pass phrase, or has openssl ask for it."""
-    return authority.unlocked(passphrases.from_file(file) if file else None)
-
-
-def confirm(question: str, yes: bool) -> None:
-    """Ask at the terminal, unless `yes`. Raises DatabaseCaError where the answer is no, or nobody can be asked."""
-    if yes:
-        return
-    try:
-        with open(os.ctermid(), "r+b", buffering=0) as terminal:
-            terminal.write(f"{question} [y/N] ".encode())
-            answer = terminal.readline().decode("utf-8", "replace").strip().lower()
-    except OSError:
-        raise DatabaseCaError("there is no terminal to ask at", "--yes answers yes") from None
-    if answer not in ("y", "yes"):
-        raise DatabaseCaError("the answer was no, and nothing was done")
-
-
-def terminal_is_there() -> bool:
-    """Whether there is a controlling terminal, at which somebody can be asked wherever the outputs go."""
-    try:
-        os.close(os.open(os.ctermid(), os.O_RDWR | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True
-
-
-def _ask(prompt: str) -> Passphrase:
-    if not terminal_is_there():
-        raise DatabaseCaError(
-            "the key needs its pass phrase, and there is no terminal to ask at",
-            "--passphrase-file FILE, --passphrase-fd N or DBCA_PASSPHRASE_FILE gives it",
-        )
-    import getpass
-    import locale
-
-    problem = "no pass phrase was given"
-    try:
-        # back into the bytes that were typed, by the encoding that getpass decoded them with
-        return Passphrase(getpass.getpass(prompt).encode(locale.getpreferredencoding(False)))
-    except EOFError:
-        pass
-    except UnicodeError:
-        problem = "what was typed is no text in the terminal's encoding"
-    raise DatabaseCaError(problem)  # here, since the error that was caught holds what was typed

@@ -1,24 +1,28 @@
-"""How everything is said. Results to stdout; errors, questions and progress to stderr; with --json one document.
+"""Everything that is printed: results to stdout; errors, questions and progress to stderr; with --json one document.
 
-An error is one line `dbca-openssl: what is wrong`, then lines `hint: what mends it`.
+An error is one line `dbca-openssl: what is wrong`, then lines `hint: how to fix it`. Whatever is printed goes through
+`printable`, so that nothing that came from outside (a name, a host's words, a file's) is obeyed by a terminal.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import shlex
 import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, Any
 
+from dbca_openssl import names
 from dbca_openssl.errors import DatabaseCaError, reason
+from dbca_openssl.finding import Level
 
 as_json = False
 verbose = False
 
 COLOURS = {
-    **dict.fromkeys(("valid", "ok", "good"), "32"),  # green
+    **dict.fromkeys(("valid", "ok"), "32"),  # green
     **dict.fromkeys(("expired", "warning"), "33"),  # yellow
     **dict.fromkeys(("revoked", "critical", "unknown", "failed", "error"), "31"),  # red
 }
@@ -35,14 +39,45 @@ BAR, LEAST = 40, 20
 """Columns: how wide the bar of progress is, and what the first column of a table is not made narrower than."""
 
 
+class Printable(str):
+    """Text without anything that a terminal would obey, but for our own colours. What is added to it is made so too."""
+
+    __slots__ = ()
+
+    def __add__(self, other: str) -> Printable:
+        return Printable(str.__add__(self, printable(other)))
+
+    def __radd__(self, other: str) -> Printable:
+        return Printable(str.__add__(printable(other), self))
+
+
+def printable(text: str) -> str:
+    """`text` in one line, where characters that are not printable, also those without a width, are escaped."""
+    return text if text.isprintable() or isinstance(text, Printable) else Printable(names.printable(text))
+
+
+def command(*words: str) -> str:
+    """A command of ours to be typed, its words quoted for a shell."""
+    return shlex.join(("dbca-openssl", *words))
+
+
 def result(document: Mapping[str, Any], lines: Iterable[str]) -> None:
     """The result of a verb: `document` with --json, otherwise `lines`."""
+    _to_stdout([_json(document)] if as_json else map(printable, lines))
+
+
+def verbatim(document: Mapping[str, Any], text: str) -> None:
+    """A result that programs read, such as a script: as it is, but for the eyes of somebody at a terminal."""
+    lines: Iterable[str] = text.removesuffix("\n").split("\n")
+    if sys.stdout.isatty():
+        lines = ("\t".join(map(printable, line.split("\t"))) for line in lines)
+    _to_stdout([_json(document)] if as_json else lines)
+
+
+def _to_stdout(lines: Iterable[str]) -> None:
     try:
-        if as_json:
-            print(_json(document))
-        else:
-            for line in lines:
-                print(line)
+        for line in lines:
+            print(line)
         sys.stdout.flush()
     except BrokenPipeError:
         raise
@@ -58,11 +93,13 @@ def drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def show_any_path() -> None:
-    """Have standard output take every path: the bytes as they are, or escaped where the encoding lacks a letter.
+def begin() -> None:
+    """Make the outputs ready: standard output takes any path, escaped where its encoding lacks a letter.
 
     An output that was closed (`>&-`) takes everything, and keeps nothing.
     """
+    global as_json, verbose
+    as_json = verbose = False
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
@@ -73,20 +110,20 @@ def show_any_path() -> None:
 
 def script(text: str) -> None:
     """The script of --print."""
-    result({"script": text}, [text.removesuffix("\n")])
+    verbatim({"script": text}, text)
 
 
 def tell(line: str) -> None:
     """Something to know while work goes on, or beside its result."""
     with _screen:
         wipe()
-        print(f"dbca-openssl: {line}", file=sys.stderr, flush=True)
+        print(f"dbca-openssl: {printable(line)}", file=sys.stderr, flush=True)
 
 
 def show(lines: Iterable[str]) -> None:
     """What a question is about."""
     for line in lines:
-        print(line, file=sys.stderr)
+        print(printable(line), file=sys.stderr)
 
 
 def coloured(text: str, word: str = "", stream: IO[str] | None = None) -> str:
@@ -98,10 +135,10 @@ def coloured(text: str, word: str = "", stream: IO[str] | None = None) -> str:
     dumb = os.environ.get("TERM", "dumb") == "dumb" or os.environ.get("NO_COLOR")
     if number is None or dumb or not (stream or sys.stdout).isatty():
         return text
-    return f"\033[{number}m{text}\033[0m"
+    return Printable(f"\033[{number}m{printable(text)}\033[0m")
 
 
-def is_live() -> bool:
+def can_draw() -> bool:
     """Whether there is a terminal on which a line can be drawn and wiped out."""
     return not as_json and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
@@ -109,11 +146,12 @@ def is_live() -> bool:
 def draw(line: str) -> None:
     """Put `line` in place of the one that was drawn before, on a terminal; cut to its width, and nothing elsewhere."""
     global _is_drawn
-    if not is_live():
+    if not can_draw():
         return
     room = columns(sys.stderr) - 1
     with _screen:
         _is_drawn = True
+        line = printable(line)
         shown = line if len(line) <= room else f"{line[: max(0, room - 3)]}..."
         print(f"\r\033[K{shown}", end="", file=sys.stderr, flush=True)
 
@@ -145,18 +183,25 @@ def error(problem: DatabaseCaError) -> None:
             document["openssl"] = problem.detail
         print(_json(document))
         return
-    print(f"{coloured('dbca-openssl:', 'error', sys.stderr)} {problem.message}", file=sys.stderr)
-    for hint in problem.hints:
-        print(f"hint: {hint}", file=sys.stderr)
-    if verbose and problem.detail:
-        print(problem.detail.rstrip(), file=sys.stderr)
+    print(coloured("dbca-openssl:", "error", sys.stderr) + f" {printable(problem.message)}", file=sys.stderr)
+    _details(problem)
 
 
-def usage_error(problem: Any, verb: str | None) -> None:
-    """What is wrong with the command line; `problem` is typer's exception."""
-    from dbca_openssl.cli.usage import explained
+def unknown(problem: DatabaseCaError) -> Level:
+    """What keeps monitoring from an answer, as its plugins say it: one line on standard output. Returns UNKNOWN."""
+    if as_json:
+        error(problem)
+    else:
+        wipe()
+        print(coloured(Level.UNKNOWN.name) + f": {printable(problem.message)}")
+        _details(problem)
+    return Level.UNKNOWN
 
-    error(explained(problem, verb))
+
+def _details(problem: DatabaseCaError) -> None:
+    show(f"hint: {hint}" for hint in problem.hints)
+    if verbose:
+        show(problem.detail.rstrip().splitlines())
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -167,6 +212,8 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     cells = [tuple(heads), *(tuple(row) for row in rows)]
     text = "".join(map("".join, cells))
     measure = len if text.isascii() and text.isprintable() else width  # there may be 100,000 rows
+    if not text.isprintable():
+        cells = [tuple(map(printable, row)) for row in cells]
     widths = [max(map(measure, column)) for column in zip(*cells, strict=True)]
     beside = sum(widths[1:]) + 2 * len(widths[1:])
     if sys.stdout.isatty() and widths[0] + beside > columns(sys.stdout):
@@ -178,7 +225,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
             first = ""
         padded = [cell + " " * (widest - measure(cell)) for cell, widest in zip((first, *others), widths, strict=True)]
         lines.append("  ".join((*padded[:-1], others[-1])))
-    return lines
+    return [Printable(line) for line in lines]
 
 
 def width(text: str) -> int:
@@ -194,13 +241,16 @@ def width(text: str) -> int:
 
 def fields(pairs: Iterable[tuple[str, str]]) -> list[str]:
     """Lines of a word and its value, indented under a headline."""
-    return [f"  {word:<9} {value}" for word, value in pairs]
+    return [f"  {word:<9} " + value for word, value in pairs]
 
 
 def _json(document: Mapping[str, Any]) -> str:
     import json
 
-    return json.dumps(document, indent=2, ensure_ascii=False)
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(letter if letter.isprintable() or letter == "\n" else json.dumps(letter)[1:-1] for letter in text)
 
 
 def columns(stream: IO[str]) -> int:

@@ -1,4 +1,4 @@
-"""What is going on, in one line of a terminal that is rewritten and in the end wiped out."""
+"""Progress, in one line of a terminal that is rewritten, and wiped out at the end."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from dbca_openssl.host.ssh import Host
 
 PATIENCE, TURN = 0.4, 0.1
-"""Seconds until work is worth a word, and from one position of the wheel to the next."""
+"""Seconds until progress is shown, and from one position of the wheel to the next."""
 
 
 @contextmanager
 def busy(doing: str) -> Iterator[None]:
-    """Say on a terminal what goes on, such as `making a key`, as soon as it takes long; nothing anywhere else."""
+    """Show on a terminal, and nowhere else, what is being done, such as `making a key`, once it takes long."""
     ended = threading.Event()
 
     def turn() -> None:
@@ -34,7 +34,7 @@ def busy(doing: str) -> Iterator[None]:
     thread = threading.Thread(target=turn, daemon=True)
     # Ctrl-C is the main thread's, which blocks it at times
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    if output.is_live():
+    if output.can_draw():
         thread.start()
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     try:
@@ -47,18 +47,18 @@ def busy(doing: str) -> Iterator[None]:
 
 
 class Progress:
-    """What is going on with each of many hosts; elsewhere than on a terminal plain lines.
+    """What is being done with each of many hosts; elsewhere than on a terminal in plain lines.
 
     `with Progress(hosts, "fetched") as progress:`, then `progress(host, "fetching")` from any thread.
 
-    `ends` are the words after which nothing more is going on with a host.
+    `ends` are the words that say that a host is done.
     """
 
     def __init__(self, hosts: Sequence[Host], *ends: str) -> None:
         self._lock = threading.Lock()
         self._doing = {host.name: "" for host in hosts}
         self._ends = ends
-        self._live = output.is_live()
+        self._drawn = output.can_draw()
 
     def __enter__(self) -> Progress:
         return self
@@ -69,10 +69,10 @@ class Progress:
         output.wipe()
 
     def __call__(self, host: Host, doing: str) -> None:
-        """Say what is going on with a host now."""
+        """Show what is being done with a host now."""
         with self._lock:
             self._doing[host.name] = doing
-            if self._live:
+            if self._drawn:
                 self._rewrite()
             elif not output.as_json:
                 output.tell(f"{host.name}: {doing}")
@@ -80,5 +80,4 @@ class Progress:
     def _rewrite(self) -> None:
         busy = [f"{name}: {doing}" for name, doing in self._doing.items() if doing and doing not in self._ends]
         ended = sum(doing in self._ends for doing in self._doing.values())
-        text = f"[{ended}/{len(self._doing)}] {', '.join(busy)}"
-        output.draw(text)
+        output.draw(f"[{ended}/{len(self._doing)}] {', '.join(busy)}")

@@ -11,22 +11,25 @@ from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.names import shown
 
 
-def explained(problem: Any, verb: str | None) -> DatabaseCaError:
+def explained(problem: Any) -> DatabaseCaError:
     """The error to show for typer's exception `problem`; its last hint is the help of the verb."""
     context: Any = getattr(problem, "ctx", None)
-    command = context.command_path if context else " ".join(filter(None, ("dbca-openssl", verb)))
+    command = context.command_path if context else "dbca-openssl"
     message = problem.format_message().removesuffix(".")
     meant: list[str] = []
     verbs = getattr(getattr(context, "command", None), "commands", ())
     if flag := getattr(problem, "option_name", ""):
         if "No such option" in message:
-            message = f"there is no option {_plain(flag)}"
+            message = f"unknown option {flag if flag.isprintable() else shown(flag)}"
             meant = list(problem.possibilities or ())
     elif unknown := re.match(r"No such command '(.*?)'", message, re.DOTALL):
-        message = f"there is no verb {shown(f'{verb} {unknown[1]}')}"
+        words = command.split()[1:]
+        message = f"unknown command {shown(' '.join((*words, unknown[1])))}"
         meant = [f"{command} {one}" for one in _similar(unknown[1], verbs)]
     elif message == "Missing command":
-        message = f"{verb} needs a verb: {', '.join(verbs)}"
+        message = f"{command.removeprefix('dbca-openssl ')} needs a verb: {', '.join(verbs)}"
+    elif missing := re.fullmatch(r"Missing option '(?:-\w' / ')?(.*)'", message):
+        message = f"missing option {missing[1]}"
     elif choice := re.search(r"'([^']*)' is not one of ", message):
         meant = _similar(choice[1], problem.param.type.choices)
     message = re.sub(r"is not a valid float( range)?\b", "is not a number", message)
@@ -41,7 +44,3 @@ def _similar(word: str, words: Iterable[str]) -> list[str]:
     return [lower[one] for one in get_close_matches(word.lower(), lower, n=2)] or [
         one for one in words if word and one.lower().startswith(word.lower())
     ]
-
-
-def _plain(text: str) -> str:
-    return text if text.isprintable() else shown(text)

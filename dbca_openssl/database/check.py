@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 
-from dbca_openssl import dates
-from dbca_openssl.database import accounts, findings
+from dbca_openssl import dates, finding
+from dbca_openssl.database import accounts
 from dbca_openssl.database.client import Client
-from dbca_openssl.database.findings import Finding, Level
 from dbca_openssl.database.statements import Flavor
 from dbca_openssl.database.trust import Trust, next_update, read_certificate
 from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.finding import Finding, Level
 from dbca_openssl.openssl import OpenSSL
 
 _VARIABLES = (
@@ -54,13 +54,13 @@ def _availability(client: Client, variables: dict[str, str]) -> Iterator[Finding
     if "have_ssl" in variables:
         for name in ("have_ssl", "have_openssl"):
             value = variables.get(name, "NO")
-            yield Finding(name, Level.OK if value == "YES" else Level.CRITICAL, value)
+            yield Finding(Level.OK if value == "YES" else Level.CRITICAL, name, value)
         return
     rows = client.query(
         "SELECT VALUE FROM performance_schema.tls_channel_status WHERE CHANNEL = 'mysql_main' AND PROPERTY = 'Enabled'"
     )
     enabled = bool(rows) and rows[0]["VALUE"] == "Yes"
-    yield Finding("tls", Level.OK if enabled else Level.CRITICAL, "enabled" if enabled else "not enabled")
+    yield Finding(Level.OK if enabled else Level.CRITICAL, "tls", "enabled" if enabled else "not enabled")
 
 
 def _certificate(
@@ -68,21 +68,19 @@ def _certificate(
 ) -> Iterator[Finding]:
     path = variables.get("ssl_cert", "")
     if not path or not variables.get("ssl_ca"):
-        yield Finding(
-            "loaded", Level.CRITICAL, "no ssl_ca and ssl_cert, so it serves what it made for itself, or nothing"
-        )
+        yield Finding(Level.CRITICAL, "loaded", "no ssl_ca and ssl_cert: it serves what it made for itself, or nothing")
         return
     if not end:
-        yield Finding("loaded", Level.UNKNOWN, f"{path}; it tells the date over a TLS connection only")
+        yield Finding(Level.UNKNOWN, "loaded", f"{path}; it tells the date over a TLS connection only")
         return
     try:
         loaded = dates.printed_time(end)
     except ValueError:
-        yield Finding("loaded", Level.UNKNOWN, f"{path}; the server's date of it is not a date")
+        yield Finding(Level.UNKNOWN, "loaded", f"{path}; the server's date of it is not a date")
         return
-    yield findings.until("loaded", loaded, at, findings.CERTIFICATE_DAYS, path)
+    yield finding.until("loaded", loaded, at, finding.CERTIFICATE_DAYS, path)
     if data is not None and read_certificate(openssl, data, path).end != loaded:
-        yield Finding("file", Level.WARNING, f"{path} is another certificate than the loaded one: server reload")
+        yield Finding(Level.WARNING, "file", f"{path} is another certificate than the loaded one: server reload")
 
 
 def _revocation_list(
@@ -92,46 +90,46 @@ def _revocation_list(
     if not path:
         other = variables.get("ssl_crlpath", "")
         if other:
-            return Finding("ssl_crl", Level.UNKNOWN, f"the lists are in the directory {other}")
-        return Finding("ssl_crl", Level.CRITICAL, "none, so revoked clients get in")
+            return Finding(Level.UNKNOWN, "ssl_crl", f"the lists are in the directory {other}")
+        return Finding(Level.CRITICAL, "ssl_crl", "none, so revoked clients get in")
     if data is None:
         return Finding(
-            "ssl_crl",
             Level.UNKNOWN,
+            "ssl_crl",
             f"{path}, which cannot be read through the server (FILE privilege, mode 644, secure_file_priv)",
         )
     try:
         end = next_update(openssl, data, path)
         if trust and end < trust.list_end():
-            return Finding("ssl_crl", Level.CRITICAL, f"{path} is older than the authority's list: deploy it")
+            return Finding(Level.CRITICAL, "ssl_crl", f"{path} is older than the authority's list: deploy it")
     except DatabaseCaError as error:
-        return Finding("ssl_crl", Level.CRITICAL, error.message)
-    return findings.until("ssl_crl", end, at, findings.LIST_DAYS, path)
+        return Finding(Level.CRITICAL, "ssl_crl", error.message)
+    return finding.until("ssl_crl", end, at, finding.CRL_DAYS, path)
 
 
 def _protocols(variables: dict[str, str]) -> Finding:
     versions = [version for version in variables.get("tls_version", "").split(",") if version]
     old = [version for version in versions if version in _OLD]
     if not versions or old:
-        return Finding("protocol", Level.CRITICAL, f"{', '.join(old) or 'none'} allowed")
-    return Finding("protocol", Level.OK, ", ".join(versions))
+        return Finding(Level.CRITICAL, "protocol", f"{', '.join(old) or 'none'} allowed")
+    return Finding(Level.OK, "protocol", ", ".join(versions))
 
 
 def _start(variables: dict[str, str]) -> Iterator[Finding]:
     if "tls_certificates_enforced_validation" in variables:
         closed = variables["tls_certificates_enforced_validation"] == "ON"
         text = "not without valid files" if closed else "also without TLS: tls_certificates_enforced_validation is off"
-        yield Finding("start", Level.OK if closed else Level.WARNING, text)
+        yield Finding(Level.OK if closed else Level.WARNING, "start", text)
 
 
 def _enforcement(client: Client, flavor: Flavor, variables: dict[str, str]) -> Finding:
     if variables.get("require_secure_transport") == "ON":
-        return Finding("enforced", Level.OK, "for all accounts over TCP: require_secure_transport")
+        return Finding(Level.OK, "enforced", "for all accounts over TCP: require_secure_transport")
     free = [entry for entry in accounts.accounts(client, flavor) if entry.kind == "open"]
     if not free:
-        return Finding("enforced", Level.OK, "by every account that can connect")
+        return Finding(Level.OK, "enforced", "by every account that can connect")
     count = f"{len(free)} account{'s' if len(free) > 1 else ''}"
-    return Finding("enforced", Level.WARNING, f"not for {count}, which server accounts lists")
+    return Finding(Level.WARNING, "enforced", f"not for {count}, which server accounts lists")
 
 
 def server_files(client: Client) -> tuple[bytes | None, bytes | None]:

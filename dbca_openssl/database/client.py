@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dbca_openssl.database.findings import UnreachableError
 from dbca_openssl.database.statements import PLAIN_MODE, Flavor
-from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.errors import DatabaseCaError, UnreachableError
 
 SECONDS = 10
 """How long the client tries to connect."""

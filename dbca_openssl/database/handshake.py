@@ -15,9 +15,8 @@ from typing import NamedTuple
 
 from dbca_openssl import x509
 from dbca_openssl.command import Result
-from dbca_openssl.database.findings import UnreachableError
 from dbca_openssl.der import UnreadableError
-from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.errors import DatabaseCaError, UnreachableError
 from dbca_openssl.openssl import TIMED_OUT, OpenSSL
 
 PORT = 3306

@@ -12,13 +12,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from dbca_openssl import finding
 from dbca_openssl.ca import index
 from dbca_openssl.command import Result
-from dbca_openssl.database import findings, handshake
-from dbca_openssl.database.findings import Finding, Level, UnreachableError
+from dbca_openssl.database import handshake
 from dbca_openssl.database.handshake import ClientCertificate, Served, Target
 from dbca_openssl.database.trust import Trust, read_certificate
-from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.errors import DatabaseCaError, UnreachableError
+from dbca_openssl.finding import Finding, Level
 from dbca_openssl.x509 import Certificate
 
 MODERN = ("TLSv1.2", "TLSv1.3")
@@ -46,7 +47,7 @@ def probe(what: Probe, at: datetime) -> list[Finding]:
     try:
         served = handshake.served(trust.openssl, what.where)
     except UnreachableError as error:
-        return [Finding("server", Level.CRITICAL, error.message)]
+        return [Finding(Level.CRITICAL, "server", error.message)]
     found = [protocol(served), *certificate(what, served, issued, at), revocation_list(trust, at)]
     if what.valid_client:
         found.append(_valid_client(what, what.valid_client))
@@ -57,7 +58,7 @@ def probe(what: Probe, at: datetime) -> list[Finding]:
 
 def protocol(served: Served) -> Finding:
     """The protocol that server and openssl agreed upon, their best."""
-    return Finding("protocol", Level.OK if served.protocol in MODERN else Level.CRITICAL, served.protocol)
+    return Finding(Level.OK if served.protocol in MODERN else Level.CRITICAL, "protocol", served.protocol)
 
 
 def certificate(what: Probe, served: Served, issued: Certificate, at: datetime) -> Iterator[Finding]:
@@ -69,41 +70,41 @@ def certificate(what: Probe, served: Served, issued: Certificate, at: datetime) 
     shown = read_certificate(trust.openssl, served.certificate, f"what {what.where} serves")
     serial = index.serial_text(shown.serial)
     if shown.encoded == issued.encoded:
-        yield Finding("certificate", Level.OK, f"serial {serial}, as it was issued")
+        yield Finding(Level.OK, "certificate", f"serial {serial}, as it was issued")
     elif shown.issuer == issued.issuer:
         yield Finding(
-            "certificate",
             Level.CRITICAL,
+            "certificate",
             f"serial {serial} of {shown.common_name or 'nobody'}, where {index.serial_text(issued.serial)} was issued: "
             "deploy it, then server reload",
         )
     else:
-        yield Finding("certificate", Level.CRITICAL, "another authority issued it, or the server itself")
+        yield Finding(Level.CRITICAL, "certificate", "another authority issued it, or the server itself")
     complaint = _complaint(_verify(trust, served.certificate, "-no_check_time", *_for_name(what.name)))
-    yield Finding("chain", *((Level.CRITICAL, complaint) if complaint else (Level.OK, f"good for {what.name}")))
+    yield Finding(Level.CRITICAL if complaint else Level.OK, "chain", complaint or f"valid for {what.name}")
     complaint = _complaint(
         _verify(trust, served.certificate, "-no_check_time", "-crl_check", "-CRLfile", str(trust.revocation_list))
     )
-    yield Finding("revocation", *((Level.CRITICAL, complaint) if complaint else (Level.OK, "not revoked")))
+    yield Finding(Level.CRITICAL if complaint else Level.OK, "revocation", complaint or "not revoked")
     if at < shown.start:
-        yield Finding("validity", Level.CRITICAL, f"not before {shown.start:%Y-%m-%d %H:%M:%S}Z")
+        yield Finding(Level.CRITICAL, "validity", f"not before {shown.start:%Y-%m-%d %H:%M:%S}Z")
     else:
-        yield findings.until("validity", shown.end, at, findings.CERTIFICATE_DAYS)
+        yield finding.until("validity", shown.end, at, finding.CERTIFICATE_DAYS)
 
 
 def revocation_list(trust: Trust, at: datetime) -> Finding:
     """The age of the revocation list; when it is over, servers refuse every client that shows a certificate."""
     try:
-        return findings.until("crl", trust.list_end(), at, findings.LIST_DAYS)
+        return finding.until("crl", trust.list_end(), at, finding.CRL_DAYS)
     except DatabaseCaError as error:
-        return Finding("crl", Level.CRITICAL, error.message)
+        return Finding(Level.CRITICAL, "crl", error.message)
 
 
 def _valid_client(what: Probe, client: ClientCertificate) -> Finding:
     answer = handshake.answer(what.trust.openssl, what.where, client)
     if answer.accepted:
-        return Finding("client", Level.OK, f"{client.certificate.name} is let in")
-    return Finding("client", Level.CRITICAL, f"{client.certificate.name} is refused: {answer}")
+        return Finding(Level.OK, "client", f"{client.certificate.name} is let in")
+    return Finding(Level.CRITICAL, "client", f"{client.certificate.name} is refused: {answer}")
 
 
 def _canary(what: Probe, canary: ClientCertificate) -> Finding:
@@ -111,15 +112,13 @@ def _canary(what: Probe, canary: ClientCertificate) -> Finding:
     name = canary.certificate.name
     if answer.accepted:
         return Finding(
-            "canary", Level.CRITICAL, f"{name} is revoked, but the server lets it in: it has an old list, or none"
+            Level.CRITICAL, "canary", f"{name} is revoked, but the server lets it in: it has an old CRL, or none"
         )
     if answer.alert == handshake.REVOKED:
-        return Finding("canary", Level.OK, f"{name} is refused as revoked")
+        return Finding(Level.OK, "canary", f"{name} is refused as revoked")
     if answer.alert == handshake.EXPIRED:
-        return Finding(
-            "canary", Level.CRITICAL, "the list that the server has is over, so it refuses every client certificate"
-        )
-    return Finding("canary", Level.CRITICAL, f"{name} is refused, but not as revoked: {answer}")
+        return Finding(Level.CRITICAL, "canary", "the server's CRL has expired, so it refuses every client certificate")
+    return Finding(Level.CRITICAL, "canary", f"{name} is refused, but not as revoked: {answer}")
 
 
 def _require_revoked(trust: Trust, canary: ClientCertificate) -> None:

@@ -13,10 +13,10 @@ from typing import NamedTuple
 from dbca_openssl.ca.layout import CERTIFICATE, CRL
 from dbca_openssl.database import statements
 from dbca_openssl.database.client import Client
-from dbca_openssl.database.findings import Finding, Level
 from dbca_openssl.database.handshake import Target
 from dbca_openssl.database.statements import Account, Flavor, Requirement, string
 from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.finding import Finding, Level
 from dbca_openssl.render import SSL_DIR
 
 LONGEST_PASSWORD = 32
@@ -109,25 +109,27 @@ def _findings(status: Mapping[str, str]) -> list[Finding]:
     channel = status.get("Connection_name") or status.get("Channel_Name") or ""
     prefix = f"{channel}: " if channel else ""
     found = []
+
+    def judge(name: str, good: bool, text: str) -> None:
+        found.append(Finding(Level.OK if good else Level.CRITICAL, name, prefix + text))
+
     for name, why in (("Replica_IO_Running", "Last_IO_Error"), ("Replica_SQL_Running", "Last_SQL_Error")):
         value = status.get(name, "No")
-        text = value if value == "Yes" else f"{value}: {_one_line(status.get(why, '')) or 'no error is known'}"
-        found.append(Finding(prefix + name, Level.OK if value == "Yes" else Level.CRITICAL, text))
+        runs = value == "Yes"
+        judge(name, runs, value if runs else f"{value}: {_one_line(status.get(why, '')) or 'no error is known'}")
     for name, lax in (
         ("Source_SSL_Allowed", "not encrypted"),
         ("Source_SSL_Verify_Server_Cert", "source not verified"),
     ):
         value = status.get(name, "No")
-        found.append(
-            Finding(prefix + name, *((Level.OK, value) if value == "Yes" else (Level.CRITICAL, f"{value}: {lax}")))
-        )
+        judge(name, value == "Yes", value if value == "Yes" else f"{value}: {lax}")
     for name, lax in (
-        ("Source_SSL_CA_File", "any authority would do"),
+        ("Source_SSL_CA_File", "any CA would do"),
         ("Source_SSL_Cert", "the replica shows no certificate"),
         ("Source_SSL_Crl", "a revoked source would do"),
     ):
         value = status.get(name, "")
-        found.append(Finding(prefix + name, *((Level.OK, value) if value else (Level.CRITICAL, f"none: {lax}"))))
+        judge(name, bool(value), value or f"none: {lax}")
     return found
 
 

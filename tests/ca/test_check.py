@@ -100,17 +100,17 @@ def test_damage_is_found_and_mended_or_explained(world: World, name: str) -> Non
     before = snapshot(world.ca)
     checked = checking.check(Authority(world.ca), Limits())
     assert {(one.level, one.code) for one in checked.findings} == state.found
-    assert all(one.mend and "\n" not in one.text for one in checked.findings)
+    assert all(one.fix and "\n" not in one.text for one in checked.findings)
     assert snapshot(world.ca) == before, "check only looks"
 
-    promised = {one.code for one in checked.findings if one.mend == "dbca-openssl repair"}
+    promised = {one.code for one in checked.findings if one.fix == "dbca-openssl repair"}
     rounds: list[list[str]] = []
     mended = repairing.repair(Authority(world.ca), rounds.append)
     assert mended == [text for texts in rounds for text in texts]
     left = checking.check(Authority(world.ca), Limits()).findings
     assert {(one.level, one.code) for one in left} == state.left
     assert bool(mended) == bool(promised) or state.left != state.found
-    assert not any(one.mend == "dbca-openssl repair" for one in left), "what repair can't mend is not left to it"
+    assert not any(one.fix == "dbca-openssl repair" for one in left), "what repair can't mend is not left to it"
 
     again = snapshot(world.ca)
     assert repairing.repair(Authority(world.ca), lambda texts: pytest.fail(str(texts))) == []
@@ -172,7 +172,7 @@ def test_what_ends(
     clock = f"{began + timedelta(days=61):%Y-%m-%d %H:%M:%S}"
     ended = frozen_tool(clock, "check", "--ca", ca, directory=tmp_path)
     assert ended.code == 2
-    assert "CRITICAL  the revocation list ended on" in ended.output
+    assert "CRITICAL  crl: the revocation list ended on" in ended.output
     made = frozen_tool(clock, "crl", "--ca", ca, directory=tmp_path, environment=environment)
     assert made.code == 0
     assert "revocation list" not in frozen_tool(clock, "check", "--ca", ca, directory=tmp_path).output
@@ -185,8 +185,8 @@ def test_the_limits_are_options(fleet: Path) -> None:
     assert {one["code"] for one in warned.document["findings"]} == {"certificate"}
     critical = tool("check", "--warn-days", "400", "--critical-days", "390", directory=fleet)
     assert critical.code == 2
-    assert critical.output.splitlines()[0] == "CRITICAL: 3 findings"
-    assert f"mend: dbca-openssl renew {AIKEN}" in critical.output
+    assert critical.output.startswith("CRITICAL: 3 findings: ")
+    assert f"fix: dbca-openssl renew {AIKEN}" in critical.output
 
 
 @pytest.mark.parametrize("more", [(), ("--json",), ("--format", "prometheus")])
@@ -204,10 +204,11 @@ def test_where_it_cannot_tell_it_is_3(fleet: Path, tmp_path: Path, more: tuple[s
         assert unknown.code == 3, unknown.output + unknown.messages
         if "--json" in more:
             assert unknown.document["error"]
-        else:
-            assert unknown.messages.startswith("dbca-openssl: ")
-        if "prometheus" in more and "--ca" in arguments:
+        elif "prometheus" in more and "--ca" in arguments:
             assert metrics(unknown.output) == {"dbca_check_status": {(): 3.0}}
+            assert unknown.messages.startswith("dbca-openssl: ")
+        else:
+            assert unknown.output.startswith("UNKNOWN: ")
     assert list(nothing.iterdir()) == []
     refused = tool("repair", "--ca", nothing, "--yes", directory=tmp_path)
     assert refusal(refused) == f"no CA in {nothing}: there is no database-ca.cnf"
@@ -236,7 +237,7 @@ def test_it_needs_neither_passphrase_nor_write_permission(fleet: Path, tmp_path:
     assert run(*unprivileged("touch", fleet / "x"), directory=tmp_path).code != 0, "the modes are heeded"
     (fleet / INDEX).chmod(0)
     unknown = run(*command, directory=tmp_path)
-    assert (unknown.code, unknown.messages.splitlines()[0]) == (3, f"dbca-openssl: cannot read {fleet}/{INDEX}")
+    assert (unknown.code, unknown.output) == (3, f"UNKNOWN: cannot read {fleet}/{INDEX}\n")
     for path in paths:
         path.chmod(0o700)
 
@@ -316,7 +317,7 @@ def test_each_step_is_shown_before_it_is_done(world: World) -> None:
     assert code == 0, shown
     for name, data in damaged.items():
         assert world.path(f"{name}.damaged").read_bytes() == data
-    assert done("repair", directory=world.ca).output == "nothing to mend\n"
+    assert done("repair", directory=world.ca).output == "nothing to fix\n"
     assert tool("check", directory=world.ca).code == 0
 
 

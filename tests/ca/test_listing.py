@@ -139,7 +139,7 @@ def test_the_bare_command_says_what_is_next(ca: Path, keys: Path, environment: d
     empty = tmp_path / "empty"
     empty.mkdir()
     assert next_steps(empty) == ["dbca-openssl init --organization NAME"]
-    assert "no authority here yet" in done(directory=empty).output
+    assert "no CA here yet" in done(directory=empty).output
     assert next_steps(ca) == ["dbca-openssl request NAME  # on each host"]
     for name in ("one", "two"):
         plain_request(ca, name, keys / "host.key.pem")
@@ -156,7 +156,7 @@ def test_the_bare_command_says_what_is_next(ca: Path, keys: Path, environment: d
     assert "dbca-openssl init --renew" in next_steps(ca, 5 * 365 - 10)
     (ca / "crl/database-ca.crl").write_text("")
     assert next_steps(ca) == ["dbca-openssl crl"]
-    assert "crl       none" in done(directory=ca).output
+    assert "CRL       none" in done(directory=ca).output
 
 
 def test_a_hundred_thousand_rows(ca: Path) -> None:

@@ -76,7 +76,7 @@ def test_says_in_which_order_to_deliver(fleet: Path, environment: dict[str, str]
     assert "scp crl/database-ca.crl HOST:" in said[places[1] :]
     said = done("renew", AIKEN, "--no-crl", "--yes", directory=fleet, environment=environment).output
     assert said.splitlines()[-2:] == [
-        "and when all of them are in place, make a new revocation list:",
+        "and when all of them are in place, make a new CRL:",
         "  dbca-openssl crl",
     ]
 
@@ -86,7 +86,7 @@ def test_what_is_about_to_end(fleet: Path, environment: dict[str, str]) -> None:
     done("renew", GANNIBAL, "--days", "30", "--yes", directory=fleet, environment=environment)
     done("revoke", MARGARET, "--yes", directory=fleet, environment=environment)
     command = ("renew", "--expiring", "30", "--yes", "--json", "--print")
-    assert "no certificate ends within 5 days" in done("renew", "--expiring", "5", directory=fleet).output
+    assert "no certificate expires within 5 days" in done("renew", "--expiring", "5", directory=fleet).output
     assert done("renew", "--expiring", "5", "--json", directory=fleet).document == {"renewed": [], "crl": None}
     printed = done(*command, directory=fleet).document["script"]
     assert GANNIBAL in printed

@@ -127,7 +127,7 @@ def test_what_check_finds_is_on_it(fleet: Path, tmp_path: Path) -> None:
     assert len(checked["findings"]) == 2
     for one in checked["findings"]:
         assert one["text"].replace("'", "&#39;") in text
-        assert one["mend"] in text
+        assert one["fix"] in text
     page = Page(text)
     assert page.figures["2 found by check"] == "critical"
     assert page.figures["days of the revocation list"] == "none"

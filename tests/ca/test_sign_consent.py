@@ -13,7 +13,7 @@ from tools.terminal import typed
 AIKEN = "aiken.example.net"
 FIRST, SECOND = f"May {AIKEN} be db.example.net too? [y/N] ", f"May {AIKEN} be 192.0.2.7 too? [y/N] "
 SIGN = "Sign it? [y/N] "
-PROMPT = "Pass phrase of the authority's key: "
+PROMPT = "Pass phrase of the CA key: "
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dbca_openssl.cli.run import run
+from dbca_openssl.cli.main import run
 from tools import request_builder as der
 from tools.hostile_requests import REQUESTS
 from tools.support import done, snapshot, tool

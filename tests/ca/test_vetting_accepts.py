@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dbca_openssl.cli.run import run as run_tool
+from dbca_openssl.cli.main import run as run_tool
 from tools import request_builder as der
 from tools.request_builder import asking_for, dns, extension, utf8
 from tools.support import openssl, run

@@ -220,14 +220,14 @@ def test_the_answer_is_never_an_error(
 
 def test_an_answer_needs_neither_openssl_nor_what_is_slow_to_import(place: Path) -> None:
     script = (
-        "import sys; from dbca_openssl.cli import main\n"
+        "import sys; from dbca_openssl.cli.main import main\n"
         "sys.argv = ['dbca-openssl', '__complete', 'fish', 'show', '']; main(); print(*sys.modules)"
     )
     finished = run(sys.executable, "-c", script, directory=place, environment={"PATH": "/nowhere"})
     *answer, modules = finished.output.splitlines()
     assert len(answer) == 1 + 6, finished.messages
     ours = {name for name in modules.split() if name.startswith("dbca_openssl")}
-    assert ours == {"dbca_openssl", "dbca_openssl.cli", "dbca_openssl.cli.completion"}
+    assert ours == {"dbca_openssl", "dbca_openssl.cli", "dbca_openssl.cli.main", "dbca_openssl.cli.completion"}
     assert not {"typer", "subprocess", "dataclasses", "pathlib", "datetime", "typing", "rich"} & set(modules.split())
 
 

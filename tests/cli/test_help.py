@@ -13,7 +13,7 @@ import pytest
 import typer
 
 from dbca_openssl.cli import grammar
-from dbca_openssl.cli.app import build
+from dbca_openssl.cli.main import build
 from tools.support import HOSTS, PASSPHRASE, run, tool
 
 VERBS = {verb.words: verb for verb in grammar.verbs()}
@@ -153,12 +153,12 @@ def test_every_example_runs(verb: grammar.Verb, place: Any) -> None:
 @pytest.mark.parametrize(
     ("line", "message", "hints"),
     [
-        ("sing", "there is no verb 'sing'", ["did you mean: dbca-openssl sign", "dbca-openssl --help lists them"]),
-        ("sign --al", "there is no option --al", ["did you mean: --all or --ca or --cap", "dbca-openssl sign --help"]),
-        ("--jsn", "there is no option --jsn", ["did you mean: --json", "dbca-openssl --help"]),
+        ("sing", "unknown command 'sing'", ["did you mean: dbca-openssl sign", "dbca-openssl --help"]),
+        ("sign --al", "unknown option --al", ["did you mean: --all or --ca or --cap", "dbca-openssl sign --help"]),
+        ("--jsn", "unknown option --jsn", ["did you mean: --json", "dbca-openssl --help"]),
         (
             "server porbe",
-            "there is no verb 'server porbe'",
+            "unknown command 'server porbe'",
             ["did you mean: dbca-openssl server probe", "dbca-openssl server --help"],
         ),
         (
@@ -178,7 +178,7 @@ def test_every_example_runs(verb: grammar.Verb, place: Any) -> None:
         ),
         ("sign --days x a", "Invalid value for '--days': 'x' is not a whole number", ["dbca-openssl sign --help"]),
         ("show", "Missing argument 'NAME|SERIAL|FILE'", ["dbca-openssl show --help"]),
-        ("sign --\x1b[2J", "there is no option '--\\x1b[2J'", ["dbca-openssl sign --help"]),
+        ("sign --\x1b[2J", "unknown option '--\\x1b[2J'", ["dbca-openssl sign --help"]),
     ],
 )
 def test_a_mistyped_command_line_tells_what_was_meant(

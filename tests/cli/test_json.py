@@ -105,7 +105,7 @@ SCHEMAS: dict[str, Schema] = {
         next=several(TEXT),
     ),
     "bare without an authority": record(directory={"type": "null"}, next=several(TEXT)),
-    "check": record(status=LEVEL, findings=several(record(level=LEVEL, code=TEXT, text=TEXT, mend=TEXT))),
+    "check": record(status=LEVEL, findings=several(record(level=LEVEL, code=TEXT, text=TEXT, fix=TEXT))),
     "repair": record(repaired=several(TEXT), status=LEVEL, left=several(TEXT)),
     "report": record(report=TEXT),
     "rollover": record(
@@ -225,7 +225,7 @@ def test_every_verb_takes_the_passphrase_from_everywhere(fleet: Path, keys: Path
     if source == "prompt":
         code, shown = on_a_terminal(*arguments, directory=fleet, answers=[PASSPHRASE])
         assert code == 0, shown
-        assert len(re.findall("Pass phrase of the authority's key: ", shown)) == 1
+        assert len(re.findall("Pass phrase of the CA key: ", shown)) == 1
         assert PASSPHRASE not in shown
         validate(shown[shown.index("\n{") :], verb)
         return

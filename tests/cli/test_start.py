@@ -16,12 +16,12 @@ HEAVY = ("asyncio", "jinja2", "pydantic", "rich", "sh", "ssl")
 
 AFTERWARDS = f"""
 import os, sys
-from dbca_openssl import cli
+from dbca_openssl.cli.main import main
 def leave(code):
     print(sorted(set({HEAVY}) & set(sys.modules)), file=sys.stderr)
     sys.exit(code)
 os._exit = leave
-cli.main()
+main()
 leave(0)
 """
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dbca_openssl.database import findings
 from dbca_openssl.database.client import Client
-from dbca_openssl.database.findings import Finding, Level
 from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.finding import Finding, Level, worst
 from tools.database_servers import Server
 from tools.support import tool
 
@@ -29,9 +28,9 @@ def test_a_client_that_uses_no_tls_unasked_is_told_the_date_too(shared_server: S
     own.write_text(f"[client]\n{shared_server.without_tls.removeprefix('--')}\n")
     options = ("--defaults-file", str(own), *shared_server.connection)
     checked = tool("server", "check", *options, "--json", directory=tmp_path)
-    (loaded,) = [one for one in checked.document["findings"] if one["subject"] == "loaded"]
-    assert loaded["level"] == "ok"
-    assert ", until " in loaded["text"]
+    (loaded,) = [one for one in checked.document["findings"] if one["code"] == "loaded"]
+    assert loaded["level"] == "OK"
+    assert ", valid until " in loaded["text"]
 
 
 def test_rows_are_what_the_server_has(shared_server: Server) -> None:
@@ -67,10 +66,11 @@ def test_a_statement_that_is_wrong_stops_the_rest(shared_server: Server) -> None
 def test_no_server_is_critical_and_no_client_is_unknown(shared_server: Server, tmp_path: Path) -> None:
     nowhere = ("--socket", str(tmp_path / "nowhere"))
     checked = tool("server", "check", *shared_server.programs.options, *nowhere, directory=tmp_path)
-    assert (checked.code, checked.output) == (2, "")
+    assert (checked.code, checked.messages) == (2, "")
+    assert checked.output.startswith("CRITICAL server: 1 finding: server: ")
     checked = tool("server", "check", "--client-program", "/no/such/client", *nowhere, directory=tmp_path)
     assert checked.code == 3
-    assert checked.messages.startswith("dbca-openssl: cannot run /no/such/client: there is no such program")
+    assert checked.output == "UNKNOWN: cannot run /no/such/client: there is no such program\n"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_no_server_is_critical_and_no_client_is_unknown(shared_server: Server, t
     ],
 )
 def test_the_worst_counts(levels: list[Level], whole: Level) -> None:
-    assert findings.worst(Finding("x", level, "") for level in levels) is whole
+    assert worst(Finding(level, "x", "") for level in levels) is whole
 
 
 def _client(server: Server) -> Client:

@@ -10,8 +10,7 @@ import pytest
 
 from database.conftest import AIKEN, CLIENT, MARGARET, REVOKED, Site, StartServer, settings_of
 from dbca_openssl.database import handshake
-from dbca_openssl.database.findings import UnreachableError
-from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.errors import DatabaseCaError, UnreachableError
 from dbca_openssl.openssl import OpenSSL
 from tools.database_servers import Server, eventually, free_port
 from tools.support import done, openssl, snapshot, tool
@@ -22,7 +21,7 @@ def _pair(site: Site, name: str) -> tuple[Path, Path]:
 
 
 def _findings(document: dict[str, list[dict[str, str]]]) -> dict[str, str]:
-    return {one["subject"]: f"{one['level']}: {one['text']}" for one in document["findings"]}
+    return {one["code"]: f"{one['level'].lower()}: {one['text']}" for one in document["findings"]}
 
 
 def test_a_server_as_it_should_be(shared_server: Server, shared_site: Site, tmp_path: Path) -> None:
@@ -32,11 +31,11 @@ def test_a_server_as_it_should_be(shared_server: Server, shared_site: Site, tmp_
         *("--canary", *_pair(shared_site, REVOKED), "--client", *_pair(shared_site, CLIENT)),
         directory=tmp_path,
     ).document
-    assert probed["level"] == "ok"
+    assert probed["status"] == "OK"
     found = _findings(probed)
     assert found["protocol"] == "ok: TLSv1.3"
     assert found["certificate"] == f"ok: serial {shared_site.serial(AIKEN)}, as it was issued"
-    assert found["chain"] == f"ok: good for {AIKEN}"
+    assert found["chain"] == f"ok: valid for {AIKEN}"
     assert found["revocation"] == "ok: not revoked"
     assert found["canary"] == "ok: client2.cert.pem is refused as revoked"
     assert found["client"] == "ok: client1.cert.pem is let in"
@@ -71,7 +70,7 @@ def test_a_server_certificate_that_is_revoked(site: Site, shared_server: Server,
     site.list_that_is_over()
     found = _findings(tool(*command, directory=tmp_path).document)
     assert found["revocation"] == "critical: certificate revoked", "a list that is over hides it"
-    assert found["crl"].startswith("critical: over since 2026-02-01 00:00:00Z")
+    assert found["crl"].startswith("critical: expired on 2026-02-01 00:00:00Z")
 
 
 def test_a_server_without_a_list_lets_the_canary_in(shared_site: Site, start: StartServer, tmp_path: Path) -> None:
@@ -98,7 +97,8 @@ def test_only_a_revoked_certificate_is_a_canary(shared_server: Server, shared_si
         directory=tmp_path,
     )
     assert refused.code == 3
-    assert "client1.cert.pem is no canary: it is not revoked" in refused.messages
+    assert refused.output.startswith("UNKNOWN: ")
+    assert "client1.cert.pem is no canary: it is not revoked" in refused.output
 
 
 def test_nobody_there_is_critical(shared_site: Site, tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_no_certificate_to_compare_with_is_unknown(shared_server: Server, shared
         directory=tmp_path,
     )
     assert probed.code == 3
-    assert "cannot read" in probed.messages
+    assert probed.output.startswith("UNKNOWN: cannot read ")
 
 
 def test_a_server_without_tls_is_told(start: StartServer, shared_site: Site, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_replication_over_tls_from_the_printed_statements(site: Site, start: Sta
         replica.sql("STOP REPLICA; START REPLICA")
         assert eventually(lambda: "Replica_IO_Running: " in _check(replica, tmp_path).output.splitlines()[0], 10)
         source.sql("INSERT INTO d.t VALUES ('not for you')")
-        assert _check(replica, tmp_path).code == 1
+        assert _check(replica, tmp_path).code == 2
         assert _rows(replica) == [[SENTINEL]]
     finally:
         wire.close()
@@ -127,7 +127,7 @@ def test_tls_is_added_to_a_replication_that_runs(site: Site, start: StartServer,
     source.sql(f"CREATE DATABASE d; CREATE TABLE d.t (text VARCHAR(99)); INSERT INTO d.t VALUES ('{SENTINEL}')")
     assert eventually(lambda: _rows(replica) == [[SENTINEL]]), _check(replica, tmp_path).output
     before = _check(replica, tmp_path)
-    assert before.code == 1
+    assert before.code == 2
     assert "Source_SSL_Allowed: No: not encrypted" in before.output
     printed = _printed(site, source, source.port, tmp_path, "--existing")
     source.sql(printed["source"])
@@ -194,8 +194,8 @@ def test_a_password_that_mysql_would_cut_off_is_refused(shared_site: Site, tmp_p
 
 def test_a_server_that_is_no_replica_is_told(shared_server: Server, tmp_path: Path) -> None:
     refused = _check(shared_server, tmp_path)
-    assert refused.code == 1
-    assert refused.messages.startswith("dbca-openssl: the server is not a replica\nhint: ")
+    assert (refused.code, refused.output) == (3, "UNKNOWN: the server is not a replica\n")
+    assert refused.messages.startswith("hint: ")
 
 
 def _printed(site: Site, source: Server, port: int, directory: Path, *options: str) -> dict[str, str]:

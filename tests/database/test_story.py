@@ -18,7 +18,7 @@ def test_the_whole_story(site: Site, start: StartServer, tmp_path: Path) -> None
 
     # it serves the issued certificate, verified by the client's own settings, and refuses to go without TLS
     checked = tool("server", "check", AIKEN, *here, *server.connection, "--json", directory=tmp_path)
-    assert (checked.code, checked.document["level"]) == (0, "ok"), checked.output
+    assert (checked.code, checked.document["status"]) == (0, "OK"), checked.output
     mine = settings_of(site, CLIENT, "--client")
     with mine.open("a") as file:
         file.write("user = app\npassword = p4ss\n")
@@ -98,7 +98,7 @@ def test_a_server_whose_list_is_over_is_found_and_mended(site: Site, start: Star
     found = tool("server", "probe", AIKEN, *here, "--client", *pair, "--json", directory=tmp_path)
     assert found.code == 2
     assert "certificate or revocation list expired" in _text(found.document, "client")
-    assert "over since 2026-02-01" in _text(found.document, "crl")
+    assert "expired on 2026-02-01" in _text(found.document, "crl")
     assert _levels(site, server, tmp_path) == {"check": 2, "probe": 2}
     site.new_list()
     site.deploy(AIKEN)
@@ -173,7 +173,7 @@ def _foreign(directory: Path, name: str) -> Path:
     return ssl
 
 
-def _text(document: dict[str, object], subject: str) -> str:
+def _text(document: dict[str, object], code: str) -> str:
     found = document["findings"]
     assert isinstance(found, list)
-    return str(next(one["text"] for one in found if one["subject"] == subject))
+    return str(next(one["text"] for one in found if one["code"] == code))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import typer
 
-from dbca_openssl.cli.app import build
+from dbca_openssl.cli.main import build
 from dbca_openssl.errata import ERRATA
 from tools.support import PAGES, ROOT, tool
 
@@ -100,6 +100,7 @@ def test_the_shared_options_and_variables_are_those_of_the_code() -> None:
         (("lst",), 2, "Exit codes"),
         (("list", "--al"), 2, "Exit codes"),
         (("check",), 3, "Exit codes of the commands for monitoring"),
+        (("check", "--al"), 3, "Exit codes of the commands for monitoring"),
     ],
 )
 def test_the_exit_codes_are_those_of_the_page(

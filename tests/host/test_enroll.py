@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dbca_openssl.cli.run import run as main
+from dbca_openssl.cli.main import run as main
 from host.conftest import Reach
 from tools.agreement import Wire, on_hosts, require_agreement
 from tools.ssh_hosts import MYSQL, Fleet, read_all

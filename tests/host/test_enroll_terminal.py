@@ -46,7 +46,7 @@ def at_terminal(*arguments: str | Path, directory: Path, answers: dict[str, str]
 def test_enroll_at_a_terminal(ca: Path, fleet: Fleet) -> None:
     machines = fleet.start(AIKEN, MARGARET)
     command = ("enroll", AIKEN, MARGARET, "--bits", "2048", "--ssh-config", fleet.config)
-    screen = at_terminal(*command, directory=ca, answers={"Pass phrase of the authority's key: ": PASSPHRASE})
+    screen = at_terminal(*command, directory=ca, answers={"Pass phrase of the CA key: ": PASSPHRASE})
     assert PASSPHRASE not in screen
     require_agreement(ca, machines)
     parts = re.split(r"\r\x1b\[K", screen)

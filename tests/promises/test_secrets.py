@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from dbca_openssl import passphrase as passphrases
-from dbca_openssl.cli.run import run as run_tool
+from dbca_openssl.cli.main import run as run_tool
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.openssl import OpenSSL
 from dbca_openssl.passphrase import Passphrase
@@ -25,7 +25,7 @@ from tools.support import PASSPHRASE, MakeRequest, done, openssl, snapshot, tool
 from tools.terminal import typed
 
 AIKEN = "aiken.example.net"
-PROMPT, ONCE_MORE = "Pass phrase of the authority's key: ", "The same once more: "
+PROMPT, ONCE_MORE = "Pass phrase of the CA key: ", "The same once more: "
 INIT = ("init", "--organization", "example.net", "--bits", "2048")
 RULE = "dbca-openssl: a pass phrase has 4 to 1023 bytes\n"
 CARRIAGE_RETURN = "dbca-openssl: the pass phrase has a carriage return\nhint: "

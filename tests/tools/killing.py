@@ -47,7 +47,7 @@ class Verb:
 
     def run(self, world: World, *more: str | Path, before: tuple[str | Path, ...] = ()) -> Finished:
         """Run it; `before` is a command that runs it."""
-        program = ("-c", f"{self.prepare}\nfrom dbca_openssl.cli import main\nmain()")
+        program = ("-c", f"{self.prepare}\nfrom dbca_openssl.cli.main import main\nmain()")
         return world.tool(*self.arguments(world.root), *more, before=before, program=program)
 
 
@@ -102,7 +102,8 @@ class World:
 
 _MANY = """
 import json, os, sys, tempfile
-from dbca_openssl.cli import look, renew, revoke, run, sign  # before the fork
+from dbca_openssl.cli import main
+from dbca_openssl.cli.commands import list, renew, revoke, show, sign  # before the fork
 
 def one(arguments):
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as messages:
@@ -110,7 +111,7 @@ def one(arguments):
         if child == 0:
             os.dup2(output.fileno(), 1)
             os.dup2(messages.fileno(), 2)
-            code = run.run(arguments)
+            code = main.run(arguments)
             sys.stdout.flush()
             os._exit(code)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

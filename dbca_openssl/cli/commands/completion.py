@@ -1,0 +1,35 @@
+"""`completion`: print the script by which a shell completes command lines."""
+
+from pathlib import Path
+from typing import Literal
+
+from dbca_openssl.cli import output
+from dbca_openssl.cli.options import Run, argument, verb
+
+SHARE = Path(__file__).parents[2] / "share"
+"""What an installation puts into its `share`, where shells and `man` look."""
+
+SCRIPTS = {
+    "bash": "bash-completion/completions/dbca-openssl",
+    "zsh": "zsh/site-functions/_dbca-openssl",
+    "fish": "fish/vendor_completions.d/dbca-openssl.fish",
+}
+
+
+@verb()
+def completion(
+    run: Run,
+    shell: Literal["bash", "zsh", "fish"] = argument(..., "SHELL", "bash, zsh or fish."),
+) -> None:
+    """Print the script by which a shell completes command lines.
+
+    \b
+      source <(dbca-openssl completion bash)     # in ~/.bashrc
+      source <(dbca-openssl completion zsh)      # in ~/.zshrc, after compinit
+      dbca-openssl completion fish > ~/.config/fish/completions/dbca-openssl.fish
+
+    It completes verbs, options, names, serials and files. Where the command was installed for all users, the shells
+    find the script by themselves.
+    """
+    text = (SHARE / SCRIPTS[shell]).read_text()
+    output.verbatim({"shell": shell, "text": text}, text)

@@ -1,0 +1,98 @@
+"""`deploy`: copy the public files to hosts, or to this machine."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dbca_openssl import names
+from dbca_openssl.ca.layout import Authority
+from dbca_openssl.cli import output, results
+from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
+from dbca_openssl.cli.progress import Progress
+from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.host import deploy as delivery
+from dbca_openssl.host import enroll, print_scripts, scripts
+from dbca_openssl.host.deploy import Delivered
+from dbca_openssl.host.ssh import Host, Ssh
+from dbca_openssl.host.ssh import hosts as hosts_of
+
+
+@verb("ca", "hosts", "print_", "yes")
+def deploy(
+    run: Run,
+    host: list[str] | None = argument(
+        None, "[USER@]HOST...", "What ssh calls it, and its certificate; with --local, NAME."
+    ),
+    local: bool = option(False, "--local", "To ~/.mysql/ssl (or --ssl-dir) on this machine."),
+) -> int:
+    """Copy certificates and CRL to hosts, or to this machine.
+
+    \b
+      dbca-openssl deploy root@aiken.example.net --owner mysql
+      dbca-openssl deploy admin@gannibal.example.net --sudo --owner mysql
+      dbca-openssl deploy --local
+      dbca-openssl deploy --local backup@margaret
+
+    The CA certificate, the CRL, and each host's own certificate where it has a valid one; never a private key. Only
+    what is not there yet is copied, all of it or none, each file by a rename.
+
+    Exit code 1 where some hosts failed: they are named, nothing changed on them, and all others have their files.
+
+    The guide: "Copy to Target Systems".
+    """
+    authority = run.authority()
+    authority.require()
+    if local:
+        return _deploy_here(run, authority, host or [])
+    if not host:
+        raise UsageError("name a HOST, or give --local")
+    hosts, where = hosts_of(host), run.place()
+    ssh = run.ssh(hosts)
+    files = delivery.files(authority, [one.name for one in hosts])
+    if run.print_:
+        output.script(print_scripts.deploy(ssh, {one: files[one.name] for one in hosts}, where))
+        return 0
+    with Progress(hosts, "delivered") as progress:
+
+        def work(one: Host) -> Delivered:
+            progress(one, "delivering")
+            done = delivery.deploy(ssh, one, where, files[one.name])
+            progress(one, "delivered")
+            return done
+
+        outcomes = ssh.each(hosts, work, run.jobs)
+    rows, documents, errors, changed = [], [], [], False
+    for one, outcome in zip(hosts, outcomes, strict=True):
+        if isinstance(outcome, DatabaseCaError):
+            errors.append(outcome)
+            rows.append((one.name, output.coloured(enroll.FAILED)))
+            documents.append(results.host_document(one, enroll.FAILED, outcome))
+        else:
+            changed = changed or bool(outcome.changed)
+            rows.append((one.name, _changes(outcome.changed)))
+            documents.append(results.host_document(one, "delivered", None, **_document(outcome)))
+    following = [f"on each host, {results.RELOAD}"] if changed else []
+    return results.hosts(documents, errors, output.table(("HOST", "CHANGED"), rows), following)
+
+
+def _deploy_here(run: Run, authority: Authority, arguments: Sequence[str]) -> int:
+    directory = Path(run.ssl_dir).absolute() if run.ssl_dir else Path.home() / ".mysql/ssl"
+    where = scripts.place(str(directory), run.owner)
+    whose = [names.entity_name(text) for text in arguments]
+    if len(whose) > 1:
+        raise UsageError("with --local, one NAME at the most")
+    name = whose[0] if whose else "localhost"
+    files = delivery.files(authority, whose)[name] if whose else list(delivery.common_files(authority))
+    if run.print_:
+        output.script(scripts.deploy(name, where, files))
+        return 0
+    done = delivery.deploy_here(Ssh(timeout=run.timeout), name, where, files)
+    output.result({"directory": str(directory), **_document(done)}, [f"{directory}  {_changes(done.changed)}"])
+    return 0
+
+
+def _document(done: Delivered) -> dict[str, list[str]]:
+    return {"changed": list(done.changed), "unchanged": list(done.same)}
+
+
+def _changes(changed: Sequence[str]) -> str:
+    return ", ".join(changed) if changed else "nothing: all is there already"

@@ -1,0 +1,80 @@
+"""`enroll`: key, request, certificate and delivery for hosts, over ssh."""
+
+from dbca_openssl import dates
+from dbca_openssl.ca.sign import Period
+from dbca_openssl.cli import output, results, terminal
+from dbca_openssl.cli.options import Run, argument, option, verb
+from dbca_openssl.cli.progress import Progress
+from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.host import enroll as enrolment
+from dbca_openssl.host import print_scripts
+from dbca_openssl.host.enroll import Enrolment, Standing
+from dbca_openssl.host.ssh import hosts as hosts_of
+
+
+@verb("ca", "alt_name", "profile", "days", "cap", "bits", "hosts", "key", "lock_timeout", "print_", "yes")
+def enroll(
+    run: Run,
+    host: list[str] = argument(..., "[USER@]HOST...", "What ssh calls it, and its certificate."),
+    rekey: bool = option(False, "--rekey", "Make a new key also where there is one, and supersede its certificate."),
+) -> int:
+    """Give hosts their key and certificate, all of it over ssh.
+
+    \b
+      dbca-openssl enroll root@aiken.example.net --owner mysql
+      dbca-openssl enroll admin@aiken.example.net --sudo --alt-name db.example.net
+      dbca-openssl enroll $(cat hosts) --passphrase-file ~/.dbca-passphrase
+      dbca-openssl enroll root@aiken.example.net --rekey   # a new key as well
+
+    Key and request are made there, all of them are signed here in one transaction, and the certificates delivered.
+    The hosts need sshd and openssl. Keys never leave them. A host that has key and certificate is left alone; one
+    where an earlier run was interrupted is taken up from there.
+
+    Exit code 1 where some hosts failed: they are named, all others are done, and the same command does the rest.
+
+    The guide: "Certificate Signing Requests", "Sign Certificates", "Copy to Target Systems".
+    """
+    authority = run.authority()
+    authority.require()
+    period = Period(run.days, run.cap)
+    how = Enrolment(run.place(), run.names_to_add(), run.profile, run.bits, period, rekey)
+    hosts = hosts_of(host)
+    ssh = run.ssh(hosts)
+    if run.print_:
+        output.script(print_scripts.enroll(run.printable(authority), ssh, hosts, how))
+        return 0
+    encrypted = authority.key_is_encrypted()
+    asked_later = run.passphrase_file is None and run.passphrase_fd is None and terminal.is_there()
+    if encrypted and not asked_later:
+        authority = authority.unlocked(run.passphrase())
+    with Progress(hosts, *enrolment.ENDS) as progress:
+        states = enrolment.prepare(authority, ssh, hosts, how, run.jobs, progress)
+    if encrypted and asked_later and any(one.proposal for one in states):
+        authority = authority.unlocked(run.passphrase())
+    try:
+        states = enrolment.sign(authority, states, how)
+    except DatabaseCaError:
+        results.host_errors([one.error for one in states if one.error])
+        raise
+    with Progress(hosts, *enrolment.ENDS) as progress:
+        states = enrolment.deliver(authority, ssh, states, how, run.jobs, progress)
+    return results.hosts(
+        [
+            results.host_document(
+                one.host,
+                one.state,
+                one.error,
+                serial=one.serial,
+                not_after=dates.iso(one.end) if one.end else None,
+                changed=list(one.changed),
+            )
+            for one in states
+        ],
+        [one.error for one in states if one.error],
+        output.table(("HOST", "STATE", "SERIAL", "UNTIL"), map(_row, states)),
+        [f"on each host, {results.RELOAD}"] if any(one.changed for one in states) else [],
+    )
+
+
+def _row(one: Standing) -> tuple[str, str, str, str]:
+    return one.host.name, output.coloured(one.state), one.serial or "-", f"{one.end:%Y-%m-%d}" if one.end else "-"

@@ -1,0 +1,104 @@
+"""`init`: make a CA, or its own certificate again."""
+
+import shlex
+from pathlib import Path
+
+from dbca_openssl import dates, render
+from dbca_openssl.ca import index, rollover
+from dbca_openssl.ca import init as creation
+from dbca_openssl.ca.init import NewAuthority
+from dbca_openssl.ca.layout import CERTIFICATE, CRL, KEY
+from dbca_openssl.cli import output, results
+from dbca_openssl.cli.options import Run, UsageError, option, verb
+from dbca_openssl.cli.progress import busy
+
+
+@verb("configuration", "profile", "ca", "key", "print_", "yes")
+def init(
+    run: Run,
+    key: Path | None = option(None, "--key", "Take this (encrypted) key instead of making one.", "FILE"),
+    years: int = option(render.YEARS, "--years", "Validity of the CA certificate in years.", "N", 1, 100),
+    bits: int = option(render.AUTHORITY_BITS, "--bits", "The size of the CA's RSA key.", "N", 2048, 16384),
+    renew: bool = option(False, "--renew", "Make a new certificate for the key of this CA."),
+    no_passphrase: bool = option(False, "--no-passphrase", "Do not encrypt the key: for throw-away CAs in CI."),
+) -> None:
+    """Make a certificate authority, or its own certificate again.
+
+    \b
+      cd /media/$USER/safe_storage
+      dbca-openssl init --organization example.net
+      dbca-openssl init --organization Lab --no-passphrase --ca ./ca
+      dbca-openssl init --organization example.net --print > create.sh
+      dbca-openssl init --renew --years 5
+
+    Directories, configuration, key, certificate and first CRL, as the guide makes them.
+
+    The guide: "Create a Certificate Authority".
+    """
+    if renew:
+        if run.organization is not None or key is not None or run.print_:
+            raise UsageError("--renew keeps the name and the key, and has no script")
+        renew_certificate(run, years)
+        return
+    if run.organization is None:
+        raise UsageError("missing option --organization")
+    authority = run.authority(run.ca or Path("database-ca"))
+    settings = run.settings(run.organization, bits)
+    start, end = creation.period(dates.now(), years)
+    new = NewAuthority(settings, start, end, run.profile, key.absolute() if key else None, not no_passphrase)
+    if run.print_:
+        output.script(creation.plan(run.printable(authority), new).script())
+        return
+    creation.require_possible(authority, new)
+    if not no_passphrase:
+        authority = authority.unlocked(run.passphrase(new=key is None))
+    with busy("making the CA" if key else f"making a key of {bits} bits"):
+        crl_end = creation.create(authority, new).end
+    output.result(
+        {
+            "directory": str(authority.directory),
+            "subject": {"organization": settings.organization, "common_name": settings.common_name},
+            "certificate": CERTIFICATE,
+            "serial": creation.FIRST_SERIALS[run.profile],
+            "not_before": dates.iso(start),
+            "not_after": dates.iso(end),
+            "key": KEY,
+            "crl": CRL,
+            "crl_next_update": dates.iso(crl_end),
+        },
+        [
+            f"CA {settings.common_name!r} in {authority.directory}",
+            *output.fields(
+                (
+                    ("key", f"{KEY}, {'not encrypted' if no_passphrase else 'encrypted'}: keep it off every network"),
+                    ("cert", f"{CERTIFICATE}, valid until {dates.shown(end)}"),
+                    ("crl", f"{CRL}, valid until {dates.shown(crl_end)}"),
+                )
+            ),
+            "next, on each host:",
+            "  dbca-openssl request NAME",
+            "and here, once its NAME.req.pem is in certreqs/:",
+            f"  {output.command('sign', 'NAME', '--ca', str(authority.directory))}",
+        ],
+    )
+
+
+def renew_certificate(run: Run, years: int) -> None:
+    """`init --renew`."""
+    authority = run.authority()
+    authority.require()
+    start, end = creation.period(dates.now(), years)
+    new = rollover.renew_own_certificate(run.unlocked(authority), start, end)
+    output.result(
+        {
+            "certificate": CERTIFICATE,
+            "serial": index.serial_text(new.serial),
+            "not_before": dates.iso(new.start),
+            "not_after": dates.iso(new.end),
+        },
+        [
+            f"{CERTIFICATE}  valid until {dates.shown(new.end)}; what was signed before stays valid",
+            f"next, copy it to every host, and {results.RELOAD}",
+            f"  {shlex.join(('scp', str(authority.path(CERTIFICATE)), f'HOST:{render.SSL_DIR}/'))}",
+        ],
+    )

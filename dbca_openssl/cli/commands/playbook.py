@@ -1,0 +1,28 @@
+"""`playbook`: an Ansible playbook for many hosts."""
+
+from dbca_openssl.cli import output
+from dbca_openssl.cli.options import Run, option, verb
+from dbca_openssl.host import playbook as playbooks
+from dbca_openssl.host import scripts
+from dbca_openssl.host.playbook import Fleet
+from dbca_openssl.render import SSL_DIR
+
+
+@verb("ca", "ssl_dir", "owner", "profile", "bits")
+def playbook(
+    run: Run,
+    hosts: str = option("databases", "--hosts", "Which hosts of the inventory.", "GROUP"),
+) -> None:
+    """Print an Ansible playbook that enrolls many hosts.
+
+    \b
+      dbca-openssl playbook > databases.yml
+      ansible-playbook -i inventory databases.yml --check
+      ansible-playbook -i inventory databases.yml
+
+    It begins with a note on the inventory, and on the pass phrase. It needs ansible-core here, and Python on the hosts.
+    Run again, it does only what is missing.
+    """
+    where = scripts.place(run.ssl_dir or SSL_DIR, run.owner or "mysql")
+    text = playbooks.playbook(Fleet(hosts, run.authority().directory, where, run.profile, run.bits))
+    output.verbatim({"playbook": text}, text)

@@ -1,0 +1,63 @@
+"""`renew`: sign stored requests again."""
+
+from dbca_openssl.ca import renew as renewal
+from dbca_openssl.ca.change import settle
+from dbca_openssl.ca.layout import CRL
+from dbca_openssl.ca.sign import Period
+from dbca_openssl.cli import output, results
+from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
+from dbca_openssl.cli.progress import busy
+from dbca_openssl.render import SSL_DIR
+
+
+@verb("ca", "days", "cap", "allow_alt_name", "no_crl", "yes", "key", "lock_timeout", "print_")
+def renew(
+    run: Run,
+    names: list[str] | None = argument(None, "NAME...", "Hosts or clients."),
+    expiring: int | None = option(None, "--expiring", "All that expire within DAYS days, or have expired.", "DAYS", 0),
+) -> None:
+    """Sign stored requests again, superseding the old certificates.
+
+    \b
+      dbca-openssl renew aiken.example.net
+      dbca-openssl renew --expiring 30 --passphrase-file ~/.dbca-passphrase --yes
+
+    Deliver the new certificates first and the new CRL after them. For a new key make a new request on the host,
+    put it into certreqs/ in place of the old one, and renew.
+    """
+    if bool(names) == (expiring is not None):
+        raise UsageError("name hosts or clients, or say --expiring DAYS")
+    authority = run.authority()
+    period = Period(run.days, run.cap)
+    if not run.print_:
+        settle(authority)
+    wanted = list(dict.fromkeys(names)) if names else renewal.expiring(authority, expiring or 0)
+    if not wanted:
+        output.result({"renewed": [], "crl": None}, [f"no certificate expires within {expiring} days"])
+        return
+    with busy("vetting"):
+        renewals = renewal.propose(authority, wanted, period)
+    allowed = run.allowed_names()
+    for one in renewals:
+        if not run.print_:
+            replaced = ", ".join(row.serial for row in one.superseded) or "none that is valid"
+            lost = ", ".join(sorted(one.lost_names))
+            more = [("its key", "as before" if one.same_key else "a NEW key"), ("replaces", replaced)]
+            output.show(results.proposal_lines(one.proposal))
+            output.show(output.fields([*more, *([("loses", lost)] if lost else [])]))
+        results.require_consent([one.proposal], allowed | one.names_before, ask=not run.yes and not run.print_)
+    if run.print_:
+        output.script(renewal.plan(run.printable(authority), renewals, period, not run.no_crl).script())
+        return
+    run.confirm("Renew it?" if len(renewals) == 1 else f"Renew these {len(renewals)}?")
+    signed, made = renewal.renew(run.unlocked(authority), renewals, period, not run.no_crl)
+    output.result(
+        {"renewed": [results.signed_document(one) for one in signed], "crl": results.crl_document(made)},
+        [
+            *results.signed_lines(signed),
+            "next, deliver the certificates first:",
+            *results.deliveries(authority, signed),
+            f"and when all of them are in place, {'the new' if made else 'make a new'} CRL:",
+            f"  scp {CRL} HOST:{SSL_DIR}/" if made else "  dbca-openssl crl",
+        ],
+    )

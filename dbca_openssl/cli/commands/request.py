@@ -1,0 +1,55 @@
+"""`request`: make a key and a request, on the host that they are for."""
+
+import shlex
+import socket
+
+from dbca_openssl import names
+from dbca_openssl.cli import output
+from dbca_openssl.cli.options import Run, argument, option, verb
+from dbca_openssl.cli.progress import busy
+from dbca_openssl.host import request as requests
+from dbca_openssl.host import scripts
+from dbca_openssl.host.request import NewRequest
+from dbca_openssl.openssl import OpenSSL
+
+
+@verb("ssl_dir", "alt_name", "profile", "bits", "lock_timeout", "print_", "yes", "openssl")
+def request(
+    run: Run,
+    name: str = argument(..., "NAME", "The host's full name, or a client's."),
+    kit: bool = option(False, "--kit", "Print one script to carry to the host, which needs only openssl there."),
+) -> None:
+    """On a host or client: make a key and its signing request.
+
+    \b
+      sudo dbca-openssl request $(hostname --fqdn)
+      dbca-openssl request aiken.example.net --alt-name db.example.net
+      dbca-openssl request backup@margaret --ssl-dir ~/.mysql/ssl
+      dbca-openssl request aiken.example.net --kit > aiken.sh   # sudo sh it there
+
+    The guide: "Certificate Signing Requests".
+    """
+    plain = names.entity_name(name)
+    if plain != name:
+        output.tell(f"the name is written {plain}")
+    new = NewRequest(plain, run.directory(), run.names_to_add(), run.profile, run.bits)
+    if kit:
+        scripts.place(str(new.directory))
+        output.script(scripts.kit(new))
+        return
+    if run.print_:
+        output.script(requests.plan(new).script())
+        return
+    with busy(f"making a key of {run.bits} bits"):
+        requests.make(new, OpenSSL(run.openssl), output.tell, run.lock_timeout)
+    directory = new.directory
+    output.result(
+        {"name": plain, "directory": str(directory), "key": new.key, "request": new.request},
+        [
+            f"{directory / new.request}  a request for {plain}",
+            *output.fields((("key", f"{directory / new.key}, {run.bits} bits; it stays on this host"),)),
+            "next, where the CA is:",
+            f"  {shlex.join(('scp', f'{socket.gethostname()}:{directory / new.request}', 'certreqs/'))}",
+            f"  {output.command('sign', plain)}",
+        ],
+    )

@@ -1,0 +1,52 @@
+"""`server accounts`: who may connect without TLS."""
+
+from dbca_openssl.cli import output
+from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.progress import busy
+from dbca_openssl.database import accounts as accounts_
+
+
+@verb("server")
+def accounts(run: Run) -> None:
+    """List the accounts that may connect without TLS.
+
+    \b
+      dbca-openssl server accounts
+      dbca-openssl server accounts --host aiken.example.net
+      dbca-openssl server accounts --defaults-file ~/.my.cnf --json | jq .accounts
+
+    The others are counted. Kinds: open, may connect without TLS; socket, without TLS too, but only by the local socket;
+    tls, must use TLS; locked, role and system cannot connect.
+
+    The guide: its warning that TLS is not enforced.
+    """
+    with busy("asking the server"):
+        client, flavor = run.client()
+        found = accounts_.accounts(client, flavor)
+        closed = accounts_.secure_transport(client)
+    free = [entry for kind in ("open", "socket") for entry in found if entry.kind == kind]
+    others = {kind: sum(entry.kind == kind for entry in found) for kind in ("tls", "locked", "role", "system")}
+    rows = ((entry.account.shown(), entry.kind) for entry in free)
+    output.result(
+        {
+            "require_secure_transport": closed,
+            "accounts": [
+                {
+                    "account": entry.account.shown(),
+                    "user": entry.account.user,
+                    "host": entry.account.host,
+                    "kind": entry.kind,
+                }
+                for entry in found
+            ],
+        },
+        [
+            *(output.table(("ACCOUNT", "KIND"), rows) if free else ()),
+            f"{len(free)} of {len(found)} accounts may connect without TLS; of the others, "
+            + ", ".join(f"{count} {kind}" for kind, count in others.items()),
+            "the server refuses all of them over TCP: require_secure_transport is on"
+            if closed
+            else "the server itself refuses none of them: require_secure_transport is off",
+            *(("next:", f"  dbca-openssl server require {free[0].account.argument()} --ssl") if free else ()),
+        ],
+    )

@@ -1,0 +1,40 @@
+"""`server check`: ask a server about its TLS."""
+
+from dbca_openssl import dates
+from dbca_openssl.cli import results
+from dbca_openssl.cli.options import Run, argument, verb
+from dbca_openssl.database import check as inspection
+from dbca_openssl.database import probe as probes
+from dbca_openssl.database.probe import Probe
+from dbca_openssl.finding import Finding
+from dbca_openssl.openssl import OpenSSL
+
+
+@verb("connect", "ca", "server")
+def check(
+    run: Run,
+    server: str | None = argument(None, "[HOST[:PORT]]", "Probe it too, under this name of its certificate."),
+) -> int:
+    """Ask a server about its TLS, and whether it is enforced.
+
+    \b
+      dbca-openssl server check --socket /run/mysqld/mysqld.sock
+      dbca-openssl server check aiken.example.net --host aiken.example.net
+
+    Is it there, with which files, until when.
+
+    Exit codes, as monitoring plugins have them: 0 OK, 1 warning, 2 critical, 3 unknown or wrong usage.
+
+    The guide: "Compatibility".
+    """
+
+    def found() -> list[Finding]:
+        at = dates.now()
+        trust = run.trust() if run.ca is not None or server is not None else None
+        client, kind = run.client()
+        findings = inspection.inspect(client, kind, OpenSSL(run.openssl), trust, at)
+        if server is not None and trust is not None:
+            findings += probes.probe(Probe(trust, *run.server(server)), at)
+        return findings
+
+    return results.ask_server(server or run.host or "server", found)

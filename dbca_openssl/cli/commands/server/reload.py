@@ -1,0 +1,35 @@
+"""`server reload`: have a server read new files, and see that it serves them."""
+
+from dbca_openssl import dates
+from dbca_openssl.ca import index
+from dbca_openssl.cli import output
+from dbca_openssl.cli.options import Run, argument, verb
+from dbca_openssl.cli.progress import busy
+from dbca_openssl.database import reload as reloading
+
+
+@verb("connect", "ca", "server", "yes")
+def reload(
+    run: Run,
+    server: str = argument(..., "HOST[:PORT]", "The server, by the name in its certificate."),
+) -> None:
+    """Have a server read new files, and see that it serves them.
+
+    \b
+      dbca-openssl server reload aiken.example.net --socket /tmp/mysql.sock
+      dbca-openssl server reload aiken.example.net --host aiken.example.net
+
+    Certificate, key and CRL are read again. Nothing is interrupted: open sessions stay open, also those of a revoked
+    client.
+    """
+    name, where = run.server(server)
+    trust = run.trust()
+    trust.issued(name)
+    with busy("asking the server"):
+        client, kind = run.client()
+        issued = reloading.reload(client, kind, trust, name, where, dates.now())
+    serial = index.serial_text(issued.serial)
+    output.result(
+        {"host": name, "serial": serial, "not_after": dates.iso(issued.end)},
+        [f"{where}  has reloaded, and serves serial {serial}, valid until {dates.shown(issued.end)}"],
+    )

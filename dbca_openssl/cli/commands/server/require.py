@@ -1,0 +1,51 @@
+"""`server require`: have an account use TLS."""
+
+from dbca_openssl import names
+from dbca_openssl.cli import output
+from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
+from dbca_openssl.cli.progress import busy
+from dbca_openssl.database import accounts, statements, trust
+from dbca_openssl.database.statements import Requirement
+
+
+@verb("ca", "server", "yes")
+def require(
+    run: Run,
+    account: str = argument(..., "USER@HOST", "The account; or in SQL's quotes, 'app'@'%'."),
+    ssl: bool = option(False, "--ssl", "It must use TLS."),
+    x509: bool = option(False, "--x509", "And it must show a certificate of the CA."),
+    certificate: str | None = option(
+        None, "--certificate", "It must show the certificate that was issued to NAME.", "NAME"
+    ),
+    apply: bool = option(False, "--apply", "Execute it; without, it is only printed."),
+) -> None:
+    """Have an account use TLS, or show a certificate.
+
+    \b
+      dbca-openssl server require app@% --ssl | mariadb
+      dbca-openssl server require app@10.0.0.% --certificate aiken.example.net
+      dbca-openssl server require backup@margaret.example.net --x509 --apply
+
+    The statement is printed, or with --apply executed. Subject and issuer are those of the issued certificate, as the
+    server compares them. --apply does not lock out the account that it connects with.
+    """
+    if [ssl, x509, certificate is not None].count(True) != 1:
+        raise UsageError("give one of --ssl, --x509 and --certificate NAME")
+    who = statements.account(account)
+    requirement = Requirement("SSL" if ssl else "X509")
+    if certificate is not None:
+        requirement = trust.requirement(run.trust(), names.entity_name(certificate))
+    sql = statements.script(statements.require(who, requirement))
+    if not apply:
+        output.verbatim({"sql": sql, "applied": False}, sql)
+        return
+    with busy("asking the server"):
+        client, _ = run.client()
+        accounts.require(client, who, requirement)
+    output.result(
+        {"sql": sql, "applied": True},
+        [
+            f"{who.sql()}  requires {requirement.sql()}",
+            "an open session stays as it is; the requirement counts from the next connection",
+        ],
+    )

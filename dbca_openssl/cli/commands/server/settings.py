@@ -1,0 +1,47 @@
+"""`server settings`: the option file for TLS."""
+
+from pathlib import Path
+
+from dbca_openssl import names
+from dbca_openssl.cli import output
+from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
+from dbca_openssl.database import settings as settings_
+from dbca_openssl.database.settings import Settings
+
+
+@verb("ssl_dir", "flavor", "ca", "yes")
+def settings(
+    run: Run,
+    name: str = argument(..., "HOST", "The host, or with --client the client, by its full name."),
+    client: bool = option(False, "--client", "For a client that connects, not for the server."),
+    galera: bool = option(False, "--galera", "For a node of a Galera cluster of MariaDB."),
+    write_to: Path | None = option(None, "--output", "Write it there, where no file is yet.", "FILE"),
+) -> None:
+    """Print the option file that makes a server or client use TLS.
+
+    \b
+      dbca-openssl server settings aiken.example.net > 99-tls.cnf
+      dbca-openssl server settings aiken.example.net --flavor mysql > tls.cnf
+      dbca-openssl server settings aiken.example.net --galera > 99-galera-tls.cnf
+      dbca-openssl server settings backup@margaret --client \\
+          --ssl-dir ~/.mysql/ssl >> ~/.my.cnf
+
+    With its own certificate, and nothing without TLS. For a MariaDB server it belongs in /etc/mysql/mariadb.conf.d,
+    for MySQL in /etc/mysql/mysql.conf.d. With --ca, only for a name that has a certificate there.
+    """
+    if galera and (client or run.flavor == "mysql"):
+        raise UsageError("--galera is for servers of MariaDB")
+    plain = names.entity_name(name)
+    if run.ca is not None:
+        run.trust().issued(plain)
+    made = Settings(plain, run.flavor or "mariadb", "client" if client else "server", run.directory(), galera)
+    text = made.text()
+    if write_to is None:
+        output.verbatim({"text": text}, text)
+        return
+    settings_.write(text, write_to)
+    following = ["next, once the files are there: restart the server, then", f"  dbca-openssl server probe {plain}"]
+    output.result(
+        {"text": text, "file": str(write_to)},
+        [f"{write_to}  the settings of {plain}", *([] if client else following)],
+    )

@@ -1,0 +1,119 @@
+"""The bare command: the state of the CA, and what to do next."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import typer
+
+from dbca_openssl import __version__, dates
+from dbca_openssl.ca import listing
+from dbca_openssl.ca.listing import Status
+from dbca_openssl.cli import output, results
+from dbca_openssl.cli.options import Run, option, verb
+from dbca_openssl.errors import DatabaseCaError
+
+CRL_SOON = listing.SOON // 2
+"""Days from which on a new CRL is asked for."""
+
+
+@verb("ca")
+def status(
+    run: Run,
+    context: typer.Context,
+    version: bool = option(False, "--version", "Print the version."),
+) -> None:
+    """A private certificate authority for MariaDB and MySQL.
+
+    \b
+      dbca-openssl init --organization example.net
+      dbca-openssl request aiken.example.net   # on the host aiken
+      dbca-openssl sign aiken.example.net
+      dbca-openssl verify aiken.example.net
+      dbca-openssl                             # the state, and what is next
+
+    It drives the real openssl req and openssl ca, and follows one guide step by step.
+
+    Exit codes: 0 done; 1 refused or failed, nothing changed (of several hosts: some failed, and are named); 2 wrong
+    usage; 3 a bug of dbca-openssl; 130 interrupted. What monitoring calls (check, server check, server probe, server
+    replication --check) has the codes of its plugins: 0 OK, 1 warning, 2 critical, 3 unknown or wrong usage.
+    """
+    if context.invoked_subcommand is not None:
+        for name in ("ca", "openssl"):
+            if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE":
+                context.fail(f"--{name} stands before the verb; options stand after it")
+        return
+    if version:
+        output.result({"version": __version__}, [f"dbca-openssl {__version__}"])
+        return
+    authority = run.authority()
+    try:
+        authority.require()
+    except DatabaseCaError:
+        if run.ca is not None:
+            raise
+        first = "dbca-openssl init --organization NAME"
+        output.result(
+            {"directory": None, "next": [first]},
+            ["no CA here yet", *results.next_lines([first, "dbca-openssl --help"])],
+        )
+        return
+    found = listing.status(authority)
+    crl, own, at = found.revocation_list, found.own, found.at
+    soon = [row.name for row in found.ending_soon()]
+    following = _next(found, soon)
+    counts = found.counts()
+    crl_text = _until(crl.end, at, CRL_SOON) if crl else output.coloured("none", "critical")
+    output.result(
+        {
+            "directory": str(authority.directory),
+            "common_name": own.common_name,
+            "not_after": dates.iso(own.end),
+            "days_left": dates.days_left(own.end, at),
+            "crl_next_update": dates.iso(crl.end) if crl else None,
+            "crl_days_left": dates.days_left(crl.end, at) if crl else None,
+            "certificates": counts,
+            "ending_soon": soon,
+            "waiting": found.waiting,
+            "next": following,
+        },
+        [
+            f"{own.common_name} in {authority.directory}",
+            *output.fields(
+                (
+                    ("CA", _until(own.end, at, listing.SOON)),
+                    ("CRL", crl_text),
+                    ("signed", ", ".join(f"{count} {word}" for word, count in counts.items())),
+                    *((("expiring", output.coloured(_some(soon), "warning")),) if soon else ()),
+                    *((("waiting", _some(found.waiting)),) if found.waiting else ()),
+                )
+            ),
+            *results.next_lines(following),
+        ],
+    )
+
+
+def _until(end: datetime, at: datetime, soon: int) -> str:
+    """Until when something is valid, coloured where that is within `soon` days or past."""
+    left = dates.days_left(end, at)
+    word = "critical" if left < 0 else "warning" if left < soon else ""
+    return f"until {dates.shown(end)} (" + output.coloured(f"{left} days", word) + ")"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _next(found: Status, soon: Sequence[str]) -> list[str]:
+    """The commands that the state of the CA asks for."""
+    lines, crl = [], found.revocation_list
+    if dates.days_left(found.own.end, found.at) < listing.SOON:
+        lines.append("dbca-openssl init --renew")
+    if crl is None or dates.days_left(crl.end, found.at) < CRL_SOON:
+        lines.append("dbca-openssl crl")
+    if len(found.waiting) > 3:
+        lines.append("dbca-openssl sign --all")
+    else:
+        lines += [output.command("sign", name) for name in found.waiting]
+    if soon:
+        lines.append(f"dbca-openssl renew --expiring {listing.SOON}")
+    return lines or ["dbca-openssl list" if found.rows else "dbca-openssl request NAME  # on each host"]

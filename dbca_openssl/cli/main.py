@@ -1,0 +1,168 @@
+"""The command line as a whole: its verbs, the one place where errors are caught, and the exit codes.
+
+What is heavy is imported where it is needed: starting up is most of what a short command costs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False  # as in typing, which costs as much to import as answering a tabulator
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    import typer
+
+    from dbca_openssl.errors import DatabaseCaError
+
+DONE, FAILED, USAGE, BUG, INTERRUPTED = 0, 1, 2, 3, 130
+"""The exit codes. What monitoring calls ends with a `finding.Level`, where wrong usage and bugs are UNKNOWN: 3 too."""
+
+VERBS = (
+    *("init", "request", "enroll", "fetch", "sign", "renew", "revoke", "crl", "deploy"),
+    *("list", "show", "verify", "check", "repair", "report", "rollover"),
+    *("server settings", "server accounts", "server require", "server replication"),
+    *("server check", "server probe", "server reload"),
+    *("playbook", "render", "guide", "completion"),
+)
+"""The verbs, in the order of the help."""
+
+MONITORING = {"check": "", "server check": "", "server probe": "", "server replication": "check"}
+"""The verbs that monitoring calls, and the option without which it does not mean a verb."""
+
+
+def main() -> None:
+    """Run the command with the arguments of this process, and exit with its code.
+
+    A short process collects no garbage, and the interpreter is not taken down at its end: both together are a tenth
+    of what a short command costs.
+    """
+    import gc
+
+    gc.disable()
+    if sys.argv[1:] == ["--version"]:
+        from dbca_openssl import __version__
+
+        print(f"dbca-openssl {__version__}")
+        return
+    if sys.argv[1:2] == ["__complete"]:
+        from dbca_openssl.cli.completion import complete
+
+        complete(*sys.argv[2:])
+        return
+    code = run(sys.argv[1:])
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # None: closed by the caller
+        try:
+            stream.flush()
+        except OSError:
+            code = code or FAILED
+    os._exit(code)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command with `arguments` and return its exit code; no exception leaves it."""
+    import typer
+
+    from dbca_openssl.cli import output
+    from dbca_openssl.cli.options import UsageError
+    from dbca_openssl.errors import DatabaseCaError, of_system
+
+    output.begin()
+    words = 2 if arguments[:1] == ["server"] else 1
+    verb = " ".join(arguments[:words])
+    if verb in VERBS:
+        app, rest = build_one(verb), list(arguments[words:])
+    else:
+        words, verb = 0, ""
+        app, rest = build(VERBS if arguments else ()), list(arguments)
+    command: Any = typer.main.get_command(app)
+
+    def failed(error: DatabaseCaError, code: int) -> int:
+        option = MONITORING.get(verb)
+        if option is None or (option and not _understood(command, rest).get(option)):
+            output.error(error)
+            return code
+        return output.unknown(error)
+
+    try:
+        code = command(rest, prog_name=" ".join(("dbca-openssl", *arguments[:words])), standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else DONE
+    except DatabaseCaError as error:
+        return failed(error, FAILED)
+    except UsageError as problem:
+        from dbca_openssl.cli import usage
+
+        given = _understood(command, rest)
+        output.as_json, output.verbose = bool(given.get("json")), bool(given.get("verbose"))
+        return failed(usage.explained(problem), USAGE)
+    except typer.Exit as error:
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        print(file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        output.drop_output()
+        return BUG if verb in MONITORING else FAILED
+    except OSError as error:
+        return failed(of_system(str(error.filename or "a file"), error), FAILED)
+    except Exception as error:
+        if os.environ.get("DBCA_TRACEBACK"):
+            raise
+        return failed(
+            DatabaseCaError(
+                f"this should not happen: {type(error).__name__}: {error}",
+                "please report it with the output of the same command under DBCA_TRACEBACK=1",
+            ),
+            BUG,
+        )
+
+
+def build(verbs: Sequence[str] = VERBS) -> typer.Typer:
+    """The command line with `verbs`; without any it is the bare command."""
+    from dbca_openssl.cli.commands.status import status
+    from dbca_openssl.cli.options import empty_app
+
+    app = empty_app()
+    app.callback(invoke_without_command=True)(status)
+    server = empty_app(help=SERVER_HELP)
+    for verb in verbs:
+        (server if verb.startswith("server ") else app).command(verb.rpartition(" ")[2])(_function(verb))
+    if verbs:
+        app.add_typer(server, name="server")
+    return app
+
+
+def build_one(verb: str) -> typer.Typer:
+    """One verb, as a command line of its own, so that no other one is imported."""
+    from dbca_openssl.cli.options import CONTEXT_SETTINGS, empty_app
+
+    app = empty_app()
+    app.command(context_settings=CONTEXT_SETTINGS)(_function(verb))
+    return app
+
+
+SERVER_HELP = """Configure database servers, and check what they really do.
+
+    \b
+      dbca-openssl server settings aiken.example.net > 99-tls.cnf
+      dbca-openssl server probe aiken.example.net
+      dbca-openssl server accounts --host aiken.example.net
+    """
+
+
+def _function(verb: str) -> Callable[..., int | None]:
+    from importlib import import_module
+
+    module = import_module(f"dbca_openssl.cli.commands.{verb.replace(' ', '.')}")
+    function: Callable[..., int | None] = getattr(module, "list_" if verb == "list" else verb.rpartition(" ")[2])
+    return function
+
+
+def _understood(command: Any, arguments: list[str]) -> dict[str, Any]:
+    """The options that a command line gives, as far as the command understands them: what is wrong is left out."""
+    lenient = {"allow_extra_args": True, "allow_interspersed_args": True, "ignore_unknown_options": True}
+    context = command.make_context("", list(arguments), resilient_parsing=True, **lenient)
+    return dict(context.params)

@@ -1,0 +1,154 @@
+"""What several verbs show in the same way: requests, certificates, a CRL, findings, and what came of many hosts."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dbca_openssl import dates, finding
+from dbca_openssl.ca.layout import CRL, Authority, request_of
+from dbca_openssl.cli import output, terminal
+from dbca_openssl.cli.progress import busy
+from dbca_openssl.errors import DatabaseCaError, UnreachableError
+from dbca_openssl.render import SSL_DIR
+
+if TYPE_CHECKING:
+    from dbca_openssl.ca.revoke import RevocationList
+    from dbca_openssl.ca.sign import Proposal, Signed
+    from dbca_openssl.finding import Finding
+    from dbca_openssl.host.ssh import Host
+
+RELOAD = "have the servers read it: FLUSH SSL (MariaDB), ALTER INSTANCE RELOAD TLS (MySQL)"
+
+
+def require_consent(proposals: Sequence[Proposal], allowed: set[str] | frozenset[str], ask: bool) -> None:
+    """Have each SAN allowed, by option or at the prompt: the requester must not choose. Raises DatabaseCaError."""
+    for proposal in proposals:
+        for name in proposal.request.names_beyond_its_own:
+            if name in allowed:
+                continue
+            if not ask or not terminal.is_there():
+                raise DatabaseCaError(
+                    f"the request of {proposal.name} asks for the name {name} too, which nobody has allowed",
+                    f"if it may have it: --allow-alt-name {shlex.quote(name)}",
+                )
+            terminal.confirm(f"May {proposal.name} be {name} too?")
+
+
+def proposal_lines(proposal: Proposal) -> list[str]:
+    """What a request asks for, before it is agreed to."""
+    request = proposal.request
+    names = ", ".join(f"{kind}:{name}" for kind, name in request.alternative_names)
+    return [
+        f"request {proposal.source or request_of(proposal.name)}",
+        *output.fields(
+            (
+                ("subject", f"CN={proposal.name}"),
+                ("SAN", names or "none"),
+                ("key", request.key),
+                ("until", dates.shown(proposal.end)),
+            )
+        ),
+    ]
+
+
+def signed_lines(signed: Sequence[Signed]) -> list[str]:
+    """Each new certificate: where it is, its serial, until when it is valid."""
+    return [f"{one.path}  serial {one.serial}, valid until {dates.shown(one.end)}" for one in signed]
+
+
+def signed_document(one: Signed) -> dict[str, str]:
+    """A new certificate with --json."""
+    return {"name": one.name, "serial": one.serial, "certificate": one.path, "not_after": dates.iso(one.end)}
+
+
+def deliveries(authority: Authority, signed: Sequence[Signed], *with_them: str) -> list[str]:
+    """The commands that bring certificates, and the files `with_them`, to their hosts."""
+    shown = [f"  {shlex.join(('scp', *with_them, one.path, f'{one.name}:{SSL_DIR}/'))}" for one in signed[:3]]
+    more = [f"  ... and so on for {len(signed) - 3} more"] if len(signed) > 3 else []
+    return [f"  {shlex.join(('cd', str(authority.directory)))}", *shown, *more]
+
+
+def crl_document(made: RevocationList | None) -> dict[str, object] | None:
+    """A new CRL with --json."""
+    return made and {
+        "path": CRL,
+        "number": made.number,
+        "last_update": dates.iso(made.start),
+        "next_update": dates.iso(made.end),
+    }
+
+
+def crl_lines(authority: Authority, made: RevocationList) -> list[str]:
+    """A new CRL, and what to do with it."""
+    return [
+        f"{CRL}  number {made.number}, valid until {dates.shown(made.end)}",
+        f"next, copy it to every host, and {RELOAD}",
+        f"  {shlex.join(('scp', str(authority.path(CRL)), f'HOST:{SSL_DIR}/'))}",
+    ]
+
+
+def findings(title: str, found: Sequence[Finding]) -> finding.Level:
+    """Print what a check found, worst first; monitoring shows the first line. Returns the exit code."""
+    found = sorted(found, key=lambda one: -one.level)
+    output.result(
+        {"status": finding.worst(found).name, "findings": [finding_document(one) for one in found]},
+        finding_lines(title, found),
+    )
+    return finding.worst(found)
+
+
+def ask_server(title: str, ask: Callable[[], Sequence[Finding]]) -> finding.Level:
+    """Print what `ask` finds of a server; one that does not answer is a finding too. Returns the exit code."""
+    try:
+        with busy("asking the server"):
+            found = ask()
+    except UnreachableError as error:
+        found = [finding.Finding(finding.CRITICAL, "server", error.message, "; ".join(error.hints))]
+    return findings(title, found)
+
+
+def finding_document(one: Finding) -> dict[str, str]:
+    """A finding with --json."""
+    return {"level": one.level.name, "code": one.code, "text": one.text, "fix": one.fix}
+
+
+def finding_lines(title: str, found: Sequence[Finding]) -> list[str]:
+    """What monitoring shows in one line, then each finding with its fix."""
+    bad = [one for one in found if one.level is not finding.OK]
+    summary = "; ".join(f"{one.code}: {one.text}" for one in bad[:3])
+    count = f"{len(bad)} finding{'' if len(bad) == 1 else 's'}{': ' if bad else ''}{summary}"
+    lines = [output.coloured(finding.worst(found).name) + f"{title and f' {title}'}: {count}"]
+    for one in found:
+        lines.append(output.coloured(f"{one.level.name:<8}", one.level.name) + f"  {one.code}: {one.text}")
+        if one.fix:
+            lines.append(f"{'':8}  fix: {one.fix}")
+    return lines
+
+
+def host_document(host: Host, state: str, error: DatabaseCaError | None, **more: Any) -> dict[str, Any]:
+    """What came of one host, with --json."""
+    failure = {"error": error.message, "hints": list(error.hints)} if error else {}
+    return {"name": host.name, "destination": host.destination, "state": state} | failure | more
+
+
+def hosts(
+    documents: Sequence[Mapping[str, Any]], errors: Sequence[DatabaseCaError], table: list[str], following: list[str]
+) -> int:
+    """Print what came of each host, and the errors; the exit code is 1 where there are any."""
+    output.result({"hosts": documents}, [*table, *next_lines(following)])
+    host_errors(errors)
+    return 1 if errors else 0
+
+
+def host_errors(errors: Sequence[DatabaseCaError]) -> None:
+    """Print the errors of single hosts, which with --json are in its one document."""
+    if not output.as_json:
+        for error in errors:
+            output.error(error)
+
+
+def next_lines(commands: Sequence[str]) -> list[str]:
+    """What to do next, if anything."""
+    return ["next:", *(f"  {line}" for line in commands)] if commands else []
