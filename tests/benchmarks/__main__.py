@@ -1,4 +1,4 @@
-"""`make bench`: the tool compared with the raw openssl, in turn, on the same keys and requests; prints a Markdown table.
+"""`make bench`: the tool against the raw openssl, in turn, on the same keys and requests; prints a table in Markdown.
 
     python tests/benchmarks [--quick] [--place DIR] [NAME...]
 
@@ -19,7 +19,6 @@ from pathlib import Path
 from easyrsa import EasyRsa
 from measuring import Cost, Line, cost, in_turn, machine, ratio, table
 from places import CONFIGURATION, PROGRAM, REAL, SERVER, Place, host, quiet, serial
-
 
 READING = {"list": 18.0, "check": 22.0, "": 11.0}
 """The verbs that read a whole index (the bare command has no name), and their limits."""
