@@ -69,17 +69,16 @@ def in_turn(rounds: int, *runs: Callable[[int], Cost]) -> list[Cost]:
     return [Cost(*map(statistics.median, zip(*found, strict=True))) for found in costs]
 
 
-def ratio(what: str, ours: Cost, raw: Cost, limit: float | None, *, cpu: bool = False) -> Line:
-    """How many times the raw command it takes, on the clock or of the processor."""
+def ratio(
+    what: str, ours: Cost, raw: Cost, limit: float | None, *, cpu: bool = False, megabytes: float | None = None
+) -> Line:
+    """How many times the raw command it takes, on the clock or of the processor; above `megabytes` nothing fits."""
     mine, other = (ours.cpu, raw.cpu) if cpu else (ours.wall, raw.wall)
     details = f"{_shown(mine)} against {_shown(other)}" + (" of the processor" if cpu else "")
-    return Line(what, mine / other, limit, "times", details)
-
-
-def absolute(what: str, ours: Cost, limit: float | None, most: float | None) -> Line:
-    """Seconds on the clock, with the memory beside it; above `most` MB nothing fits."""
-    figure = ours.wall if most is None or ours.megabytes <= most else float("inf")
-    return Line(what, figure, limit, "s", f"{_shown(ours.wall)}, {ours.megabytes:.0f} MB")
+    if megabytes is not None:
+        details += f", {ours.megabytes:.0f} MB of {megabytes:.0f}"
+    fits = megabytes is None or ours.megabytes <= megabytes
+    return Line(what, mine / other if fits else float("inf"), limit, "times", details)
 
 
 def table(lines: Sequence[Line]) -> str:
