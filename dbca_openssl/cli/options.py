@@ -172,7 +172,7 @@ class Run:
         if (file := self.passphrase_file) is not None:
             secret = passphrases.from_file(file)
             if passphrases.readable_by_others(file):
-                output.tell(f"others can read the pass phrase file: chmod 600 {shlex.quote(str(file))}")
+                output.tell(f"others can read the pass phrase file {file}: chmod 600 {shlex.quote(str(file))}")
             return secret
         secret = terminal.ask_secret("Pass phrase of the CA key: ")
         if new and secret != terminal.ask_secret("The same once more: "):

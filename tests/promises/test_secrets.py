@@ -312,7 +312,7 @@ def test_no_traceback_holds_it(
     monkeypatch.setattr(OpenSSL, "make", fail)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert run_tool(["sign", AIKEN, "--yes", "--ca", str(waiting)]) == 1
+    assert run_tool(["sign", AIKEN, "--yes", "--ca", str(waiting)]) == 3
     assert "dbca-openssl: this should not happen: RuntimeError: something unforeseen\n" in capsys.readouterr().err
     monkeypatch.setenv("DBCA_TRACEBACK", "1")
     with pytest.raises(RuntimeError) as caught:
