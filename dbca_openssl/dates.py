@@ -57,6 +57,14 @@ def printed_time(text: str) -> datetime:
     return datetime(int(year), _MONTHS.index(month) + 1, int(day), int(hour), int(minute), int(second), tzinfo=UTC)
 
 
+def days_after(at: datetime, days: int) -> datetime:
+    """`days` days after `at`, or the last second of the year 9999, behind which there are no dates."""
+    try:
+        return at + timedelta(days=days)
+    except OverflowError:
+        return datetime.max.replace(microsecond=0, tzinfo=UTC)
+
+
 def days_left(until: datetime, at: datetime) -> int:
     """Whole days from `at` to `until`; negative after it."""
     return (until - at).days

@@ -1,39 +1,32 @@
-"""The outline of DER data as `openssl asn1parse` reads it: which element lies where, of how many bytes.
+"""A strict reader of DER, the encoding of requests, certificates and CRLs (X.690): tag, length, value.
 
-openssl does the parsing; what is kept here are offsets into the bytes, so that two structures can be compared
-and a value taken out without believing any text that openssl prints of it. A string inside a request may hold
-anything, also lines that look like output of asn1parse: the reader steps over every string by its length.
+Where two encodings mean the same, two programs may see two different requests, so only the one that DER allows is
+read (X.690, 10.1 and 10.2): tags of one byte, the shortest definite length, no string put together from pieces.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import NamedTuple
 
-from dbca_openssl.openssl import OpenSSL
+BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, OBJECT, UTF8_STRING = 0x01, 0x02, 0x03, 0x04, 0x06, 0x0C
+PRINTABLE_STRING, IA5_STRING, UTC_TIME, GENERALIZED_TIME = 0x13, 0x16, 0x17, 0x18
+SEQUENCE, SET = 0x30, 0x31
 
-_LINE = re.compile(rb" *(\d+):d=\d+ +hl=(\d+) l= *(\d+) (cons|prim): (.{18})")
-_PRINTED_AS_THEY_ARE = {
-    b"PRINTABLESTRING", b"T61STRING", b"IA5STRING", b"VISIBLESTRING", b"NUMERICSTRING", b"UTF8STRING",
-    b"UTCTIME", b"GENERALIZEDTIME", b"OCTET STRING",
-}  # fmt: skip
+DEEPEST = 128
+"""Levels of elements within elements, as many as `openssl asn1parse` reads; a certificate has about ten."""
 
-
-_CONSTRUCTED, _CLASS, _NUMBER = 0x20, 0xC0, 0x1F
-_SEQUENCE, _SET = 0x10, 0x11
-"""Parts of the first byte of an element (X.690, 8.1.2)."""
+_CLASS, _CONSTRUCTED, _NUMBER = 0xC0, 0x20, 0x1F
+"""The parts of a tag (X.690, 8.1.2)."""
 
 
 class UnreadableError(ValueError):
-    """The bytes are not one well-formed DER structure."""
+    """The bytes are not one well-formed DER element, or not the structure that they should be."""
 
 
 class Element(NamedTuple):
-    """One element: its tag as asn1parse calls it, its bytes, its content, and the elements in it."""
+    """One element: its tag, its bytes, its content, and the elements in it."""
 
-    tag: str
+    tag: int
     encoded: bytes
     content: bytes
     parts: tuple[Element, ...]
@@ -41,91 +34,49 @@ class Element(NamedTuple):
     @property
     def constructed(self) -> bool:
         """Whether it consists of elements, and is not a plain value."""
-        return bool(self.encoded[0] & _CONSTRUCTED)
+        return bool(self.tag & _CONSTRUCTED)
 
     def text(self) -> str:
-        """The content of a string, decoded as UTF-8; raises UnreadableError where it is none."""
+        """The content of a string, decoded as UTF-8. Raises UnreadableError where it is not UTF-8."""
         try:
             return self.content.decode("utf-8")
         except UnicodeDecodeError:
             raise UnreadableError("a string is not UTF-8") from None
 
     def number(self) -> int:
-        """The content of an INTEGER; raises UnreadableError where it is none."""
-        if self.tag != "INTEGER":
+        """The value of an INTEGER. Raises UnreadableError where it is none, or longer than it need be (8.3.2)."""
+        value = int.from_bytes(self.content, "big", signed=True)
+        if self.tag != INTEGER or len(self.content) != (value + (value < 0)).bit_length() // 8 + 1:
             raise UnreadableError("there is no number where one should be")
-        return int.from_bytes(self.content, "big", signed=True)
+        return value
 
 
-def read(openssl: OpenSSL, structures: Iterable[bytes]) -> list[Element]:
-    """One outline for each of `structures`, by a single `openssl asn1parse` over all of them (asn1parse(1)).
-
-    Raises UnreadableError where any of them is not exactly one DER structure.
-    """
-    encoded = list(structures)
-    if not encoded:
-        return []
-    data = b"".join(encoded)
-    result = openssl.run(("asn1parse", "-inform", "DER"), directory=Path("/"), data=data)
-    if result.code != 0:
-        raise UnreadableError("openssl asn1parse cannot read it")
-    elements = _nested(data, list(_headers(data, result.output))[::-1], len(data))
-    if [element.encoded for element in elements] != encoded:
-        raise UnreadableError("it is not one structure")
-    return elements
+def read(data: bytes) -> Element:
+    """The one element in `data`, with all that is in it. Raises UnreadableError."""
+    element, end = _element(data, 0, len(data), 0)
+    if end != len(data):
+        raise UnreadableError("something follows it")
+    return element
 
 
-class _Header(NamedTuple):
-    offset: int
-    begin: int
-    length: int
-    constructed: bool
-    tag: bytes
-
-
-def _headers(data: bytes, output: bytes) -> Iterator[_Header]:
-    """The lines of asn1parse, each checked against the place where the one before it ends."""
-    position = expected = 0
-    while position < len(output):
-        match = _LINE.match(output, position)
-        if not match:
-            raise UnreadableError("openssl asn1parse printed what it should not")
-        digits, header_digits, length_digits, kind, padded_tag = match.groups()
-        offset, header, length = int(digits), int(header_digits), int(length_digits)
-        constructed, tag = kind == b"cons", padded_tag.rstrip()
-        if offset != expected:
-            raise UnreadableError("an element is not where it should be")
-        if not _is_distinguished(data[offset], header, length):
+def _element(data: bytes, start: int, limit: int, depth: int) -> tuple[Element, int]:
+    """The element that starts at an offset, and the offset behind it; `limit` is where it must end at the latest."""
+    if limit - start < 2 or depth > DEEPEST:
+        raise UnreadableError("it is incomplete" if depth <= DEEPEST else "it has too many levels")
+    tag, length, begin = data[start], data[start + 1], start + 2
+    is_made_of_parts = tag | _CONSTRUCTED in (SEQUENCE, SET)
+    if tag & _NUMBER == _NUMBER or not (tag & _CLASS or bool(tag & _CONSTRUCTED) == is_made_of_parts):
+        raise UnreadableError("it is not in DER form")
+    if length > 0x7F:
+        begin += length & 0x7F
+        length = int.from_bytes(data[start + 2 : begin], "big")
+        if begin - start != 2 + (length.bit_length() + 7) // 8 or length < 0x80:
             raise UnreadableError("it is not in DER form")
-        position, begin = match.end(), offset + header
-        if not constructed and tag in _PRINTED_AS_THEY_ARE:
-            content = data[begin : begin + length]
-            if output.startswith(b":" + content, position):
-                position += 1 + length
-        end = output.find(b"\n", position)
-        position = len(output) if end < 0 else end + 1
-        expected = begin if constructed else begin + length
-        yield _Header(offset, begin, length, constructed, tag)
-    if expected != len(data):
-        raise UnreadableError("it ends too early")
-
-
-def _is_distinguished(first: int, header: int, length: int) -> bool:
-    """Whether an element is as DER has it: its length in the shortest form, and no string put together from pieces.
-
-    Where two encodings mean the same, two programs may see two different requests (X.690, 10.1 and 10.2).
-    """
-    if header != (2 if length < 128 else 2 + (length.bit_length() + 7) // 8) or first & _NUMBER == _NUMBER:
-        return False
-    return bool(first & _CLASS) or bool(first & _CONSTRUCTED) == (first & _NUMBER in (_SEQUENCE, _SET))
-
-
-def _nested(data: bytes, headers: list[_Header], end: int) -> list[Element]:
-    """The elements before the offset `end`; takes their headers from the end of the list, where the first one is."""
-    elements = []
-    while headers and headers[-1].offset < end:
-        offset, begin, length, constructed, tag = headers.pop()
-        finish = begin + length
-        parts = tuple(_nested(data, headers, finish)) if constructed else ()
-        elements.append(Element(tag.decode(), data[offset:finish], data[begin:finish], parts))
-    return elements
+    end = begin + length
+    if end > limit:
+        raise UnreadableError("it is incomplete")
+    parts, position = [], begin
+    while tag & _CONSTRUCTED and position < end:
+        part, position = _element(data, position, end, depth + 1)
+        parts.append(part)
+    return Element(tag, data[start:end], data[begin:end], tuple(parts)), end

@@ -67,6 +67,16 @@ def is_entity_name(text: str) -> bool:
     return bool(_CLIENT.fullmatch(text))
 
 
+def comparable(name: str) -> str:
+    """The form in which a TLS client compares names: without capital letters and the root's dot (RFC 5280, 7.2)."""
+    return name.lower().rstrip(".")
+
+
+def is_same_name(one: str, other: str) -> bool:
+    """Whether two names are the same to a client."""
+    return comparable(one) == comparable(other)
+
+
 def alternative_name(text: str) -> tuple[str, str]:
     """What `--alt-name` means: `("IP", address)` or `("DNS", host name)`, in their canonical forms.
 

@@ -1,6 +1,6 @@
-"""Requests and certificates as data, out of the outline that `openssl asn1parse` gives of them (RFC 2986, RFC 5280).
+"""Requests, certificates and CRLs as data (RFC 2986, RFC 5280), by the DER reader.
 
-Object identifiers are compared as their bytes, in hex, since openssl's names for them differ between versions.
+Object identifiers are compared as their bytes, in hex: openssl's names for them differ between versions.
 """
 
 from __future__ import annotations
@@ -8,14 +8,12 @@ from __future__ import annotations
 import binascii
 import ipaddress
 import re
-from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from dbca_openssl import der
 from dbca_openssl.dates import asn1_time
 from dbca_openssl.der import Element, UnreadableError
-from dbca_openssl.openssl import OpenSSL
 
 COMMON_NAME, ORGANIZATION = "550403", "55040A"
 
@@ -25,7 +23,7 @@ CHALLENGE_PASSWORD, UNSTRUCTURED_NAME = "2A864886F70D010907", "2A864886F70D01090
 BASIC_CONSTRAINTS, KEY_USAGE, EXTENDED_KEY_USAGE = "551D13", "551D0F", "551D25"
 SUBJECT_KEY_IDENTIFIER, ALTERNATIVE_NAME, AUTHORITY_KEY_IDENTIFIER = "551D0E", "551D11", "551D23"
 
-RSA = "2A864886F70D010101"
+RSA, EC = "2A864886F70D010101", "2A8648CE3D0201"
 
 _PEM = re.compile(rb"^-----BEGIN ([A-Z0-9 ]+)-----[ \t]*\r?\n(.*?)^-----END \1-----", re.DOTALL | re.MULTILINE)
 
@@ -43,7 +41,7 @@ class Extension(NamedTuple):
 class Request(NamedTuple):
     """A certificate request: its subject as pairs of type and text, key, attributes, extensions, signature.
 
-    `key_algorithm` is an identifier and its parameter: another identifier (of a curve), or the tag of what is there.
+    `key_algorithm` is an identifier and its parameters, which are DER in hex.
     """
 
     subject: tuple[tuple[str, str], ...]
@@ -68,6 +66,9 @@ class Certificate(NamedTuple):
     end: datetime
     public_key: bytes
     extensions: tuple[tuple[str, Extension], ...]
+    alternative_names: AlternativeNames
+    names_issuers_serial: bool
+    """Whether its authorityKeyIdentifier has the serial of the issuer's certificate (RFC 5280, 4.2.1.1)."""
 
     @property
     def common_name(self) -> str:
@@ -91,7 +92,7 @@ def pem_blocks(data: bytes) -> list[tuple[str, bytes]]:
         except binascii.Error:
             raise UnreadableError("its PEM block is not plain base64") from None
     if len(blocks) != data.count(b"-----BEGIN "):
-        raise UnreadableError("a PEM block in it is not complete")
+        raise UnreadableError("a PEM block in it is incomplete")
     return blocks
 
 
@@ -103,83 +104,82 @@ def pem(label: str, encoded: bytes) -> bytes:
 
 
 def certificate_der(data: bytes) -> bytes:
-    """The DER bytes of the one certificate in a file. Raises UnreadableError where there is none, or more."""
-    blocks = [der for label, der in pem_blocks(data) if label in ("CERTIFICATE", "X509 CERTIFICATE")]
-    if len(blocks) != 1:
-        raise UnreadableError("it does not hold exactly one certificate")
-    return blocks[0]
+    """The DER bytes of the certificate in a PEM file.
+
+    Raises UnreadableError where the file has another PEM block too: of several, openssl would take one and we another.
+    """
+    return _only_block(data, "certificate", "CERTIFICATE", "X509 CERTIFICATE")
 
 
-def crl_der(data: bytes) -> bytes:
-    """The DER bytes of the one revocation list in a file. Raises UnreadableError where there is none, or more."""
-    blocks = [der for label, der in pem_blocks(data) if label == "X509 CRL"]
-    if len(blocks) != 1:
-        raise UnreadableError("it does not hold exactly one revocation list")
-    return blocks[0]
+def certificate_in(data: bytes) -> Certificate:
+    """The certificate in a PEM file. Raises UnreadableError as `certificate_der` and `certificate` do."""
+    return certificate(certificate_der(data))
 
 
-def revoked_serials(openssl: OpenSSL, encoded: bytes) -> list[int]:
-    """The serials in a revocation list (RFC 5280, 5.1.2.6). Raises UnreadableError."""
-    (element,) = der.read(openssl, [encoded])
-    information = element.parts[0]
-    times = [number for number, part in enumerate(information.parts) if part.tag in ("UTCTIME", "GENERALIZEDTIME")]
+def revoked_serials(data: bytes) -> list[int]:
+    """The serials in the CRL in a PEM file (RFC 5280, 5.1.2.6). Raises UnreadableError."""
+    information, _, _ = _exactly(der.read(_only_block(data, "CRL", "X509 CRL")).parts, 3)
+    times = [
+        number for number, part in enumerate(information.parts) if part.tag in (der.UTC_TIME, der.GENERALIZED_TIME)
+    ]
     if not times:
         raise UnreadableError("it has no dates")
     following = information.parts[times[-1] + 1 : times[-1] + 2]
-    if not following or following[0].tag != "SEQUENCE":  # none is revoked, and its extensions follow at once
+    if not following or following[0].tag != der.SEQUENCE:  # none is revoked, and its extensions follow at once
         return []
+    if not all(entry.parts for entry in following[0].parts):
+        raise UnreadableError("an entry in it has no serial")
     return [entry.parts[0].number() for entry in following[0].parts]
 
 
-def requests_and_certificates(
-    openssl: OpenSSL, requests: Sequence[bytes], certificates: Sequence[bytes]
-) -> tuple[list[Request], list[Certificate]]:
-    """The requests and the certificates in DER bytes, by one openssl for all. Raises UnreadableError."""
-    elements = der.read(openssl, (*requests, *certificates))
-    return list(map(_request, elements[: len(requests)])), list(map(_certificate, elements[len(requests) :]))
+def alternative_names(value: bytes) -> AlternativeNames:
+    """The names in a subjectAltName. Raises UnreadableError."""
+    element = der.read(value)
+    if element.tag != der.SEQUENCE:
+        raise UnreadableError("its subjectAltName is no list of names")
+    return tuple(map(_alternative_name, element.parts))
 
 
-def certificates(openssl: OpenSSL, encoded: Sequence[bytes]) -> list[Certificate]:
-    """The certificates in `encoded` (DER each), by one openssl for all. Raises UnreadableError."""
-    return requests_and_certificates(openssl, (), encoded)[1]
+def rsa_numbers(key_bits: bytes) -> tuple[int, int]:
+    """Modulus and exponent of an RSA key, the content of its BIT STRING. Raises UnreadableError."""
+    modulus, exponent = (part.number() for part in _exactly(der.read(key_bits).parts, 2))
+    if min(modulus, exponent) < 0:
+        raise UnreadableError("its RSA key has a negative number")
+    return modulus, exponent
 
 
-def keys_and_names(
-    openssl: OpenSSL, keys: Sequence[bytes], values: Sequence[bytes]
-) -> tuple[list[tuple[int, int]], list[AlternativeNames]]:
-    """Modulus and exponent of each RSA key (the content of its BIT STRING), and the names in each subjectAltName.
+def secret_of(public_key: bytes) -> tuple[object, ...]:
+    """What all public keys have in common whose private keys follow from one another; to compare two of them.
 
-    By one openssl for all. Raises UnreadableError.
+    RSA: the modulus, which one private key is enough to factor. EC: the curve and the point's x: a point may be written
+    compressed (RFC 5480, 2.2), and the private key of the one with the same x and the other y is n - d.
+    Of a key that cannot be read it is all its bytes; UnreadableError is not raised.
     """
-    elements = der.read(openssl, (*keys, *values))
-    return list(map(_rsa_numbers, elements[: len(keys)])), list(map(_alternative_names, elements[len(keys) :]))
+    try:
+        algorithm, bits = _key_parts(der.read(public_key))
+        if algorithm[0] == RSA:
+            return RSA, rsa_numbers(bits)[0]
+    except UnreadableError:
+        return (public_key,)
+    size = len(bits) - 1 if bits[:1] in (b"\x02", b"\x03") else len(bits) // 2
+    return (*algorithm, bits[1 : 1 + size] if algorithm[0] == EC else bits)
 
 
-def alternative_names(openssl: OpenSSL, values: Sequence[bytes]) -> list[AlternativeNames]:
-    """The names in each subjectAltName, by one openssl for all. Raises UnreadableError."""
-    return keys_and_names(openssl, (), values)[1]
-
-
-def name_a_serial(openssl: OpenSSL, values: Sequence[bytes]) -> list[bool]:
-    """Whether each authorityKeyIdentifier names its issuer's certificate by the serial too (RFC 5280, 4.2.1.1).
-
-    Raises UnreadableError.
-    """
-    return [any(part.tag == "cont [ 2 ]" for part in element.parts) for element in der.read(openssl, values)]
-
-
-def _request(element: Element) -> Request:
-    information, algorithm, _ = _exactly(element.parts, 3)
-    if len(information.parts) == 3:  # without attributes, which some programs leave out
-        information = Element("", b"", b"", (*information.parts, Element("cont [ 0 ]", b"", b"", ())))
-    version, subject, key, attributes = _exactly(information.parts, 4)
+def request(encoded: bytes) -> Request:
+    """The request in DER bytes (RFC 2986, 4). Raises UnreadableError."""
+    information, algorithm, _ = _exactly(der.read(encoded).parts, 3)
+    version, subject, key, *attributes = (
+        information.parts
+        if len(information.parts) == 4
+        else _exactly(
+            information.parts,
+            3,  # without attributes, which some programs leave out
+        )
+    )
     if version.number() != 0:
         raise UnreadableError("its version is not 1")
-    key_algorithm, bits = _exactly(key.parts, 2)
-    if bits.tag != "BIT STRING" or bits.content[:1] != b"\0":  # the number of bits to be cut off at the end
-        raise UnreadableError("its key is not in whole bytes")
     kinds, extensions = [], []
-    for attribute in attributes.parts:
+    for attribute in attributes[0].parts if attributes else ():
         kind, values = _exactly(attribute.parts, 2)
         kinds.append(_oid(kind))
         if kinds[-1] == EXTENSION_REQUEST:
@@ -187,41 +187,63 @@ def _request(element: Element) -> Request:
                 raise UnreadableError("it asks for extensions, but for none")
             kinds += kinds[-1:] * (len(values.parts) - 1)
             extensions += [one for sequence in values.parts for one in _extensions(sequence)]
+    key_algorithm, bits = _key_parts(key)
     return Request(
         subject=_name(subject),
         multi_valued=any(len(part.parts) != 1 for part in subject.parts),
         public_key=key.encoded,
-        key_algorithm=_algorithm(key_algorithm),
-        key_bits=bits.content[1:],
+        key_algorithm=key_algorithm,
+        key_bits=bits,
         attributes=tuple(kinds),
         extensions=tuple(extensions),
         signature_algorithm=_oid(*algorithm.parts[:1]),
     )
 
 
-def _certificate(element: Element) -> Certificate:
-    information, _, _ = _exactly(element.parts, 3)
-    parts = [part for part in information.parts if not part.tag.startswith("cont [ 0")]  # the version
+def certificate(encoded: bytes) -> Certificate:
+    """The certificate in DER bytes (RFC 5280, 4.1). Raises UnreadableError."""
+    information, _, _ = _exactly(der.read(encoded).parts, 3)
+    parts = [part for part in information.parts if part.tag != _context(0, constructed=True)]  # the version
     if len(parts) < 6:
         raise UnreadableError("it is no certificate")
     serial, _, issuer, validity, subject, key, *more = parts
-    start, end = _exactly(validity.parts, 2)
-    extensions = next((part for part in more if part.tag == "cont [ 3 ]"), None)
+    wrapped = next((part for part in more if part.tag == _context(3, constructed=True)), None)
+    extensions = _extensions(_exactly(wrapped.parts, 1)[0]) if wrapped else []
+    values = {kind: extension.value for kind, extension in extensions}
+    issuer_key = der.read(values[AUTHORITY_KEY_IDENTIFIER]).parts if AUTHORITY_KEY_IDENTIFIER in values else ()
     try:
-        period = asn1_time(start.text()), asn1_time(end.text())
+        start, end = (asn1_time(time.text()) for time in _exactly(validity.parts, 2))
     except ValueError as error:
         raise UnreadableError(str(error)) from None
     return Certificate(
-        encoded=element.encoded,
+        encoded=encoded,
         serial=serial.number(),
         issuer=issuer.encoded,
         subject=subject.encoded,
         subject_parts=_name(subject),
-        start=period[0],
-        end=period[1],
+        start=start,
+        end=end,
         public_key=key.encoded,
-        extensions=tuple(_extensions(_exactly(extensions.parts, 1)[0])) if extensions else (),
+        extensions=tuple(extensions),
+        alternative_names=alternative_names(values[ALTERNATIVE_NAME]) if ALTERNATIVE_NAME in values else (),
+        names_issuers_serial=any(part.tag == _context(2) for part in issuer_key),
     )
+
+
+def _only_block(data: bytes, what: str, *labels: str) -> bytes:
+    blocks = pem_blocks(data)
+    if len(blocks) != 1 or blocks[0][0] not in labels:
+        raise UnreadableError(f"it does not hold one {what} and nothing else")
+    return blocks[0][1]
+
+
+def _key_parts(key: Element) -> tuple[tuple[str, ...], bytes]:
+    """The algorithm of a SubjectPublicKeyInfo with its parameters, and the key itself (RFC 5280, 4.1.2.7)."""
+    algorithm, bits = _exactly(key.parts, 2)
+    if bits.tag != der.BIT_STRING or bits.content[:1] != b"\0":  # the number of bits to be cut off at the end
+        raise UnreadableError("its key is not in whole bytes")
+    parameters = (part.encoded.hex().upper() for part in algorithm.parts[1:])
+    return (_oid(*algorithm.parts[:1]), *parameters), bits.content[1:]
 
 
 def _name(element: Element) -> tuple[tuple[str, str], ...]:
@@ -231,8 +253,8 @@ def _name(element: Element) -> tuple[tuple[str, str], ...]:
             raise UnreadableError("there is a part without a value in its subject")
         for attribute in part.parts:
             kind, value = _exactly(attribute.parts, 2)
-            if value.tag not in ("UTF8STRING", "PRINTABLESTRING", "IA5STRING"):
-                raise UnreadableError(f"its subject has a {value.tag or 'text'} of a kind that is no longer used")
+            if value.tag not in (der.UTF8_STRING, der.PRINTABLE_STRING, der.IA5_STRING):
+                raise UnreadableError("its subject has a string of a kind that is no longer used")
             pairs.append((_oid(kind), value.text()))
     return tuple(pairs)
 
@@ -243,42 +265,27 @@ def _extensions(sequence: Element) -> list[tuple[str, Extension]]:
         if len(extension.parts) not in (2, 3):
             raise UnreadableError("an extension in it is not well-formed")
         kind, *critical, value = extension.parts
-        if value.tag != "OCTET STRING" or any(flag.tag != "BOOLEAN" for flag in critical):
+        if value.tag != der.OCTET_STRING or any(flag.tag != der.BOOLEAN for flag in critical):
             raise UnreadableError("an extension in it is not well-formed")
         found.append((_oid(kind), Extension(bool(critical) and critical[0].content != b"\0", value.content)))
     return found
 
 
-def _rsa_numbers(element: Element) -> tuple[int, int]:
-    modulus, exponent = (part.number() for part in _exactly(element.parts, 2))
-    if min(modulus, exponent) < 0:
-        raise UnreadableError("its RSA key has a negative number")
-    return modulus, exponent
-
-
-def _alternative_names(element: Element) -> AlternativeNames:
-    if element.tag != "SEQUENCE":
-        raise UnreadableError("its subjectAltName is no list of names")
-    return tuple(map(_alternative_name, element.parts))
-
-
 def _alternative_name(element: Element) -> tuple[str, str]:
-    if element.constructed:
-        return element.tag.replace("cont", "kind"), ""
-    if element.tag == "cont [ 2 ]":
+    if element.tag == _context(2):
         return "DNS", element.text()
-    if element.tag == "cont [ 7 ]" and len(element.content) in (4, 16):
+    if element.tag == _context(7) and len(element.content) in (4, 16):
         return "IP", str(ipaddress.ip_address(element.content))
-    return element.tag.replace("cont", "kind"), ""
+    return f"kind {element.tag & 0x1F}", ""
 
 
-def _algorithm(element: Element) -> tuple[str, ...]:
-    kind, *parameters = element.parts or (None,)
-    return (_oid(kind), *(_oid(part) if part.tag == "OBJECT" else part.tag for part in parameters))
+def _context(number: int, *, constructed: bool = False) -> int:
+    """The tag `[number]` of the context-specific class (X.690, 8.1.2.2)."""
+    return (0xA0 if constructed else 0x80) | number
 
 
 def _oid(element: Element | None = None) -> str:
-    if element is None or element.tag != "OBJECT":
+    if element is None or element.tag != der.OBJECT:
         raise UnreadableError("there is no identifier where one should be")
     return element.content.hex().upper()
 

@@ -1,7 +1,7 @@
-"""What is wrong with an authority's directory, or soon will be; without the key, so that cron and CI can ask.
+"""What is wrong with a CA directory, or soon will be; without the key, so that cron and CI can ask.
 
-Each finding says what is wrong and what mends it. The limits are days; a revocation list is good for weeks only, so
-for it they are at most a quarter (warning) and an eighth (critical) of its own life.
+Each finding says what is wrong and its fix. The limits are days; a CRL is valid for weeks only, so for it they are at
+most a quarter (warning) and an eighth (critical) of its period.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 from dbca_openssl import dates, x509
@@ -31,6 +31,7 @@ from dbca_openssl.ca.layout import (
     SERIAL,
     Authority,
 )
+from dbca_openssl.ca.revoke import RevocationList
 from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.finding import CRITICAL, FROM_A_COPY, REPAIR, WARNING, Finding, Level, worst
@@ -42,11 +43,11 @@ from dbca_openssl.x509 import Certificate
 WARN_DAYS, CRITICAL_DAYS = 30, 7
 
 MISNAMED = {MISNAMED_CONFIGURATION: CONFIGURATION, "private/mariadatabase-ca.key.pem": KEY}
-"""The names that the guide's own slips give (errata 1 and 4), and the right ones."""
+"""The names that the guide gives by mistake (errata 1 and 4), and the right ones."""
 
 
 class Limits(NamedTuple):
-    """From how many days left on an end is a warning, or critical; and whether every certificate file is read."""
+    """With how many days left an expiry is a warning, or critical; and whether every certificate file is read."""
 
     warn_days: int = WARN_DAYS
     critical_days: int = CRITICAL_DAYS
@@ -54,7 +55,7 @@ class Limits(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """All findings, and the figures for a monitoring system (None: cannot be read)."""
+    """All findings, and the figures for a monitoring system (None: it cannot be read)."""
 
     findings: tuple[Finding, ...]
     authority_end: datetime | None
@@ -69,19 +70,19 @@ class Checked(NamedTuple):
 
 
 def check(authority: Authority, limits: Limits) -> Checked:
-    """Look at everything that can be looked at without the key.
+    """Check everything that can be checked without the key.
 
-    Raises DatabaseCaError where nothing can be told: there is no authority, it may not be read, or there is no openssl.
+    Raises DatabaseCaError where nothing can be said: there is no CA, it may not be read, or there is no openssl.
     """
     require_something(authority)
     _require_readable(authority)
-    authority.openssl.version  # noqa: B018  # the probe: without openssl nothing can be told
+    authority.openssl.version  # noqa: B018  # without openssl nothing can be said
     at = dates.now()
-    own, rows = None, None
+    own, rows, hosts, current = None, None, [], None
     findings = [*_files(authority), *_leftovers(authority)]
     try:
         own = own_certificate(authority)
-        findings += _ending(own.end, at, limits, "authority", "the authority's own certificate", "init --renew")
+        findings += _expiring(own.end, at, limits, "authority", "the CA certificate", "init --renew")
     except DatabaseCaError as error:
         findings.append(Finding(CRITICAL, "authority", error.message, "newcerts/ and every host have a copy of it"))
     if authority.path(INDEX).is_file():
@@ -89,35 +90,29 @@ def check(authority: Authority, limits: Limits) -> Checked:
         try:
             rows = index.rows(data)
         except DatabaseCaError as error:
-            mend = FROM_A_COPY if archive.mended_index(authority, data) is None else REPAIR
-            findings.append(Finding(CRITICAL, "index", error.message, mend))
+            fix = FROM_A_COPY if archive.repaired_index(authority, data) is None else REPAIR
+            findings.append(Finding(CRITICAL, "index", error.message, fix))
     files = archive.serials(authority)
     if rows is not None:
-        findings += _numbers(authority, files, rows)
+        findings += _number(authority, SERIAL, "serial", archive.highest(files, rows), "which is taken")
     if rows is not None and own is not None:
         hosts = listing.of_hosts(rows, own)
         findings += _rows(rows, hosts, _allows_duplicates(authority))
         findings += archive.findings(authority, files, rows, own, limits.deep)
-        findings += _ends(hosts, own, at, limits)
-    current = None
+        findings += _certificates(hosts, own, at, limits)
     try:
         current = revocation.current_list(authority)
     except DatabaseCaError as error:
         if own is not None:
             findings.append(Finding(CRITICAL, "crl", error.message, "dbca-openssl crl"))
-    if current is not None:
-        findings += _list(authority, current, rows, at, limits)
-    return Checked(
-        tuple(findings),
-        own.end if own else None,
-        current.end if current else None,
-        tuple(listing.of_hosts(rows, own) if rows and own else ()),
-        at,
-    )
+    else:
+        findings += _crl(authority, current, rows, at, limits)
+    ends = own.end if own else None, current.end if current else None
+    return Checked(tuple(findings), *ends, tuple(hosts), at)
 
 
 def require_something(authority: Authority) -> None:
-    """Raise DatabaseCaError where nothing in the directory looks like an authority, not even a damaged one."""
+    """Raise DatabaseCaError where the directory has nothing of a CA, not even of a damaged one."""
     if not any(authority.path(name).exists() for name in (*MISNAMED, INDEX, CERTIFICATE)):
         authority.require()
 
@@ -127,7 +122,7 @@ def _require_readable(authority: Authority) -> None:
         path = authority.path(name)
         needed = os.R_OK | os.X_OK if path.is_dir() else os.F_OK if name == KEY else os.R_OK
         if os.path.lexists(path) and not os.access(path, needed):
-            raise DatabaseCaError(f"cannot read {path}", "run it as the user who owns the authority")
+            raise DatabaseCaError(f"cannot read {path}", "run it as the user who owns the CA directory")
 
 
 def _files(authority: Authority) -> Iterator[Finding]:
@@ -153,16 +148,16 @@ def _files(authority: Authority) -> Iterator[Finding]:
         )
     private, key = authority.path("private"), authority.path(KEY)
     if private.is_dir() and private.stat().st_mode & 0o077:
-        yield Finding(WARNING, "mode", "others may look into private/", f"{REPAIR}, or encrypt the device (FAT)")
+        yield Finding(WARNING, "mode", "others may read private/", f"{REPAIR}, or encrypt the device (FAT)")
     if key.is_file() and key.stat().st_mode & 0o077:
         yield Finding(CRITICAL, "mode", f"others may read {KEY}", f"{REPAIR}, or encrypt the device (FAT)")
 
 
 def _leftovers(authority: Authority) -> Iterator[Finding]:
-    """What killed processes left: ours, which the next change removes, and those of a plain openssl."""
+    """What killed processes left: ours, which the next change recovers, and those of a plain openssl."""
     if not is_locked(authority.directory):  # or else they belong to a change that is going on
         for path in sorted(authority.directory.glob(f"{STAGE}*")) + sorted(authority.directory.glob(COMMIT)):
-            yield Finding(WARNING, "leftover", f"{path.name} is left of a change that was cut short", REPAIR)
+            yield Finding(WARNING, "leftover", f"{path.name} is left of an interrupted change", REPAIR)
     for name in (SERIAL, INDEX, ATTRIBUTES, CRL_NUMBER):
         new, old = authority.path(f"{name}.new"), authority.path(f"{name}.old")
         if authority.path(name).exists():
@@ -171,12 +166,10 @@ def _leftovers(authority: Authority) -> Iterator[Finding]:
         elif new.exists() or old.exists():
             yield Finding(CRITICAL, "leftover", f"an openssl was killed while it replaced {name}", REPAIR)
         elif name != ATTRIBUTES:
-            mend = REPAIR
-            if name == INDEX:
-                mend = FROM_A_COPY
-            elif name == CRL_NUMBER and not _has_content(authority, CRL):
-                mend = "write a number into it that no list has had, in hex, with an even number of digits"
-            yield Finding(CRITICAL, "missing", f"there is no {name}", mend)
+            fix = FROM_A_COPY if name == INDEX else REPAIR
+            if name == CRL_NUMBER and not _has_content(authority, CRL):
+                fix = "write a number into it that no CRL has had, in hex, with an even number of digits"
+            yield Finding(CRITICAL, "missing", f"there is no {name}", fix)
     empty = authority.path(INDEX).is_file() and not _has_content(authority, INDEX)
     if empty and _has_content(authority, f"{INDEX}.old"):
         yield Finding(CRITICAL, "index", f"{INDEX} is empty, {INDEX}.old is not: was the disk full?", REPAIR)
@@ -198,18 +191,14 @@ def _rows(rows: Sequence[Row], hosts: Sequence[Row], duplicates: bool) -> Iterat
                 f"{count} certificates in the index have the serial {serial}",
                 "revoke and replace all but one: two openssl ran at the same time",
             )
-    refuses, mend = "", "dbca-openssl revoke SERIAL, of all but one of them: dbca-openssl list has the serials"
+    refuses, fix = "", "dbca-openssl revoke SERIAL, of all but one of them: dbca-openssl list has the serials"
     if not duplicates:
         refuses = ": openssl refuses to go on"
-        mend = "mark all but one as revoked in the index (R, and the date in the third field), then dbca-openssl crl"
+        fix = "mark all but one as revoked in the index (R, and the date in the third field), then dbca-openssl crl"
     for subject, count in Counter(row.subject for row in rows if row.state == index.VALID).items():
         if count > 1:
-            yield Finding(
-                CRITICAL,
-                "duplicate-name",
-                f"{count} valid certificates have the subject {shown(subject)}{refuses}",
-                mend,
-            )
+            text = f"{count} valid certificates have the subject {shown(subject)}{refuses}"
+            yield Finding(CRITICAL, "duplicate-name", text, fix)
     for row in hosts:
         if row.state == index.VALID and not is_entity_name(row.name):
             yield Finding(
@@ -220,78 +209,59 @@ def _rows(rows: Sequence[Row], hosts: Sequence[Row], duplicates: bool) -> Iterat
             )
 
 
-def _numbers(authority: Authority, files: Sequence[str], rows: Sequence[Row]) -> Iterator[Finding]:
-    """The serial file against everything that was issued."""
-    if not authority.path(SERIAL).is_file():
+def _number(authority: Authority, name: str, code: str, taken: int, why: str) -> Iterator[Finding]:
+    """The file of the next serial, or of the next CRL's number, against the highest one that is `taken`."""
+    if not authority.path(name).is_file():
         return
-    data, taken = authority.read(SERIAL), archive.highest(files, rows)
+    data = authority.read(name)
     try:
-        serial = index.next_serial(data)
+        number = index.next_serial(data, name)
     except DatabaseCaError as error:
-        yield Finding(CRITICAL, "serial", error.message, REPAIR)
+        yield Finding(CRITICAL, code, error.message, REPAIR)
         return
-    if serial <= taken:
-        yield Finding(
-            CRITICAL,
-            "serial",
-            f"the next serial, {index.serial_text(serial)}, is not above {index.serial_text(taken)}, which is taken",
-            REPAIR,
-        )
+    if number <= taken:
+        text = f"{name} has {index.serial_text(number)}, which is not above {index.serial_text(taken)}, {why}"
+        yield Finding(CRITICAL, code, text, REPAIR)
     elif not data.endswith(b"\n"):
-        yield Finding(WARNING, "serial", f"{SERIAL} has no line end", REPAIR)
+        yield Finding(WARNING, code, f"{name} has no line end", REPAIR)
 
 
-def _ends(hosts: Sequence[Row], own: Certificate, at: datetime, limits: Limits) -> Iterator[Finding]:
-    """Certificates of hosts and clients that end soon, or have ended."""
-    soon = at + timedelta(days=limits.warn_days)
+def _certificates(hosts: Sequence[Row], own: Certificate, at: datetime, limits: Limits) -> Iterator[Finding]:
+    """Certificates of hosts and clients that expire soon, or have expired, or expire after the CA certificate."""
+    soon = dates.days_after(at, limits.warn_days)
     for row in hosts:
         if row.state == index.VALID and not soon <= (end := row.end) <= own.end:
-            yield from _ending(end, at, limits, "certificate", row.name, f"renew {row.name}")
+            yield from _expiring(end, at, limits, "certificate", row.name, f"renew {row.name}")
             if end > own.end:
-                yield Finding(WARNING, "outlives", f"{row.name} outlives the authority", f"renew {row.name} --cap")
+                text = f"{row.name} expires after the CA certificate"
+                yield Finding(WARNING, "outlives", text, f"dbca-openssl renew {row.name} --cap")
 
 
-def _list(
-    authority: Authority,
-    current: revocation.RevocationList,
-    rows: Sequence[Row] | None,
-    at: datetime,
-    limits: Limits,
+def _crl(
+    authority: Authority, current: RevocationList, rows: Sequence[Row] | None, at: datetime, limits: Limits
 ) -> Iterator[Finding]:
-    """The revocation list: its age, whether it and the index agree on what is revoked, and its number."""
-    life = (current.end - current.start).days
-    limits = Limits(min(limits.warn_days, life // 4), min(limits.critical_days, life // 8))
-    yield from _ending(current.end, at, limits, "crl", "the revocation list", "crl")
+    """The CRL: its age, whether it and the index agree on what is revoked, and its number."""
+    period = (current.end - current.start).days
+    limits = Limits(min(limits.warn_days, period // 4), min(limits.critical_days, period // 8))
+    yield from _expiring(current.end, at, limits, "crl", "the CRL", "crl")
     try:
-        listed = set(x509.revoked_serials(authority.openssl, x509.crl_der(authority.read(CRL))))
+        listed = set(x509.revoked_serials(authority.read(CRL)))
     except UnreadableError as error:
         yield Finding(CRITICAL, "crl", f"{CRL} cannot be read: {error}", "dbca-openssl crl")
         return
     revoked = {int(row.serial, 16): row for row in rows or () if row.state == index.REVOKED}
-    missing = [row.name for serial, row in revoked.items() if serial not in listed]
-    if missing:
+    if missing := [row.name for serial, row in revoked.items() if serial not in listed]:
         names = ", ".join(missing[:3]) + (" ..." if len(missing) > 3 else "")
-        yield Finding(CRITICAL, "crl", f"the revocation list does not name {names}", "dbca-openssl crl")
+        yield Finding(CRITICAL, "crl", f"the CRL does not have {names}", "dbca-openssl crl")
     for serial in sorted(listed - revoked.keys()) if rows is not None else ():
         text = index.serial_text(serial)
         yield Finding(
             CRITICAL,
             "lost-revocation",
-            f"the revocation list names the serial {text}, the index does not have it as revoked",
-            f"dbca-openssl revoke {text}, or the next list takes it back",
+            f"the CRL has the serial {text}, which the index does not have as revoked",
+            f"dbca-openssl revoke {text}, or the next CRL takes it back",
         )
-    if not authority.path(CRL_NUMBER).is_file():
-        return
-    data = authority.read(CRL_NUMBER)
-    try:
-        number = index.next_serial(data, CRL_NUMBER)
-    except DatabaseCaError as error:
-        yield Finding(CRITICAL, "crl-number", error.message, REPAIR)
-        return
-    if number <= current.number:
-        yield Finding(CRITICAL, "crl-number", f"{CRL_NUMBER} is not above the list's own number", REPAIR)
-    elif not data.endswith(b"\n"):
-        yield Finding(WARNING, "crl-number", f"{CRL_NUMBER} has no line end", REPAIR)
+    yield from _number(authority, CRL_NUMBER, "crl-number", current.number, "the number of the CRL")
 
 
 def _has_content(authority: Authority, name: str) -> bool:
@@ -299,12 +269,11 @@ def _has_content(authority: Authority, name: str) -> bool:
     return path.is_file() and path.stat().st_size > 0
 
 
-def _ending(end: datetime, at: datetime, limits: Limits, code: str, what: str, verb: str) -> Iterator[Finding]:
-    left = dates.days_left(end, at)
-    mend = f"dbca-openssl {verb}"
+def _expiring(end: datetime, at: datetime, limits: Limits, code: str, what: str, verb: str) -> Iterator[Finding]:
+    left, fix = dates.days_left(end, at), f"dbca-openssl {verb}"
     if end <= at:
         gone = f", or dbca-openssl revoke {what} where the host is gone" if code == "certificate" else ""
-        yield Finding(CRITICAL, code, f"{what} ended on {dates.shown(end)}", f"{mend}{gone}")
+        yield Finding(CRITICAL, code, f"{what} expired on {dates.shown(end)}", f"{fix}{gone}")
     elif left < limits.warn_days:
         level = CRITICAL if left < limits.critical_days else WARNING
-        yield Finding(level, code, f"{what} ends in {left} days, on {dates.shown(end)}", mend)
+        yield Finding(level, code, f"{what} expires in {left} days, on {dates.shown(end)}", fix)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
 from dbca_openssl.ca.layout import SERIAL
-from dbca_openssl.dates import asn1_time
+from dbca_openssl.dates import asn1_time, days_after
 from dbca_openssl.diagnosis import REPAIR
 from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.names import comparable
 
 VALID, REVOKED, EXPIRED = "V", "R", "E"
 
@@ -66,7 +67,7 @@ class Row(NamedTuple):
 
     def is_ending(self, at: datetime, days: int) -> bool:
         """Whether it is valid at a time, but not for longer than `days` days from then on."""
-        return self.status(at) == "valid" and self.end <= at + timedelta(days=days)
+        return self.status(at) == "valid" and self.end <= days_after(at, days)
 
 
 @lru_cache(maxsize=2)  # most verbs read the same index before and after they take the lock
@@ -80,6 +81,11 @@ def rows(data: bytes) -> tuple[Row, ...]:
         for number, line in enumerate(text.split("\n")[:-1], 1):
             if not line.startswith("#") and not _LINE.match(line):
                 raise damaged(f"line {number} is not one of its rows")
+    for day in {dates[:-7] for row in found for dates in (row[1], row[2].partition(",")[0]) if dates}:
+        try:
+            asn1_time(f"{day}000000Z")
+        except ValueError:
+            raise damaged(f"it has the date {day}, which no calendar has") from None
     return tuple(map(Row._make, found))
 
 
@@ -103,14 +109,18 @@ def is_large(data: bytes) -> bool:
 def some(
     data: bytes, *, names: Collection[str] = (), serials: Collection[str] = (), revoked: bool = False
 ) -> tuple[Row, ...]:
-    """The rows of these names and with these serials in hex, and with `revoked` all that are revoked.
+    """The rows of these names, in any spelling that is the same to a client, and with these serials in hex.
 
-    Raises DatabaseCaError as `rows` does; of a large index only for what it looks at.
+    With `revoked` also all that are revoked. Raises DatabaseCaError as `rows` does, of a large index only for the lines
+    that it reads.
     """
     if is_large(data) and len(names) + len(serials) <= _FEW:
         data = b"".join(lines(data, names=names, serials=serials, revoked=revoked))
+    wanted = set(map(comparable, names))
     return tuple(
-        row for row in rows(data) if row.name in names or row.serial in serials or (revoked and row.state == REVOKED)
+        row
+        for row in rows(data)
+        if (wanted and comparable(row.name) in wanted) or row.serial in serials or (revoked and row.state == REVOKED)
     )
 
 
@@ -118,14 +128,17 @@ def lines(
     data: bytes, *, names: Collection[str] = (), serials: Collection[str] = (), revoked: bool = False
 ) -> list[bytes]:
     """The lines of the same rows, and perhaps of a few others, in their order."""
-    needles = [f"\t{serial}\t".encode() for serial in serials]
-    needles += [f"/CN={name}".encode("utf-8", "surrogateescape") for name in names]
+    needles = [(data, f"\t{serial}\t".encode()) for serial in serials]
+    needles += [(data, f"\n{REVOKED}\t".encode())] if revoked else []
+    if names:
+        lowered = data.lower()
+        needles += [(lowered, f"/cn={comparable(name)}".encode("utf-8", "surrogateescape")) for name in names]
     begins = set()
-    for needle in (*needles, *((f"\n{REVOKED}\t".encode(),) if revoked else ())):
-        place = data.find(needle)
+    for text, needle in needles:
+        place = text.find(needle)
         while place >= 0:
             begins.add(data.rfind(b"\n", 0, place + 1) + 1)
-            place = data.find(needle, place + 1)
+            place = text.find(needle, place + 1)
     if revoked and data.startswith(REVOKED.encode()):
         begins.add(0)
     return [data[begin : data.find(b"\n", begin) + 1 or None] for begin in sorted(begins)]

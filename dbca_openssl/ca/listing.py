@@ -1,33 +1,30 @@
-"""What there is: the certificates in the index, one certificate in full, and the authority at a glance."""
+"""What there is: the certificates in the index, one certificate in full, and the state of the CA."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from dbca_openssl import dates, x509
+from dbca_openssl import dates
 from dbca_openssl.ca import index
 from dbca_openssl.ca import revoke as revocation
 from dbca_openssl.ca import sign as signing
-from dbca_openssl.ca.certificates import certificate_path, is_path, own_certificate
+from dbca_openssl.ca.certificates import certificate_path, is_path, not_found, own_certificate, read_certificate
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import INDEX, Authority, certificate_of, issued
 from dbca_openssl.ca.revoke import RevocationList
-from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.names import shown
 from dbca_openssl.x509 import Certificate
 
 SOON = 30
-"""Days: what ends within them is pointed out."""
+"""Days: what expires within them is pointed out."""
 
 
 class Status(NamedTuple):
-    """The authority at a glance: its certificate, its list (None: there is none that is good), its index's rows."""
+    """The state of the CA: its certificate, its CRL (None: none that can be read), the rows of hosts and clients."""
 
     own: Certificate
     revocation_list: RevocationList | None
@@ -41,12 +38,12 @@ class Status(NamedTuple):
         return {status: found[status] for status in ("valid", "expired", "revoked")}
 
     def ending_soon(self) -> list[Row]:
-        """The valid certificates that end within 30 days."""
+        """The valid certificates that expire within 30 days."""
         return [row for row in self.rows if row.is_ending(self.at, SOON)]
 
 
 class Details(NamedTuple):
-    """One certificate in full, as its file has it and as the index has it (None: not of this authority)."""
+    """One certificate in full, as its file has it and as the index has it (None: not of this CA)."""
 
     certificate: Certificate
     path: str
@@ -56,14 +53,14 @@ class Details(NamedTuple):
 
 
 def certificates(authority: Authority) -> list[Row]:
-    """The rows of hosts and clients in the index; the authority's own row is left out. Raises DatabaseCaError."""
+    """The rows of hosts and clients in the index; the CA's own row is left out. Raises DatabaseCaError."""
     authority.require()
     own = own_certificate(authority)
     return of_hosts(index.rows(authority.read(INDEX)), own)
 
 
 def status(authority: Authority) -> Status:
-    """The authority at a glance. Raises DatabaseCaError where there is none, or it cannot be read."""
+    """The state of the CA. Raises DatabaseCaError where there is none, or it cannot be read."""
     authority.require()
     own = own_certificate(authority)
     rows = of_hosts(index.rows(authority.read(INDEX)), own)
@@ -75,17 +72,12 @@ def details(authority: Authority, what: str) -> Details:
     authority.require()
     rows = index.rows(authority.read(INDEX))
     path = _path(authority, what, rows)
-    try:
-        der = x509.certificate_der(authority.read(path))
-        certificate = x509.certificates(authority.openssl, [der])[0]
-        value = certificate.extension(x509.ALTERNATIVE_NAME)
-        names = x509.alternative_names(authority.openssl, [value])[0] if value else ()
-    except UnreadableError as error:
-        raise DatabaseCaError(f"{authority.path(path)} is no certificate that can be read: {error}") from None
-    own = own_certificate(authority)
+    certificate = read_certificate(authority, path)
     serial = index.serial_text(certificate.serial)
-    row = next((row for row in rows if row.serial == serial), None) if certificate.issuer == own.subject else None
-    return Details(certificate, str(authority.path(path)), row, names, hashlib.sha256(der).hexdigest().upper())
+    ours = certificate.issuer == own_certificate(authority).subject
+    row = next((row for row in rows if row.serial == serial), None) if ours else None
+    fingerprint = hashlib.sha256(certificate.encoded).hexdigest().upper()
+    return Details(certificate, str(authority.path(path)), row, certificate.alternative_names, fingerprint)
 
 
 def _list(authority: Authority) -> RevocationList | None:
@@ -98,18 +90,15 @@ def _list(authority: Authority) -> RevocationList | None:
 def _path(authority: Authority, what: str, rows: Sequence[Row]) -> str:
     if is_path(what) or authority.path(certificate_of(what)).exists():
         return str(certificate_path(authority, what).absolute())
-    if generations := [row.serial for row in rows if row.name == what]:
-        return issued(generations[-1])
-    if re.fullmatch("[0-9A-Fa-f]+", what):
-        serial = what.upper() if len(what) % 2 == 0 else f"0{what.upper()}"
-        if any(row.serial == serial for row in rows):
-            return issued(serial)
-        raise DatabaseCaError(f"there is no certificate with the name or serial {shown(what)}")
-    return str(certificate_path(authority, what).absolute())
+    serial = what.upper().zfill(len(what) + len(what) % 2)
+    found = [row for row in rows if row.name == what] or [row for row in rows if row.serial == serial]
+    if not found:
+        raise not_found(what, rows)
+    return issued(found[-1].serial)
 
 
 def of_hosts(rows: Sequence[Row], own: Certificate) -> list[Row]:
-    """Without the rows of the authority itself, of which a renewed one has several."""
+    """Without the rows of the CA itself, of which a renewed one has several."""
     serial = index.serial_text(own.serial)
     subject = next((row.subject for row in rows if row.serial == serial), None)
     return [row for row in rows if row.subject != subject]

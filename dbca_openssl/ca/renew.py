@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dbca_openssl import dates, x509
+from dbca_openssl import dates
 from dbca_openssl.ca import guide_commands, index, listing, revoke, sign, vetting
-from dbca_openssl.ca.certificates import own_certificate, read_certificates
+from dbca_openssl.ca.certificates import read_certificate
 from dbca_openssl.ca.change import Change
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import CRL, CRL_NUMBER, INDEX, Authority, issued, request_of
@@ -59,28 +59,28 @@ def propose(authority: Authority, names: Sequence[str], period: Period) -> list[
             raise DatabaseCaError(
                 f"{name} never had a certificate", f"if its request is in certreqs/: dbca-openssl sign {name}"
             )
-    sources = [
-        (str(path), vetting.read_file(path)) for path in (authority.path(request_of(name)) for name in generations)
-    ]
-    requests = vetting.vet(authority.openssl, sources)
-    for name, request in zip(generations, requests, strict=True):
+    requests = []
+    for name in generations:
+        path = authority.path(request_of(name))
+        request = vetting.vet(authority.openssl, str(path), vetting.read_file(path))
         if request.name != name:
             raise DatabaseCaError(f"{request_of(name)} asks for the name {request.name}, not {name}")
-    sign.require_uncompromised(authority, rows, requests)
-    before = read_certificates(authority, [issued(found[-1].serial) for found in generations.values()])
-    values = [certificate.extension(x509.ALTERNATIVE_NAME) for certificate in before]
-    names_of = iter(x509.alternative_names(authority.openssl, [value for value in values if value]))
-    own = own_certificate(authority)
-    end = sign.end_of(authority, period, own)
+        requests.append(request)
+    superseded = [row for found in generations.values() for row in found if row.state == index.VALID]
+    proposals = sign.proposals(authority, requests, [None] * len(requests), period, superseded)
     return [
-        Renewal(
-            Proposal(request, None, end),
-            tuple(row for row in found if row.state == index.VALID),
-            frozenset(name for _, name in next(names_of)) if value else frozenset(),
-            certificate.public_key == request.public_key,
-        )
-        for request, found, certificate, value in zip(requests, generations.values(), before, values, strict=True)
+        _renewal(authority, proposal, found) for proposal, found in zip(proposals, generations.values(), strict=True)
     ]
+
+
+def _renewal(authority: Authority, proposal: Proposal, generations: Sequence[Row]) -> Renewal:
+    before = read_certificate(authority, issued(generations[-1].serial))
+    return Renewal(
+        proposal,
+        tuple(row for row in generations if row.state == index.VALID),
+        frozenset(name for _, name in before.alternative_names),
+        before.public_key == proposal.request.public_key,
+    )
 
 
 def plan(authority: Authority, renewals: Sequence[Renewal], period: Period, with_list: bool) -> Plan:

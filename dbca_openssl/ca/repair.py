@@ -1,4 +1,4 @@
-"""Mending what can be mended without the key and without a guess; everything else is left to people, with `check`.
+"""What can be repaired without the key and without a guess; the fix of everything else, `check` says, is for people.
 
 Each repair is found again under the lock before it is done, and a data file is kept as it was, as `NAME.damaged`.
 """
@@ -38,22 +38,22 @@ from dbca_openssl.x509 import Certificate
 
 
 class Repair(NamedTuple):
-    """One thing that can be mended, and how it is done: `do` raises OSError or DatabaseCaError."""
+    """One thing that can be repaired, and how it is done: `do` raises OSError or DatabaseCaError."""
 
     text: str
     do: Callable[[], object]
 
 
 def repair(authority: Authority, agreed: Callable[[list[str]], None]) -> list[str]:
-    """Mend round by round what can be mended; returns what was done.
+    """Repair in rounds what can be repaired; returns what was done.
 
-    Before each round `agreed` gets the list of what would be done, and raises where it shall not be; then nothing
-    more is done. Later rounds are for what only shows once the earlier things are mended.
-    Raises DatabaseCaError where there is no authority, or where nothing has been done yet and nothing shall be;
-    OSError where a file cannot be written, and then what was mended before it stays so.
+    Before each round `agreed` gets the list of what would be done, and raises DatabaseCaError where it must not be;
+    then nothing more is done. Later rounds repair what can only be seen after the earlier ones.
+    Raises DatabaseCaError where there is no CA, or where `agreed` raised before anything was done; OSError where a
+    file cannot be written, and then what was repaired before it stays so.
     """
     checking.require_something(authority)
-    if not find(authority):  # so that a directory in order is not even given a lock file
+    if not find(authority):  # a directory in order does not even get a lock file
         return []
     done: list[str] = []
     lock = Lock(authority.directory, authority.tell, authority.lock_timeout)
@@ -75,7 +75,7 @@ def repair(authority: Authority, agreed: Callable[[list[str]], None]) -> list[st
 
 
 def find(authority: Authority) -> list[Repair]:
-    """What can be mended now: the first group that has anything, since the later ones build on it."""
+    """What can be repaired now: the first group that has anything, since the later ones build on it."""
     for group in (_names, _leftovers, _index, _attributes, _unindexed, _undelivered, _numbers, _modes):
         if repairs := list(group(authority)):
             return repairs
@@ -96,31 +96,31 @@ def _names(authority: Authority) -> Iterator[Repair]:
 def _leftovers(authority: Authority) -> Iterator[Repair]:
     directory = authority.directory
     if (directory / COMMIT).exists() or any(directory.glob(f"{STAGE}*")):
-        yield Repair("finish, or take back, the change that was cut short", partial(recover, directory, authority.tell))
+        yield Repair("finish, or roll back, the interrupted change", partial(recover, directory, authority.tell))
         return
     for name in (SERIAL, INDEX, ATTRIBUTES, CRL_NUMBER):
         new, old = directory / f"{name}.new", directory / f"{name}.old"
         if (directory / name).exists():
             if new.is_file():
-                yield Repair(f"remove {new.name}, which never came into force", new.unlink)
+                yield Repair(f"remove {new.name}, which an openssl that was killed left", new.unlink)
         elif new.is_file() or old.is_file():
             source = new if new.is_file() else old
-            yield Repair(f"put {source.name} back in the place of {name}", partial(heal, directory, authority.tell))
+            yield Repair(f"restore {name} from {source.name}", partial(heal, directory, authority.tell))
     empty, before = directory / INDEX, directory / f"{INDEX}.old"
     if empty.is_file() and empty.stat().st_size == 0 and before.is_file() and before.stat().st_size:
         yield Repair(
-            f"{INDEX} is empty: put the state before the last change in its place; look for a lost revocation",
+            f"restore {INDEX}, which is empty, from {INDEX}.old; then see whether a revocation is lost",
             partial(_replace, authority, INDEX, before.read_bytes()),
         )
 
 
 def _index(authority: Authority) -> Iterator[Repair]:
     data = _data(authority, INDEX)
-    mended = None if data is None else archive.mended_index(authority, data)
-    if data is None or mended is None or mended == data:
+    repaired = None if data is None else archive.repaired_index(authority, data)
+    if data is None or repaired is None or repaired == data:
         return
-    what = "without its blank lines" if mended.count(b"\n") < data.count(b"\n") else "with the final line end"
-    yield Repair(f"write {INDEX} again {what}", partial(_replace, authority, INDEX, mended))
+    what = "without its blank lines" if repaired.count(b"\n") < data.count(b"\n") else "with the final line end"
+    yield Repair(f"write {INDEX} again {what}", partial(_replace, authority, INDEX, repaired))
 
 
 def _attributes(authority: Authority) -> Iterator[Repair]:
@@ -177,7 +177,7 @@ def _modes(authority: Authority) -> Iterator[Repair]:
 
 
 def _known(authority: Authority) -> tuple[Sequence[Row], Certificate] | None:
-    """The rows and the authority's certificate, or None where one of them can't be read."""
+    """The rows and the CA certificate, or None where one of them can't be read."""
     try:
         return index.rows(authority.read(INDEX)), own_certificate(authority)
     except DatabaseCaError:
@@ -190,7 +190,7 @@ def _data(authority: Authority, name: str) -> bytes | None:
 
 
 def _replace(authority: Authority, name: str, data: bytes) -> None:
-    """Put new content in the place of a data file by a rename, and keep the old one under a name of its own."""
+    """Replace a data file by a rename, and keep the old one under a name of its own."""
     if old := _data(authority, name):
         write_new(next(path for path in _kept(authority, name) if not os.path.lexists(path)), old)
     _put(authority, name, data)

@@ -1,9 +1,9 @@
-"""One static page about an authority: a time line of what ends when, the list, revocations, and what `check` finds."""
+"""One static page about a CA: a time line of what expires when, the CRL, revocations, and what `check` finds."""
 
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, UTC, datetime, timedelta
 
 from dbca_openssl import __version__, dates, render
 from dbca_openssl.ca import check as checking
@@ -12,19 +12,19 @@ from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import Authority
 
 MOST_TICKS, RIGHTMOST_TICK = 6, 92
-"""How many dates fit beside each other on a telephone, and how far to the right one still fits in, in per cent."""
+"""How many dates fit beside each other on a telephone, and how far to the right the last may be, in per cent."""
 
-_STEPS = (1, 3, 6, 12, 24, 60, 120, 240, 600, 1200)
-"""Months from one of them to the next."""
+_STEPS = (1, 3, 6, 12, 24, 60, 120, 240, 600, 1200, 12_000, 24_000)
+"""Months from one of them to the next; the last is for the year 9999, which means never (RFC 5280, 4.1.2.5)."""
 
 
 def page(authority: Authority) -> str:
-    """The page as HTML; it needs no script and nothing from a network. Raises DatabaseCaError without an authority."""
+    """The page as HTML; it needs no script and nothing from a network. Raises DatabaseCaError where there is no CA."""
     status = listing.status(authority)
     checked = checking.check(authority, checking.Limits())
     at = status.at
     current = [row for row in status.rows if row.status(at) == "valid"]
-    # the line is as long as the certificates; the authority lives on for years, and would crowd them at its beginning
+    # the line ends with the last certificate: the CA is valid for years more, which would crowd them at its beginning
     ends = [row.end for row in current] or [status.own.end]
     if status.revocation_list:
         ends.append(status.revocation_list.end)
@@ -50,7 +50,7 @@ def page(authority: Authority) -> str:
 
 
 def _moment(end: datetime, at: datetime, last: datetime) -> dict[str, object]:
-    """An end for the page: its date, the days left, and how far along the time line it is, in per cent."""
+    """When something expires: the date, the days left, and how far along the time line it is, in per cent."""
     return {
         "date": f"{end:%Y-%m-%d}",
         "days": dates.days_left(end, at),
@@ -74,7 +74,7 @@ def _ticks(at: datetime, last: datetime) -> list[dict[str, object]]:
     step = next(step for step in _STEPS if months // step <= MOST_TICKS)
     first = (at.year * 12 + at.month - 1) // step * step
     whole = (divmod(first + number * step, 12) for number in range(1, MOST_TICKS + 2))
-    moments = [datetime(year, month + 1, 1, tzinfo=UTC) for year, month in whole]
+    moments = [datetime(year, month + 1, 1, tzinfo=UTC) for year, month in whole if year <= MAXYEAR]
     moments = [moment for moment in moments if 100 * (moment - at) <= RIGHTMOST_TICK * (last - at)]
     form = "%Y" if step % 12 == 0 else "%b %Y"
     return [{"text": f"{moment:{form}}", "place": round(100 * (moment - at) / (last - at), 2)} for moment in moments]

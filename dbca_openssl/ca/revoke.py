@@ -9,12 +9,11 @@ from typing import Literal, NamedTuple
 
 from dbca_openssl import dates, diagnosis
 from dbca_openssl.ca import guide_commands, index
-from dbca_openssl.ca.certificates import certificate_path, is_path, own_certificate, read_certificate
+from dbca_openssl.ca.certificates import certificate_path, is_path, not_found, own_certificate, read_certificate
 from dbca_openssl.ca.change import BACKUPS, Change
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import CERTIFICATE, CRL, CRL_NUMBER, DATABASE, INDEX, Authority, issued
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.names import shown
 from dbca_openssl.plan import Plan, Section, Step
 from dbca_openssl.x509 import Certificate
 
@@ -54,9 +53,7 @@ def propose(authority: Authority, what: str) -> list[Row]:
     elif named:
         found = [row for row in named if row.state == index.VALID] or named[-1:]
     if not found:
-        raise DatabaseCaError(
-            f"there is no certificate with the name or serial {shown(what)}", "dbca-openssl list tells which there are"
-        )
+        raise not_found(what, rows)
     own_subject = next((row.subject for row in rows if row.serial == own_serial), None)
     for row in found:
         if row.subject == own_subject:  # or one that init --renew has replaced: it has the same key

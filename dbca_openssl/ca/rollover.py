@@ -1,8 +1,8 @@
-"""What follows an authority: its own certificate again with the same key, or a second authority that takes over.
+"""A new CA certificate with the same key, or a second CA that takes over from the first.
 
-A certificate with the same key and name takes the place of the old one, and everything that was signed stays good. A
-new key is another authority: for a while the hosts trust both, and get both revocation lists, since a server that
-checks lists refuses everybody whose authority has none.
+A certificate with the same key and name replaces the old one, and everything that was signed stays valid. A new key is
+another CA: for a while the hosts trust both, and get both CRLs, since a server that checks CRLs refuses everybody
+whose CA has none.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from dbca_openssl import dates, x509
+from dbca_openssl import dates
 from dbca_openssl.ca import archive, guide_commands, index, listing
-from dbca_openssl.ca.certificates import own_certificate, read_certificate, read_certificates
+from dbca_openssl.ca.certificates import own_certificate, read_certificate
 from dbca_openssl.ca.change import BACKUPS, Change
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import CERTIFICATE, CRL, DATABASE, REQUEST, Authority, issued
@@ -22,30 +22,30 @@ from dbca_openssl.x509 import Certificate
 
 
 class Rollover(NamedTuple):
-    """How far the hosts have moved from one authority to the other: names still with the old one, and already moved."""
+    """How far the hosts have moved from one CA to the other: names still with the old one, and already moved."""
 
     waiting: tuple[str, ...]
     moved: tuple[str, ...]
 
     @property
     def stage(self) -> int:
-        """1: nobody has moved, deliver both authorities; 2: some have; 3: all have, drop the old one."""
+        """1: nobody has moved, deliver both CA certificates; 2: some have; 3: all have, drop the old one."""
         if not self.waiting:
             return 3
         return 2 if self.moved else 1
 
 
 def renew_own_certificate(authority: Authority, start: datetime, end: datetime) -> Certificate:
-    """Sign the authority's request again, with its key and name, and put the new certificate in the old one's place.
+    """Sign the CA's own request again, with its key and name, and replace the CA certificate.
 
-    The old row is marked as expired in the index: two valid rows of one name would make every openssl refuse to go
-    on, and a revoked root would be refused by servers that check lists. Its copy stays in `newcerts/`.
+    The old row is marked as expired in the index: with two valid rows of one name every openssl refuses to go on, and
+    servers that check CRLs refuse a revoked root. Its copy stays in `newcerts/`.
     Raises DatabaseCaError, and then nothing has changed.
     """
     authority.require()
     authority.read(REQUEST)
     with Change(authority, CERTIFICATE) as change:
-        old = own_certificate(authority)  # not before: the change first finishes what a killed process left
+        old = own_certificate(authority)  # not before: an interrupted change is recovered first
         _require_lasting(authority, listing.of_hosts(change.rows, old))
         change.staged(CERTIFICATE).unlink()
         change.set_rows(tuple(_retired(row, old) for row in change.rows))
@@ -62,33 +62,29 @@ def renew_own_certificate(authority: Authority, start: datetime, end: datetime) 
 
 
 def _require_lasting(authority: Authority, rows: Sequence[Row]) -> None:
-    """Raise DatabaseCaError where a valid certificate names the serial of the authority's, as easy-rsa's do.
+    """Raise DatabaseCaError where a valid certificate names the serial of the CA certificate, as easy-rsa's do.
 
     Of very many only the newest are read.
     """
     at = dates.now()
     valid = [row for row in rows if row.status(at) == "valid" and authority.path(issued(row.serial)).is_file()]
-    valid = valid[-archive.READ_AT_MOST :]
-    certificates = read_certificates(authority, [issued(row.serial) for row in valid])
-    values = [one.extension(x509.AUTHORITY_KEY_IDENTIFIER) for one in certificates]
-    named = iter(x509.name_a_serial(authority.openssl, [value for value in values if value is not None]))
-    for row, value in zip(valid, values, strict=True):
-        if value is not None and next(named):
+    for row in valid[-archive.READ_AT_MOST :]:
+        if read_certificate(authority, issued(row.serial)).names_issuers_serial:
             raise DatabaseCaError(
-                f"the certificate of {row.name} names the serial of the authority's present one, and would end with it",
+                f"the certificate of {row.name} names the serial of the old CA certificate, and would expire with it",
                 f"dbca-openssl renew {row.name} signs it again without the serial",
-                "or move to a new authority: dbca-openssl rollover",
+                "or move to a new CA: dbca-openssl rollover",
             )
 
 
 def rollover(old: Authority, new: Authority) -> Rollover:
-    """How far the hosts have moved from `old` to `new`. Raises DatabaseCaError where the two cannot follow another."""
+    """How far the hosts have moved from `old` to `new`. Raises DatabaseCaError where one cannot take over the other."""
     first, second = own_certificate(old), own_certificate(new)
     if first.public_key == second.public_key:
-        raise DatabaseCaError("the two authorities have the same key", "init --renew is enough where the key stays")
+        raise DatabaseCaError("the two CAs have the same key", "init --renew is enough where the key stays")
     if first.subject == second.subject:
         raise DatabaseCaError(
-            "the two authorities have the same name, and servers would mix up their lists",
+            "the two CAs have the same name, and servers would mix up their CRLs",
             "make the new one with another --common-name",
         )
     at = dates.now()
@@ -98,7 +94,7 @@ def rollover(old: Authority, new: Authority) -> Rollover:
 
 
 def bundle(authorities: Sequence[Authority]) -> dict[str, bytes]:
-    """The two files that hosts get while they trust several authorities: certificates and lists, one after another.
+    """The two files that hosts get while they trust several CAs: certificates and CRLs, one after another.
 
     They have the usual names, so that no setting of a server changes. Raises DatabaseCaError where one is missing.
     """

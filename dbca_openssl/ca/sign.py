@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from dbca_openssl import dates, diagnosis, x509
 from dbca_openssl.ca import guide_commands, index, parallel, vetting
-from dbca_openssl.ca.certificates import encoded_certificate, is_path, own_certificate, read_certificates
+from dbca_openssl.ca.certificates import is_path, own_certificate, read_certificate
 from dbca_openssl.ca.change import BACKUPS, Change
 from dbca_openssl.ca.layout import (
-    CERTIFICATE,
     CONFIGURATION,
     DATABASE,
     INDEX,
@@ -27,6 +26,7 @@ from dbca_openssl.ca.layout import (
 from dbca_openssl.ca.vetting import Vetted
 from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.names import comparable, is_same_name
 from dbca_openssl.render import DAYS
 from dbca_openssl.x509 import Certificate
 
@@ -75,29 +75,55 @@ def propose(authority: Authority, what: Sequence[str], period: Period) -> list[P
     """
     authority.require()
     files = [None if _is_name(authority, text) else Path(text) for text in what]
-    sources = []
+    requests = []
     for text, file in zip(what, files, strict=True):
         path = file or authority.path(request_of(text))
-        sources.append((str(path), vetting.read_file(path)))
-    try:
-        requests, (own,) = vetting.vet_beside(authority.openssl, sources, [encoded_certificate(authority, CERTIFICATE)])
-    except UnreadableError:
-        own_certificate(authority)  # says that it is this one
-        raise
-    for text, file, request in zip(what, files, requests, strict=True):
+        request = vetting.vet(authority.openssl, str(path), vetting.read_file(path))
         if file is None and request.name != text:
             raise DatabaseCaError(
-                f"{authority.path(request_of(text))} asks for the name {request.name}, not {text}",
+                f"{path} asks for the name {request.name}, not {text}",
                 f"sign the file itself if that is what you want: dbca-openssl sign {request_of(text)}",
             )
-    for request in requests:
-        if request.name.lower() == own.common_name.lower():  # as the names of issuers are compared (RFC 5280, 7.1)
-            raise DatabaseCaError(f"{request.name} is the name of the authority itself")
-    rows = index.some(authority.read(INDEX), names={request.name for request in requests}, revoked=True)
-    _require_free(rows, requests)
-    require_uncompromised(authority, rows, requests)
+        requests.append(request)
+    return proposals(authority, requests, files, period)
+
+
+def proposals(
+    authority: Authority,
+    requests: Sequence[Vetted],
+    files: Sequence[Path | None],
+    period: Period,
+    superseded: Sequence[index.Row] = (),
+) -> list[Proposal]:
+    """The proposals for vetted requests, each from its file (None: the stored one); `superseded` rows free their names.
+
+    Raises DatabaseCaError for the first that cannot be signed.
+    """
+    own = own_certificate(authority)
+    require_signable(authority, authority.read(INDEX), requests, own, superseded)
     end = end_of(authority, period, own)
     return [Proposal(request, file, end) for file, request in zip(files, requests, strict=True)]
+
+
+def require_signable(
+    authority: Authority,
+    data: bytes,
+    requests: Sequence[Vetted],
+    own: Certificate,
+    superseded: Sequence[index.Row] = (),
+) -> None:
+    """Raise DatabaseCaError for the first request that may not be signed with the index `data`.
+
+    Every way to a signature comes through here, before anything is asked for and again under the lock: no name is the
+    CA's, none is taken (but by the `superseded` rows), and no key was revoked as compromised.
+    """
+    for request in requests:
+        if is_same_name(request.name, own.common_name):  # as the names of issuers are compared (RFC 5280, 7.1)
+            raise DatabaseCaError(f"{request.name} is the name of the CA itself")
+    rows = index.some(data, names={request.name for request in requests}, revoked=True)
+    freed = set(superseded)
+    _require_free([row for row in rows if row not in freed], requests)
+    _require_uncompromised(authority, rows, requests)
 
 
 def waiting(authority: Authority) -> list[str]:
@@ -114,7 +140,7 @@ def waiting(authority: Authority) -> list[str]:
 
 def end_of(authority: Authority, period: Period, own: Certificate) -> datetime:
     """Until when a certificate issued now is good. Raises DatabaseCaError where it would outlive the authority."""
-    end = dates.now() + timedelta(days=period.days or default_days(authority))
+    end = dates.days_after(dates.now(), period.days or default_days(authority))
     if end > own.end and not period.cap:
         raise _outlives(end, own.end)
     return min(end, own.end)
@@ -147,8 +173,6 @@ def sign(authority: Authority, proposals: Sequence[Proposal], period: Period) ->
     Raises DatabaseCaError, and then nothing has changed.
     """
     with Change(authority, compared=files_of(proposals)) as change:
-        requests = [proposal.request for proposal in proposals]
-        _require_free(index.some(change.index, names={request.name for request in requests}), requests)
         signed = sign_in(change, proposals, period)
         commit(change, signed)
     return signed
@@ -161,6 +185,8 @@ def files_of(proposals: Sequence[Proposal]) -> list[str]:
 
 def sign_in(change: Change, proposals: Sequence[Proposal], period: Period) -> list[Signed]:
     """Sign within a change that the caller commits. Raises DatabaseCaError."""
+    authority = change.authority
+    require_signable(authority, change.index, [one.request for one in proposals], own_certificate(authority))
     serials = change.next_serials(len(proposals))
     for proposal in proposals:
         _require_copy_in_newcerts(change, proposal.name)
@@ -214,16 +240,13 @@ def _is_name(authority: Authority, text: str) -> bool:
     return not is_path(text) and (authority.path(request_of(text)).exists() or not Path(text).exists())
 
 
-def require_uncompromised(authority: Authority, rows: Sequence[index.Row], requests: Sequence[Vetted]) -> None:
+def _require_uncompromised(authority: Authority, rows: Sequence[index.Row], requests: Sequence[Vetted]) -> None:
     """Raise DatabaseCaError where a request has a key whose certificate was revoked because the key was compromised."""
-    compromised = [
-        issued(row.serial)
-        for row in rows
-        if row.reason == KEY_COMPROMISE and authority.path(issued(row.serial)).is_file()
-    ]
-    keys = {certificate.public_key for certificate in read_certificates(authority, compromised)}
+    revoked = [issued(row.serial) for row in rows if row.reason == KEY_COMPROMISE]
+    files = [file for file in revoked if authority.path(file).is_file()]
+    compromised = {x509.secret_of(read_certificate(authority, file).public_key) for file in files}
     for request in requests:
-        if request.public_key in keys:
+        if compromised and x509.secret_of(request.public_key) in compromised:
             raise DatabaseCaError(
                 f"the request of {request.name} has a key that was revoked as compromised",
                 "make a new key on the host: move the old one away, then dbca-openssl request NAME",
@@ -231,22 +254,30 @@ def require_uncompromised(authority: Authority, rows: Sequence[index.Row], reque
 
 
 def _require_free(rows: Sequence[index.Row], requests: Sequence[Vetted]) -> None:
-    taken = {row.name: row for row in rows if row.state == index.VALID}
+    taken = {comparable(row.name): row for row in rows if row.state == index.VALID}
     seen: set[str] = set()
     for request in requests:
-        if request.name in seen:
+        name = comparable(request.name)
+        if name in seen:
             raise DatabaseCaError(f"{request.name} is asked for twice")
-        seen.add(request.name)
-        if row := taken.get(request.name):
-            if row.end <= dates.now():  # openssl takes it for a valid one until it is marked
-                raise DatabaseCaError(
-                    f"the certificate of {request.name} ended on {dates.shown(row.end)}",
-                    f"dbca-openssl renew {request.name} marks it as expired and signs the request",
-                )
+        seen.add(name)
+        row = taken.get(name)
+        if row is None:
+            continue
+        if row.name != request.name:
             raise DatabaseCaError(
-                f"{request.name} has a valid certificate already: serial {row.serial}, until {dates.shown(row.end)}",
-                f"dbca-openssl renew {request.name} replaces it",
+                f"{request.name} is the same name as {row.name}, which has the valid serial {row.serial}",
+                f"ask for {row.name} on the host, or first: dbca-openssl revoke {row.serial}",
             )
+        if row.end <= dates.now():  # openssl takes it for a valid one until it is marked
+            raise DatabaseCaError(
+                f"the certificate of {row.name} expired on {dates.shown(row.end)}",
+                f"dbca-openssl renew {row.name} marks it as expired and signs the request",
+            )
+        raise DatabaseCaError(
+            f"{row.name} has a valid certificate already: serial {row.serial}, until {dates.shown(row.end)}",
+            f"dbca-openssl renew {row.name} replaces it",
+        )
 
 
 def _explicit_end(proposal: Proposal, period: Period) -> datetime | None:
@@ -285,10 +316,9 @@ def _check(
         raise index.damaged("the serials of the new certificates are not the next ones")
     if index.next_serial(change.staged(SERIAL).read_bytes()) != change.serial + len(proposals):
         raise diagnosis.nothing_written(SERIAL, change.directory)
-    issuer = encoded_certificate(change.authority, CERTIFICATE)
+    own = own_certificate(change.authority)
     try:
-        encoded = [x509.certificate_der(change.staged(issued(serial)).read_bytes()) for serial in serials]
-        own, *certificates = x509.certificates(change.authority.openssl, [issuer, *encoded])
+        certificates = [x509.certificate_in(change.staged(issued(serial)).read_bytes()) for serial in serials]
     except (FileNotFoundError, UnreadableError):
         raise diagnosis.nothing_written("the certificate", change.directory) from None
     for proposal, row, certificate in zip(proposals, rows, certificates, strict=True):

@@ -1,4 +1,4 @@
-"""Whether a server or client would accept a certificate: by `openssl verify`, with the revocation list (verify(1))."""
+"""Whether a server or client would accept a certificate: by `openssl verify`, with the CRL (verify(1))."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _HINTS = {
     "certificate has expired": "sign a new request of its host",
     "hostname mismatch": "the certificate does not have that name; request --alt-name adds one",
     "IP address mismatch": "the certificate does not have that address; request --alt-name adds one",
-    "unable to get local issuer certificate": "another authority signed it",
-    "unable to get certificate CRL": "dbca-openssl crl makes one; or another authority signed it",
+    "unable to get local issuer certificate": "another CA signed it",
+    "unable to get certificate CRL": "dbca-openssl crl makes one; or another CA signed it",
 }
 
 
 def verify(authority: Authority, what: str, host: str | None = None) -> Path:
     """The path of the certificate `what`, a name or a file, once openssl has accepted it strictly and with the CRL.
 
-    `host` is a host name or an address that it must be good for. Raises DatabaseCaError with openssl's reason.
+    `host` is a host name or an address that it must be valid for. Raises DatabaseCaError with openssl's reason.
     """
     authority.require()
     path = certificate_path(authority, what)

@@ -1,8 +1,8 @@
-"""What a request must be before the authority signs it. openssl itself signs nearly anything (see ca(1), "WARNINGS").
+"""What a request must be before the CA signs it: openssl itself signs nearly anything (ca(1), "WARNINGS").
 
 With the guide's `copy_extensions = copy` every extension that `[ cert_ext ]` does not name is taken over from the
-request, so only the guide's own are let through, and alternative names only with the signer's consent. The request's
-signature is checked by `openssl ca` when it signs; all else is decided here, before any file is touched.
+request, so only the guide's own are let through, and SANs only with the signer's consent. The request's signature is
+checked by `openssl ca` when it signs; all else is decided here, before any file is changed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +18,7 @@ from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.names import RESERVED, alternative_name, is_entity_name, shown
 from dbca_openssl.openssl import OpenSSL
-from dbca_openssl.x509 import Certificate, Request
+from dbca_openssl.x509 import AlternativeNames, Request
 
 PEM_LABEL = "CERTIFICATE REQUEST"
 
@@ -30,15 +29,15 @@ SMALLEST_RSA, LARGEST_RSA = 2048, 8192
 SMALLEST_EXPONENT, LARGEST_EXPONENT = 65537, 2**256
 """FIPS 186-5, 5.1: an odd exponent between 2**16 and 2**256."""
 
-_EC = "2A8648CE3D0201"
-_CURVES = {"2A8648CE3D030107": "P-256", "2B81040022": "P-384", "2B81040023": "P-521"}
 _ED25519 = "2B6570"
-
-_USUAL_KEYS = {  # the bytes around a modulus of so many bits, with the exponent 65537
-    2048: (bytes.fromhex("3082010A0282010100"), bytes.fromhex("0203010001")),
-    3072: (bytes.fromhex("3082018A0282018100"), bytes.fromhex("0203010001")),
-    4096: (bytes.fromhex("3082020A0282020100"), bytes.fromhex("0203010001")),
+_KEYS = {
+    (x509.RSA, "0500"): "RSA",
+    (x509.EC, "06082A8648CE3D030107"): "EC P-256",
+    (x509.EC, "06052B81040022"): "EC P-384",
+    (x509.EC, "06052B81040023"): "EC P-521",
+    (_ED25519,): "Ed25519",
 }
+"""The accepted algorithms with their parameters (RFC 3279, RFC 5480, RFC 8410)."""
 
 _SIGNATURES = {
     *("2A864886F70D01010B", "2A864886F70D01010C", "2A864886F70D01010D"),  # RSA with SHA-256, -384, -512
@@ -92,12 +91,12 @@ class Vetted(NamedTuple):
     encoded: bytes
     public_key: bytes
     key: str
-    alternative_names: tuple[tuple[str, str], ...] = ()
+    alternative_names: AlternativeNames = ()
     alternative_names_value: bytes | None = None
 
     @property
     def names_beyond_its_own(self) -> tuple[str, ...]:
-        """The alternative names that need the signer's consent: all but the common name itself."""
+        """The SANs that need the signer's consent: all but the common name itself."""
         return tuple(name for _, name in self.alternative_names if name != self.name)
 
 
@@ -123,31 +122,28 @@ def _require_regular(path: Path, status: os.stat_result) -> None:
         raise DatabaseCaError(f"{path} is not a regular file", "a request is NAME.req.pem, made on the host")
 
 
-def vet(openssl: OpenSSL, sources: Sequence[tuple[str, bytes]]) -> list[Vetted]:
-    """The requests in `sources`, pairs of what to call it in a message and its bytes, by an openssl or two for all.
+def vet(openssl: OpenSSL, label: str, data: bytes) -> Vetted:
+    """The request in the bytes of a file, which messages call `label`.
 
-    Raises DatabaseCaError with the reason for the first that may not be signed.
+    Raises DatabaseCaError with the reason where it may not be signed.
     """
-    return vet_beside(openssl, sources, ())[0]
-
-
-def vet_beside(
-    openssl: OpenSSL, sources: Sequence[tuple[str, bytes]], certificates: Sequence[bytes]
-) -> tuple[list[Vetted], list[Certificate]]:
-    """The same, and certificates in DER bytes that the first openssl reads along: a process less.
-
-    Raises DatabaseCaError as well, and UnreadableError where one of the certificates cannot be read.
-    """
-    encoded = [_one_request(label, data) for label, data in sources]
+    encoded = _one_request(label, data)
     try:
-        return _vetted(openssl, sources, encoded, certificates)
-    except UnreadableError:
-        for (label, data), der in zip(sources, encoded, strict=True):
-            try:
-                _vetted(openssl, [(label, data)], [der], ())
-            except UnreadableError as error:
-                raise DatabaseCaError(f"{label} is no request that can be read: {error}", _NEW_REQUEST) from None
-        raise
+        request = x509.request(encoded)
+        name = _common_name(label, request)
+        _check_key_kind(label, request)
+        _check_signature(label, request)
+        _check_extensions(label, request)
+        key = _key(openssl, label, request)
+        value = next((one.value for kind, one in request.extensions if kind == x509.ALTERNATIVE_NAME), None)
+        names = () if value is None else _alternative_names(label, x509.alternative_names(value))
+    except UnreadableError as error:
+        raise _unreadable(label, error) from None
+    return Vetted(name, data, encoded, request.public_key, key, names, value)
+
+
+def _unreadable(label: str, error: UnreadableError) -> DatabaseCaError:
+    return DatabaseCaError(f"{label} is no request that can be read: {error}", _NEW_REQUEST)
 
 
 def _one_request(label: str, data: bytes) -> bytes:
@@ -160,11 +156,11 @@ def _one_request(label: str, data: bytes) -> bytes:
     if any(b"CERTIFICATE" in kind and b"REQUEST" not in kind for kind in begins):
         raise DatabaseCaError(f"there is a certificate in {label}, not a request", "a request is NAME.req.pem")
     if len(begins) > 1:
-        raise DatabaseCaError(f"there is more than one request in {label}", "one file, one request")
+        raise DatabaseCaError(f"there is more than one request in {label}", "a file has one request")
     try:
         blocks = x509.pem_blocks(data)
     except UnreadableError as error:
-        raise DatabaseCaError(f"{label} is no request that can be read: {error}", _NEW_REQUEST) from None
+        raise _unreadable(label, error) from None
     if not blocks or blocks[0][0] not in (PEM_LABEL, f"NEW {PEM_LABEL}"):
         hint = _NEW_REQUEST
         if data.startswith(b"0\x82"):
@@ -173,59 +169,26 @@ def _one_request(label: str, data: bytes) -> bytes:
     return blocks[0][1]
 
 
-def _vetted(
-    openssl: OpenSSL, sources: Sequence[tuple[str, bytes]], encoded: Sequence[bytes], certificates: Sequence[bytes]
-) -> tuple[list[Vetted], list[Certificate]]:
-    found, read_along = x509.requests_and_certificates(openssl, encoded, certificates)
-    for (label, _), request in zip(sources, found, strict=True):
-        _check_subject(label, request)
-        _check_key_kind(label, request)
-        _check_signature(label, request)
-        _check_extensions(label, request)
-    usual = {request.key_bits: bits for request in found if (bits := _usual_bits(request))}
-    rsa = [
-        request.key_bits for request in found if request.key_algorithm[0] == x509.RSA and request.key_bits not in usual
-    ]
-    values = [_value(request, x509.ALTERNATIVE_NAME) for request in found]
-    keys_read, names_read = x509.keys_and_names(openssl, rsa, [value for value in values if value is not None])
-    numbers, names = iter(keys_read), iter(names_read)
-    vetted = []
-    for (label, data), der, request, value in zip(sources, encoded, found, values, strict=True):
-        bits = usual.get(request.key_bits)
-        key = f"RSA {bits} bits" if bits else _key(label, request, numbers)
-        alternative = _alternative_names(label, next(names)) if value is not None else ()
-        name = next(text for kind, text in request.subject if kind == x509.COMMON_NAME)
-        vetted.append(Vetted(name, data, der, request.public_key, key, alternative, value))
-    return vetted, read_along
-
-
-def _check_subject(label: str, request: Request) -> None:
+def _common_name(label: str, request: Request) -> str:
     kinds = [kind for kind, _ in request.subject]
     names = [text for kind, text in request.subject if kind == x509.COMMON_NAME]
     if len(names) != 1:
         raise DatabaseCaError(f"{label} has {len(names) or 'no'} common name{'s' if names else ''} where one is needed")
-    if (
-        request.multi_valued
-        or kinds.count(x509.ORGANIZATION) > 1
-        or set(kinds)
-        - {
-            x509.COMMON_NAME,
-            x509.ORGANIZATION,
-        }
-    ):
+    unknown = set(kinds) - {x509.COMMON_NAME, x509.ORGANIZATION}
+    if request.multi_valued or kinds.count(x509.ORGANIZATION) > 1 or unknown:
         raise DatabaseCaError(
             f"the subject of {label} has more in it than a common name and an organisation",
-            "the certificate would carry the common name only; " + _NEW_REQUEST,
+            "the certificate would have the common name only; " + _NEW_REQUEST,
         )
     if names[0].lower() == RESERVED or not is_entity_name(names[0]):
         raise DatabaseCaError(
             f"{label} asks for the common name {shown(names[0])}, which is no name of a host or a client"
         )
+    return names[0]
 
 
 def _check_key_kind(label: str, request: Request) -> None:
-    accepted = {(x509.RSA, "NULL"), *((_EC, curve) for curve in _CURVES), (_ED25519,)}
-    if request.key_algorithm not in accepted:
+    if request.key_algorithm not in _KEYS:
         raise DatabaseCaError(
             f"{label} has a key of a kind that is not accepted",
             f"accepted: RSA of {SMALLEST_RSA} to {LARGEST_RSA} bits; EC on P-256, P-384 or P-521; Ed25519",
@@ -262,56 +225,54 @@ def _check_extensions(label: str, request: Request) -> None:
         elif extension.value.hex().upper() in _ALLOWED_VALUES.get(kind, ()):
             continue
         elif kind == x509.BASIC_CONSTRAINTS:
-            raise DatabaseCaError(f"{label} asks to be a certificate authority")
+            raise DatabaseCaError(f"{label} asks to be a CA")
         raise DatabaseCaError(
             f"{label} asks for the extension {name} in a way that the guide's requests do not", _NEW_REQUEST
         )
 
 
-def _usual_bits(request: Request) -> int | None:
-    """The size of an RSA key of a usual size and exponent, as its bytes show; of others openssl reads the numbers."""
-    key = request.key_bits
-    if request.key_algorithm[0] == x509.RSA:
-        for bits, (before, after) in _USUAL_KEYS.items():
-            whole = len(key) == len(before) + bits // 8 + len(after)
-            if whole and key.startswith(before) and key.endswith(after) and key[len(before)] & 0x80:
-                return bits
-    return None
+def _key(openssl: OpenSSL, label: str, request: Request) -> str:
+    """What the key is, in words; raises DatabaseCaError where it is a weak one or none."""
+    kind = _KEYS[request.key_algorithm]
+    if kind != "RSA":
+        _require_loadable(openssl, label, request, kind)
+        return kind
+    modulus, exponent = x509.rsa_numbers(request.key_bits)
+    bits = modulus.bit_length()
+    if not SMALLEST_RSA <= bits <= LARGEST_RSA:
+        raise DatabaseCaError(
+            f"{label} has an RSA key of {bits} bits; {SMALLEST_RSA} to {LARGEST_RSA} are accepted", _NEW_REQUEST
+        )
+    if not SMALLEST_EXPONENT <= exponent < LARGEST_EXPONENT or exponent % 2 == 0:
+        raise DatabaseCaError(f"{label} has an RSA key with the unsafe exponent {exponent}"[:200], _NEW_REQUEST)
+    return f"RSA {bits} bits"
 
 
-def _key(label: str, request: Request, rsa_numbers: Iterator[tuple[int, int]]) -> str:
-    algorithm = request.key_algorithm
-    if algorithm[0] == x509.RSA:
-        modulus, exponent = next(rsa_numbers)
-        bits = modulus.bit_length()
-        if not SMALLEST_RSA <= bits <= LARGEST_RSA:
-            raise DatabaseCaError(
-                f"{label} has an RSA key of {bits} bits; {SMALLEST_RSA} to {LARGEST_RSA} are accepted", _NEW_REQUEST
-            )
-        if not SMALLEST_EXPONENT <= exponent < LARGEST_EXPONENT or exponent % 2 == 0:
-            raise DatabaseCaError(f"{label} has an RSA key with the unsafe exponent {exponent}"[:200], _NEW_REQUEST)
-        return f"RSA {bits} bits"
-    return f"EC {_CURVES[algorithm[1]]}" if algorithm[0] == _EC else "Ed25519"
+def _require_loadable(openssl: OpenSSL, label: str, request: Request, kind: str) -> None:
+    """Raise DatabaseCaError where openssl takes the key for none: its point is not on the curve, or too long.
+
+    `openssl ca` fails on such a key without naming the request, and with it everybody who is signed at the same time.
+    """
+    key = x509.pem("PUBLIC KEY", request.public_key)
+    result = openssl.run(("pkey", "-pubin"), directory=Path("/"), data=key)
+    if result.code != 0 or b"PUBLIC KEY" not in result.output:
+        raise DatabaseCaError(f"{label} has a key that is not valid on {kind}", _NEW_REQUEST, detail=result.messages)
 
 
-def _alternative_names(label: str, names: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+def _alternative_names(label: str, names: AlternativeNames) -> AlternativeNames:
     if not names:
         raise DatabaseCaError(f"{label} has a subjectAltName without names")
     for kind, text in names:
         if kind not in ("DNS", "IP"):
             raise DatabaseCaError(
-                f"{label} asks for an alternative name that is neither DNS nor IP", "databases compare only those"
+                f"{label} asks for a SAN that is neither DNS nor IP", "databases compare only DNS names and addresses"
             )
         try:
             plain = alternative_name(f"{kind}:{text}")
         except DatabaseCaError:
             plain = None
         if plain != (kind, text):
-            raise DatabaseCaError(f"{label} asks for the alternative name {shown(text)}, which is no host name")
+            raise DatabaseCaError(f"{label} asks for the SAN {shown(text)}, which is no host name")
     if len(set(names)) != len(names):
-        raise DatabaseCaError(f"{label} asks for an alternative name twice")
+        raise DatabaseCaError(f"{label} asks for the same SAN twice")
     return names
-
-
-def _value(request: Request, kind: str) -> bytes | None:
-    return next((extension.value for oid, extension in request.extensions if oid == kind), None)

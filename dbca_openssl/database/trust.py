@@ -65,7 +65,7 @@ def of_authority(authority: Authority) -> Trust:
 def read_certificate(openssl: OpenSSL, pem: bytes, label: str) -> Certificate:
     """The one certificate in `pem`. Raises DatabaseCaError, which calls it `label`, where there is none."""
     try:
-        return x509.certificates(openssl, [x509.certificate_der(pem)])[0]
+        return x509.certificate_in(pem)
     except UnreadableError as error:
         raise DatabaseCaError(f"{label} is no certificate that can be read: {error}") from None
 

@@ -5,10 +5,8 @@ Each host stands where its files say it stands, so a run that was cut short is t
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import NamedTuple
 
 from dbca_openssl import dates, x509
@@ -217,8 +215,7 @@ def _already(authority: Authority, host: Host, answer: Answer) -> Standing:
         return Standing(host, serial=row.serial, end=row.end, left_alone=True)
     if (
         row is not None
-        and _public_key(authority, answer.text.encode())
-        == certificates.read_certificate(authority, issued(row.serial)).public_key
+        and _public_key(answer.text.encode()) == certificates.read_certificate(authority, issued(row.serial)).public_key
     ):
         raise DatabaseCaError(
             f"{host.name}: its certificate is not the valid one, which is serial {row.serial}",
@@ -238,18 +235,14 @@ def _asking(authority: Authority, host: Host, how: Enrolment, answer: Answer) ->
     row = _valid_row(authority, host.name)
     if row is not None and certificates.read_certificate(authority, issued(row.serial)).public_key == vetted.public_key:
         return Standing(host, serial=row.serial, end=row.end, rekeyed=rekeyed)
-    if rekeyed:
-        end = signing.end_of(authority, how.period, certificates.own_certificate(authority))
-        return Standing(host, Proposal(vetted, None, end), rekeyed=True)
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / f"{host.name}.req.pem"
-        path.write_bytes(vetted.pem)
-        return Standing(host, signing.propose(authority, [str(path)], how.period)[0])
+    rows = index.rows(authority.read(INDEX)) if rekeyed else ()
+    superseded = [one for one in rows if one.name == host.name and one.state == index.VALID]
+    return Standing(host, signing.proposals(authority, [vetted], [None], how.period, superseded)[0], rekeyed=rekeyed)
 
 
 def _vetted(authority: Authority, host: Host, answer: Answer) -> Vetted:
     label = f"{host.name}: its request"
-    vetted = vetting.vet(authority.openssl, [(label, answer.text.encode())])[0]
+    vetted = vetting.vet(authority.openssl, label, answer.text.encode())
     if vetted.name != host.name:
         raise DatabaseCaError(f"{label} asks for the name {vetted.name}", "it must be its own")
     # openssl ca would find this out as well, but then nobody of the whole transaction would be signed
@@ -292,8 +285,8 @@ def _der(pem: bytes) -> bytes:
         return b""
 
 
-def _public_key(authority: Authority, pem: bytes) -> bytes:
+def _public_key(pem: bytes) -> bytes:
     try:
-        return x509.certificates(authority.openssl, [x509.certificate_der(pem)])[0].public_key
+        return x509.certificate_in(pem).public_key
     except UnreadableError:
         return b""

@@ -137,7 +137,7 @@ def test_every_code_is_covered() -> None:
     for module in ("check", "archive"):
         tree = ast.parse((ROOT / f"dbca_openssl/ca/{module}.py").read_text())
         for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
-            position = {"Finding": 1, "_ending": 3}.get(getattr(call.func, "id", ""))
+            position = {"Finding": 1, "_expiring": 3, "_number": 2}.get(getattr(call.func, "id", ""))
             if position and isinstance(call.args[position], ast.Constant):
                 codes.add(call.args[position].value)  # type: ignore[attr-defined]
     assert codes == {code for state in STATES.values() for _, code in state.found} | BY_THE_CLOCK
@@ -172,7 +172,7 @@ def test_what_ends(
     clock = f"{began + timedelta(days=61):%Y-%m-%d %H:%M:%S}"
     ended = frozen_tool(clock, "check", "--ca", ca, directory=tmp_path)
     assert ended.code == 2
-    assert "CRITICAL  crl: the revocation list ended on" in ended.output
+    assert "CRITICAL  crl: the CRL expired on" in ended.output
     made = frozen_tool(clock, "crl", "--ca", ca, directory=tmp_path, environment=environment)
     assert made.code == 0
     assert "revocation list" not in frozen_tool(clock, "check", "--ca", ca, directory=tmp_path).output

@@ -120,6 +120,58 @@ def test_show_by_name_serial_and_file(mixed: Path, tmp_path: Path) -> None:
         assert refusal(tool("show", what, directory=mixed)).startswith("there is no certificate ")
 
 
+@pytest.mark.parametrize("date", ["270230000000Z", "20270229000000Z", "00000101000000Z", "21000229000000Z"])
+def test_a_date_that_no_calendar_has_is_refused_in_one_line(
+    fleet: Path, environment: dict[str, str], date: str
+) -> None:
+    """openssl refuses most of them too: "invalid expiry date"."""
+    index = fleet / "database-ca.index"
+    valid = index_rows(fleet)[2][1]
+    index.write_text(index.read_text().replace(valid, date))
+    before = snapshot(fleet, without=(".lock",))
+    for command in (
+        ("list",),
+        ("show", AIKEN),
+        (),
+        ("renew", "--expiring", "30", "--yes"),
+        ("report", "-o", "r.html"),
+        ("crl",),
+    ):
+        refused = tool(*command, directory=fleet, environment=environment)
+        assert refusal(refused).endswith(f" it has the date {date[:-7]}, which no calendar has")
+    assert snapshot(fleet, without=(".lock",)) == before
+
+
+@pytest.mark.parametrize("date", ["99991231235959Z", "00010101000000Z"])
+def test_the_first_and_the_last_date_are_dates(fleet: Path, date: str) -> None:
+    """RFC 5280, 4.1.2.5: a certificate that never expires has the date 99991231235959Z."""
+    index = fleet / "database-ca.index"
+    index.write_text(index.read_text().replace(index_rows(fleet)[2][1], date))
+    status = "valid" if date > "2" else "expired"
+    listed = done("list", "--json", directory=fleet).document["certificates"]
+    assert [one["status"] for one in listed if one["name"] == MARGARET] == [status]
+    assert tool("check", directory=fleet).code in (1, 2)
+    done("report", "-o", "report.html", directory=fleet)
+    assert MARGARET in (fleet / "report.html").read_text()
+    done("--json", directory=fleet)
+
+
+@pytest.mark.parametrize("days", ["999999999", "99999999999999999999"])
+def test_more_days_than_the_calendar_has(fleet: Path, environment: dict[str, str], days: str) -> None:
+    assert names(fleet, "--expiring", days) == list(HOSTS)
+    assert tool("check", "--warn-days", days, directory=fleet).code == 1
+    done("renew", "--expiring", days, "--yes", directory=fleet, environment=environment)
+
+
+def test_another_spelling_of_a_name_is_pointed_out(fleet: Path, environment: dict[str, str]) -> None:
+    before = snapshot(fleet, without=(".lock",))
+    for command in (("show", AIKEN.upper()), ("revoke", AIKEN.upper(), "--yes"), ("show", f"{AIKEN}.")):
+        refused = tool(*command, directory=fleet, environment=environment)
+        assert refusal(refused) == f"there is no certificate with the name or serial '{command[1]}'"
+        assert f"hint: there is {AIKEN}: capital and small letters count here\n" in refused.messages
+    assert snapshot(fleet, without=(".lock",)) == before
+
+
 def test_show_names(ca: Path, environment: dict[str, str], make_request: MakeRequest) -> None:
     make_request(AIKEN, "192.0.2.7", to=ca / "certreqs")
     done("sign", AIKEN, "--allow-alt-name", "192.0.2.7", "--yes", directory=ca, environment=environment)

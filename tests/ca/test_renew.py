@@ -101,7 +101,7 @@ def test_a_year_on_it_marks_what_has_ended_first(fleet: Path, environment: dict[
         for row in frozen_tool(clock, "list", "--json", "--ca", fleet, directory=tmp_path).document["certificates"]
     ] == ["expired"] * 3
     refused = frozen_tool(clock, "sign", AIKEN, "--yes", "--ca", fleet, directory=tmp_path, environment=environment)
-    assert refusal(refused).startswith(f"the certificate of {AIKEN} ended on ")
+    assert refusal(refused).startswith(f"the certificate of {AIKEN} expired on ")
     assert f"hint: dbca-openssl renew {AIKEN} marks it as expired" in refused.messages
     renewed = frozen_tool(
         *(clock, "renew", AIKEN, "--yes", "--json", "--ca", fleet), directory=tmp_path, environment=environment

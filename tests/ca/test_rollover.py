@@ -103,7 +103,7 @@ def test_certificates_that_name_the_serial_of_the_old_one_stop_it(
     before = snapshot(fleet, without=(".lock",))
     refused = tool("init", "--renew", directory=fleet, environment=environment)
     assert refusal(refused) == (
-        "the certificate of named.example.net names the serial of the authority's present one, and would end with it"
+        "the certificate of named.example.net names the serial of the old CA certificate, and would expire with it"
     )
     assert "hint: dbca-openssl renew named.example.net signs it again without the serial" in refused.messages
     assert snapshot(fleet, without=(".lock",)) == before
@@ -244,9 +244,9 @@ def test_what_cannot_follow_is_refused(fleet: Path, second: Path, keys: Path, tm
     (tmp_path / "full/database-ca.crl").write_text("something\n")
     before = snapshot(tmp_path)
     for ca, more, why in (
-        (same_key, (), "the two authorities have the same key"),
-        (same_name, (), "the two authorities have the same name, and servers would mix up their lists"),
-        (fleet, (), "the two authorities have the same key"),
+        (same_key, (), "the two CAs have the same key"),
+        (same_name, (), "the two CAs have the same name, and servers would mix up their CRLs"),
+        (fleet, (), "the two CAs have the same key"),
         (tmp_path / "none", (), f"no CA in {tmp_path}/none: there is no database-ca.cnf"),
         (second, ("-o", "full"), "full/database-ca.crl exists already, and nothing is overwritten"),
     ):

@@ -47,7 +47,7 @@ def test_refuses_the_name_of_the_authority_itself(workshop: Workshop, keys: Path
     before = snapshot(ca)
     for name in ("rootca", "RootCA"):
         refused = tool("sign", name, "--yes", directory=ca)
-        assert (refused.code, refused.messages) == (1, f"dbca-openssl: {name} is the name of the authority itself\n")
+        assert (refused.code, refused.messages) == (1, f"dbca-openssl: {name} is the name of the CA itself\n")
     assert snapshot(ca) == before
 
 

@@ -62,12 +62,12 @@ def meanings(directory: Path) -> dict[str, object]:
         for label, der in x509.pem_blocks(data):
             name = str(path.relative_to(directory))
             if label == "CERTIFICATE":
-                certificate = x509.certificates(OPENSSL, [der])[0]
+                certificate = x509.certificate(der)
                 period = (certificate.end - certificate.start).days
                 found[name] = (certificate.serial, certificate.issuer, certificate.subject, period)
                 found[f"{name} extensions"] = _comparable(certificate.extensions)
             elif label == "CERTIFICATE REQUEST":
-                request = x509.requests_and_certificates(OPENSSL, [der], ())[0][0]
+                request = x509.request(der)
                 found[name] = (request.subject, request.attributes, request.key_algorithm)
                 found[f"{name} extensions"] = _comparable(request.extensions)
     return found

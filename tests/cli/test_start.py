@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
-from tools.support import HOSTS, MakeRequest, done, recorded, recording_openssl, run
+from tools.support import HOSTS, MakeRequest, done, recording_openssl, run
 
 AIKEN = HOSTS[0]
 
@@ -59,11 +60,11 @@ def test_nothing_heavy_is_imported(
     assert finished.messages.splitlines()[-1] == "[]"
 
 
-def test_signing_starts_four_openssl(
+def test_signing_starts_two_openssl(
     ca: Path, tmp_path: Path, environment: dict[str, str], make_request: MakeRequest
 ) -> None:
-    """Which one it is, what the request and the authority's certificate say, the signature, what was signed."""
+    """Which one it is, and the signature; requests and certificates are read without one."""
     make_request(AIKEN, to=ca / "certreqs")
     program, record = recording_openssl(tmp_path)
     done("sign", AIKEN, "--yes", "--openssl", program, directory=tmp_path, environment=environment)
-    assert [len(recorded(record, command)) for command in ("version", "asn1parse", "ca")] == [1, 2, 1]
+    assert [json.loads(line)[0] for line in record.read_text().splitlines()] == ["version", "ca"]

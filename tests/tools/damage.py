@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dbca_openssl.finding import CRITICAL, WARNING
+from dbca_openssl.finding import CRITICAL, WARNING, Level
+from tools.request_builder import pem, unpem
 from tools.support import BARE, HOSTS, openssl
 
 AIKEN, MARGARET, GANNIBAL = HOSTS
@@ -16,7 +17,7 @@ NEW = "new.example.net"
 SERIAL, INDEX, ATTRIBUTES, CRL_NUMBER = (f"database-ca.{name}" for name in ("serial", "index", "index.attr", "crlnum"))
 CRL = "crl/database-ca.crl"
 
-Found = set[tuple[int, str]]
+Found = set[tuple[Level, str]]
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,22 @@ def stale_delivery(world: World) -> None:
     shutil.copy(world.path("newcerts/02.pem"), world.path(f"certs/{AIKEN}.cert.pem"))
 
 
+def other_blocks(change: Callable[[str, str], str], name: str = "newcerts/04.pem") -> Callable[[World], None]:
+    """A file that is not in the index, made of two texts: the certificate 04 as openssl wrote it, and a forged one."""
+
+    def damage(world: World) -> None:
+        real = openssl("x509", "-in", world.signed / "newcerts/04.pem", directory=world.ca)
+        encoded = unpem(real.encode()).replace(NEW.encode(), b"evil.example.ne")
+        world.put(name, change(real, pem(encoded, "CERTIFICATE").decode()))
+
+    return damage
+
+
+def trusted(real: str, forged: str) -> str:
+    """openssl reads the first block, whoever looks for the label CERTIFICATE the second."""
+    return real.replace(" CERTIFICATE", " TRUSTED CERTIFICATE") + forged
+
+
 def swapped(world: World) -> None:
     """In the index two names have each other's serial."""
     rows = world.path(INDEX).read_text()
@@ -192,6 +209,25 @@ def blank_line(world: World) -> None:
     world.put(INDEX, world.path(INDEX).read_bytes().replace(b"\nV", b"\n\nV", 1))
 
 
+def dated(date: str, revoked: str | None = None) -> Callable[[World], None]:
+    """In the index the certificate 02 expires on a date, or was revoked on one."""
+
+    def damage(world: World) -> None:
+        rows = [line.split("\t") for line in world.path(INDEX).read_text().splitlines()]
+        for row in rows:
+            if row[3] == "02":
+                row[:3] = ["R", row[1], revoked] if revoked else [row[0], date, row[2]]
+        world.put(INDEX, "".join("\t".join(row) + "\n" for row in rows))
+
+    return damage
+
+
+def two_blocks_in_both(world: World) -> None:
+    """What openssl reads of the file is the first block of it, so nothing else may be in it."""
+    for name in ("newcerts/01.pem", f"certs/{AIKEN}.cert.pem"):
+        world.put(name, world.path(name).read_bytes() + world.path("newcerts/02.pem").read_bytes())
+
+
 def mode(name: str, bits: int) -> Callable[[World], None]:
     return lambda world: world.path(name).chmod(bits)
 
@@ -223,6 +259,8 @@ def explained(damage: Callable[[World], None], *found: tuple[int, str]) -> State
 
 W, C = WARNING, CRITICAL
 
+_NOT_ENTERED = {(C, "not-in-index"), (C, "serial")}, {(C, "not-in-index")}
+
 STATES = {
     # a plain openssl that was killed
     "killed before the first rename": mended(killed(0), (W, "leftover"), (C, "not-in-index"), (C, "serial")),
@@ -241,6 +279,10 @@ STATES = {
     "a cut last line": explained(cut_last_line, (C, "index")),
     "a blank line": mended(blank_line, (C, "index")),
     "a line of something else": explained(written(INDEX, "V\tnonsense\n"), (C, "index")),
+    "30 February": explained(dated("270230000000Z"), (C, "index")),
+    "29 February of no leap year": explained(dated("20270229000000Z"), (C, "index")),
+    "the year 0": explained(dated("00000101000000Z"), (C, "index")),
+    "revoked on 31 February": explained(dated("", "270231000000Z,superseded"), (C, "index")),
     "a date that is none": explained(
         lambda world: world.change(INDEX, "Z\t\t02", "Z\t991399000000Z\t02"), (C, "index")
     ),
@@ -299,6 +341,15 @@ STATES = {
     "newcerts has something more": State(
         written("newcerts/1F.pem", "?"), {(C, "not-in-index"), (C, "serial")}, {(C, "not-in-index")}
     ),
+    "newcerts has one more of another label": State(
+        other_blocks(lambda real, forged: real.replace(" CERTIFICATE", " TRUSTED CERTIFICATE")), *_NOT_ENTERED
+    ),
+    "newcerts has a trusted and a forged one": State(other_blocks(trusted), *_NOT_ENTERED),
+    "newcerts has two in a file": State(other_blocks(lambda real, forged: real + forged), *_NOT_ENTERED),
+    "newcerts has a certificate and a key": State(
+        other_blocks(lambda real, forged: real + forged.replace(" CERTIFICATE", " EC PRIVATE KEY")), *_NOT_ENTERED
+    ),
+    "an indexed one has two blocks": explained(two_blocks_in_both, (C, "copy")),
     "a second one that is not in the index": explained(unindexed_second_generation, (C, "not-in-index")),
     # our own leftovers
     "a stage": mended(stage, (W, "leftover")),
@@ -318,6 +369,6 @@ STILL_WORKS = {
     "newcerts has an empty one", "newcerts has another one of ours", "newcerts lacks one", "no list", "an empty list",
     "newcerts has a foreign one more", "newcerts has something more", "a list of another authority",
     "the list does not name a revoked one", "the index has lost a revocation", "killed at the list",
-    "a second one that is not in the index", "newcerts has swapped two",
+    "a second one that is not in the index", "newcerts has swapped two", "an indexed one has two blocks",
 }  # fmt: skip
 """States that are only explained, in which a plain openssl can sign all the same."""

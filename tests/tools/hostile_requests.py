@@ -6,6 +6,7 @@ Made by the real openssl where it lends itself to that, else put together by han
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 
 from tools import request_builder as der
 from tools.hostile_files import FILES
@@ -77,8 +78,28 @@ def _unused_bits(workshop: Workshop) -> bytes:
     return workshop.with_key(sequence(algorithm, der.bits(numbers, unused=4)))
 
 
+def _ed25519(workshop: Workshop, size: int) -> bytes:
+    return workshop.with_key(sequence(sequence(der.oid(bytes.fromhex("2B6570"))), der.bits(bytes(size))))
+
+
 def _ed25519_with_parameters(workshop: Workshop) -> bytes:
     return workshop.with_key(sequence(sequence(der.oid(bytes.fromhex("2B6570")), der.der(0x05)), der.bits(bytes(32))))
+
+
+def _ec(workshop: Workshop, change: Callable[[bytes], bytes]) -> bytes:
+    """A request whose P-256 point, 65 bytes, has been changed."""
+    algorithm = sequence(der.oid(bytes.fromhex("2A8648CE3D0201")), der.oid(bytes.fromhex("2A8648CE3D030107")))
+    return workshop.with_key(sequence(algorithm, der.bits(change(workshop.ec_public[-65:]))))
+
+
+def _not_on_its_curve(point: bytes) -> bytes:
+    return point[:-1] + bytes((point[-1] ^ 1,))
+
+
+def _with_padded_modulus(workshop: Workshop) -> bytes:
+    modulus = der.der(0x02, bytes(2), secrets.token_bytes(256))
+    algorithm = sequence(der.oid(der.RSA), der.der(0x05))
+    return workshop.with_key(sequence(algorithm, der.bits(sequence(modulus, der.integer(65537)))))
 
 
 def _dsa(workshop: Workshop) -> bytes:
@@ -93,6 +114,7 @@ def _x25519(workshop: Workshop) -> bytes:
     return workshop.with_key(der.public_key(workshop.key("X25519")))
 
 
+_NO_POINT = "not valid on EC P-256"
 _PSS = ("-sigopt", "rsa_padding_mode:pss")
 
 KEYS = (
@@ -124,6 +146,14 @@ KEYS = (
     _key("secp256k1", KEY_REASON, "EC", "ec_paramgen_curve:secp256k1"),
     _key("P-192", KEY_REASON, "EC", "ec_paramgen_curve:P-192"),
     Hostile("a curve of its own", KEY_REASON, _explicit_curve),
+    Hostile("a point that is not on its curve", _NO_POINT, lambda w: _ec(w, _not_on_its_curve)),
+    Hostile("a point that is too short", _NO_POINT, lambda w: _ec(w, lambda point: point[:-1])),
+    Hostile("a point that is too long", _NO_POINT, lambda w: _ec(w, lambda point: point + b"\0")),
+    Hostile("the point at infinity", _NO_POINT, lambda w: _ec(w, lambda point: b"\0")),
+    Hostile("no point", _NO_POINT, lambda w: _ec(w, lambda point: b"")),
+    Hostile("a compressed point beyond the field", _NO_POINT, lambda w: _ec(w, lambda point: b"\2" + b"\xff" * 32)),
+    Hostile("Ed25519 of 31 bytes", "not valid on Ed25519", lambda w: _ed25519(w, 31)),
+    Hostile("RSA with a longer modulus than needed", "there is no number", _with_padded_modulus),
     Hostile("DSA", KEY_REASON, _dsa),
     Hostile("Ed448", KEY_REASON, lambda w: w.req(key=w.key("ED448"))),
     Hostile("X25519", KEY_REASON, _x25519),
@@ -204,7 +234,7 @@ _CA_TRUE = extension(der.BASIC_CONSTRAINTS, sequence(der.der(0x01, b"\xff")), cr
 _CA_FALSE = extension(der.BASIC_CONSTRAINTS, sequence())
 _LIMITS = extension(der.NAME_CONSTRAINTS, sequence(der.der(0xA0, sequence(dns("evil.example")))), critical=True)
 _TWICE = "asks for its extensions twice"
-_AUTHORITY = "asks to be a certificate authority"
+_AUTHORITY = "asks to be a CA"
 
 EXTENSIONS = (
     _extension("CA:TRUE", "basicConstraints = CA:TRUE", _AUTHORITY),
@@ -308,7 +338,7 @@ ALTERNATIVE_NAMES = (
     _extension("a registered number", "subjectAltName = RID:1.2.3.4", _OTHER_KIND),
     _alternative("1,000 names", _NOBODY, *(dns(f"h{number}.example.net") for number in range(1000))),
     _alternative("no names", "has a subjectAltName without names"),
-    _alternative("twice the same", "an alternative name twice", dns(AIKEN), dns(AIKEN)),
+    _alternative("twice the same", "the same SAN twice", dns(AIKEN), dns(AIKEN)),
     _alternative("a name that looks like two", _NO_HOST, dns(f"{AIKEN}, DNS:evil.example")),
     _alternative("a name with output of asn1parse", _NO_HOST, dns(AIKEN + der.FAKE_LINES)),
     _alternative("a DNS name with NUL", _NO_HOST, dns(f"{AIKEN}\0.evil.example")),
