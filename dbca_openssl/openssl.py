@@ -44,6 +44,7 @@ class OpenSSL:
         """Run `openssl ARGUMENTS` in `directory`, with `data` as its standard input.
 
         The caller judges the result. After `timeout` seconds openssl is killed, and the exit code is TIMED_OUT.
+        Raises DatabaseCaError where the binary is missing, or is not OpenSSL 1.1.1 or newer.
         """
         if arguments[0] != "version":
             self.version  # noqa: B018  # refuses an unusable binary before it fails in a strange way

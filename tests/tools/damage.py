@@ -249,11 +249,11 @@ class State:
     left: Found
 
 
-def mended(damage: Callable[[World], None], *found: tuple[int, str]) -> State:
+def mended(damage: Callable[[World], None], *found: tuple[Level, str]) -> State:
     return State(damage, set(found), set())
 
 
-def explained(damage: Callable[[World], None], *found: tuple[int, str]) -> State:
+def explained(damage: Callable[[World], None], *found: tuple[Level, str]) -> State:
     return State(damage, set(found), set(found))
 
 
