@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 GRAMMAR = os.path.join(os.path.dirname(__file__), "grammar.json")  # noqa: PTH118, PTH120  pathlib is slow to import
 
-Candidates = dict[str, str]
-"""Words that may come next, each with a short description."""
-
 ALLOWED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@-")
 """The characters of a name. No shell has to quote them, and a word with others is not offered."""
 
@@ -39,8 +36,8 @@ def complete(shell: str = "", *words: str) -> None:
     sys.stdout.write("\n".join((kind, *lines, "")))
 
 
-def candidates(words: Sequence[str]) -> tuple[str, Candidates]:
-    """`files`, `directories`, or `words` and what may stand in place of the last one.
+def candidates(words: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """`files`, `directories`, or `words` and what may stand in place of the last one, each with a description.
 
     Where both a name and a file may be meant, it is a file once no name begins with the word.
     """
@@ -96,7 +93,7 @@ class Line:
 
     def values(
         self, expects: Sequence[str], word: str, start: str = "", leave_out: Sequence[str] = ()
-    ) -> tuple[str, Candidates]:
+    ) -> tuple[str, dict[str, str]]:
         """What of `expects` begins with `word`; `start` stands before it in the same word."""
         found, others, names = {}, [], None
         for source in expects:
@@ -129,7 +126,7 @@ class Names:
         known = self.certificates | self.requests
         self.rows = [row for row in _rows(f"{directory}/database-ca.index") if row[5] in known]
 
-    def find(self, source: str, word: str) -> Candidates:
+    def find(self, source: str, word: str) -> dict[str, str]:
         """What begins with `word` of a source of `grammar.EXPECTED`, each with a description."""
         if source.endswith("serials"):
             rows = (row for row in self.rows if row[0] == "V" or source == "serials")

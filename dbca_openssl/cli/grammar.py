@@ -67,22 +67,21 @@ def as_data(grammar: Sequence[Verb]) -> dict[str, Any]:
 
     `below` are the verbs of a group; `arguments` ends with None unless any number of the last one may follow.
     """
-    return {
-        verb.words: {
-            "below": {
-                words[len(verb.words) :].strip(): one.summary
-                for one in grammar
-                if (words := one.words) and words.rpartition(" ")[0] == verb.words
-            },
-            "options": {
-                flag: re.split(r"  ?\[|[.;:] ", one.text)[0].rstrip(".") for one in verb.options for flag in one.flags
-            },
-            "values": {flag: [one.values, *one.expects] for one in verb.options if one.values for flag in one.flags},
-            "arguments": [one.expects for one in verb.arguments]
-            + ([] if any(one.values == -1 for one in verb.arguments) else [None]),
+    data: dict[str, Any] = {}
+    for verb in grammar:
+        group, _, name = verb.words.rpartition(" ")
+        if name:
+            data[group]["below"][name] = verb.summary
+        options = [(flag, one) for one in verb.options for flag in one.flags]
+        arguments = verb.arguments
+        data[verb.words] = {
+            "below": {},
+            "options": {flag: re.split(r"  ?\[|[.;:] ", one.text)[0].rstrip(".") for flag, one in options},
+            "values": {flag: [one.values, *one.expects] for flag, one in options if one.values},
+            "arguments": [one.expects for one in arguments]
+            + ([] if arguments and arguments[-1].values < 0 else [None]),
         }
-        for verb in grammar
-    }
+    return data
 
 
 def _verbs(command: Any, words: str, above: Any = None) -> Iterator[Verb]:
