@@ -8,7 +8,7 @@
 # make matrix        the tests on five versions of OpenSSL, three of MariaDB and one of MySQL, from Debian's releases,
 #                    unpacked into .matrix_cache; ONLY=openssl-3.5 or ONLY="mariadb mysql" chooses among them
 # make bench         times and memory, compared with the raw openssl and easy-rsa in the same run
-# make manual        writes the manual page and the completion words anew, after a change of a verb or an option
+# make manual        writes the manual page and the data for completion anew, after a change of a verb or an option
 # make pictures      takes the README's pictures anew, from a real session; needs tmux, unshare and chromium
 # make clean         removes .venv, ./demo and what builds and checks leave; not the caches of matrix, bench and galera
 
@@ -23,7 +23,7 @@ demo: .venv/installed
 	@rm -rf demo && sh tests/tools/demo.sh $(BIN)/dbca-openssl demo
 
 test: ready
-	@$(MAKE) lint
+	@$(MAKE) manual lint
 	$(PYTEST)
 
 test-hosts: ready
@@ -76,4 +76,4 @@ ready:
 	@touch $@ .venv/installed
 
 clean:
-	rm -rf .venv demo dist build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv demo dist build dbca_openssl/cli/grammar.json dbca_openssl/share/man .mypy_cache .pytest_cache .ruff_cache

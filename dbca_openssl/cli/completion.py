@@ -1,13 +1,14 @@
 """What may come next on a command line, for a shell that asks: `dbca-openssl __complete SHELL WORD...`.
 
-A shell waits for the answer whenever somebody presses the tabulator, so nothing is imported that takes long, and what
-the verbs take is read from `grammar.json`. Nobody is asked, no openssl is run, and no error reaches the terminal.
+A shell waits for the answer at every press of the Tab key. So nothing slow is imported, above all not typer, and what
+the verbs take is read from `grammar.json`. The CA's files are only read, openssl is not run, and no error is shown.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -17,171 +18,136 @@ if TYPE_CHECKING:
 
 GRAMMAR = os.path.join(os.path.dirname(__file__), "grammar.json")  # noqa: PTH118, PTH120  pathlib is slow to import
 
-Candidates = dict[str, str]
-"""Words that may come next, each with a few words on what it is."""
-
 ALLOWED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@-")
-"""The characters of a name. A file with others in its name is not one of ours; and no shell has to quote these."""
+"""The characters of a name. No shell has to quote them, and a word with others is not offered."""
 
 
 def complete(shell: str = "", *words: str) -> None:
     """Print for `shell` what may stand in place of the last of `words`, the one that is being typed.
 
-    The first line is `words`, and they follow, each with a tab and what it is, other than for bash; or it is `files`
+    The first line is `words`, and they follow, for zsh and fish each with a tab and its description. Or it is `files`
     or `directories`, which the shell completes by itself.
     """
     try:
         kind, found = candidates([_unquoted(word) for word in words] if shell == "bash" else words)
-    except Exception:  # there is nobody to tell
+    except Exception:  # a message would end up in the middle of the command line
         kind, found = "words", {}
     lines = found if shell == "bash" else [f"{word}\t{text}" for word, text in found.items()]
     sys.stdout.write("\n".join((kind, *lines, "")))
 
 
-def candidates(words: Sequence[str]) -> tuple[str, Candidates]:
-    """`files`, `directories`, or `words` and what may stand in place of the last one.
+def candidates(words: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """`files`, `directories`, or `words` and what may stand in place of the last one, each with a description.
 
-    Where both a name and a file may be meant, it is a file once no name begins like that.
+    Where both a name and a file may be meant, it is a file once no name begins with the word.
     """
     *before, word = words or [""]
-    place = Place(before)
-    start, expects = "", place.expects
-    if expects is None and word.startswith("--") and "=" in word:
-        flag, _, word = word.partition("=")
-        start, expects = f"{flag}=", place.options.get(flag, ("", 0))[2:]
-    if expects is None and word.startswith("-"):
-        found = {flag: text for flag, (text, *_) in place.options.items()}
-    elif expects is None and place.below:
-        found = {} if place.arguments else place.below
-    elif expects is None and place.is_complete:
-        found = {flag: text for flag, (text, *_) in place.options.items() if flag.startswith("--")}
-    elif expects is None:
-        return _values(before, place.argument, "", word, place.arguments)
+    line = Line(before)
+    flag, equals, value = word.partition("=")
+    takes, given = line.verb["arguments"], line.arguments
+    if line.expects is not None:
+        return line.values(line.expects, word)
+    if equals and flag.startswith("--"):
+        return line.values(line.verb["values"].get(flag, [0])[1:], value, f"{flag}=")
+    if word.startswith("-"):
+        found = line.verb["options"]
+    elif line.verb["below"]:
+        found = {} if given else line.verb["below"]
+    elif (expects := takes[min(len(given), len(takes) - 1)]) is not None:
+        return line.values(expects, word, leave_out=given)
     else:
-        return _values(before, expects, start, word, ())
+        found = {flag: text for flag, text in line.verb["options"].items() if flag.startswith("--")}
     return "words", {one: text for one, text in found.items() if one.startswith(word)}
 
 
-class Place:
-    """Where on the command line the next word stands: the verb, its options, and the arguments that it has by now.
+class Line:
+    """The words before the one that is being typed: the verb (as `grammar.as_data` has it) and its arguments.
 
-    `expects` is what the value of an option may be, where that comes next; `below` are the verbs of a group.
+    `expects` says what the value of an option may be, where that comes next; `ca` is the CA's directory.
     """
 
     def __init__(self, before: Sequence[str]) -> None:
         with open(GRAMMAR, encoding="utf-8") as file:
-            self._grammar: dict[str, Any] = json.load(file)
-        self.verb = ""
+            grammar: dict[str, Any] = json.load(file)
+        name, options_end, remaining = "", False, iter(before)
+        self.verb = grammar[name]
         self.arguments: list[str] = []
         self.expects: list[str] | None = None
-        self._enter("")
-        remaining, only_arguments = iter(before), False
+        self.ca = os.environ.get("DBCA_CA", "")
         for word in remaining:
-            if word == "--" and not only_arguments:
-                only_arguments = True
-            elif word.startswith("-") and len(word) > 1 and not only_arguments:
-                _, values, *expects = self.options.get(word, ("", 0))
-                if [next(remaining, None) for _ in range(values)][-1:] == [None]:
+            if word == "--" and not options_end:
+                options_end = True
+            elif word.startswith("-") and len(word) > 1 and not options_end:
+                flag, equals, value = word.partition("=")
+                count, *expects = self.verb["values"].get(flag, [0])
+                values = [value] if equals else [next(remaining, None) for _ in range(count)]
+                if values[-1:] == [None]:
                     self.expects = expects
-            elif word in self.below and not self.arguments:
-                self._enter(f"{self.verb} {word}".lstrip())
+                elif flag == "--ca":
+                    self.ca = values[0] or ""
+            elif word in self.verb["below"] and not self.arguments:
+                name = f"{name} {word}".lstrip()
+                self.verb = grammar[name]
             else:
                 self.arguments.append(word)
 
-    def _enter(self, verb: str) -> None:
-        self.verb = verb
-        start = f"{verb} ".lstrip()
-        self.below = {
-            words.removeprefix(start): below["summary"]
-            for words, below in self._grammar.items()
-            if words and words.startswith(start) and " " not in words.removeprefix(start)
-        }
-        self.options: dict[str, Any] = {
-            flag: option for flags, option in self._grammar[verb]["options"].items() for flag in flags.split()
-        }
-        self._takes = self._grammar[verb]["arguments"]
+    def values(
+        self, expects: Sequence[str], word: str, start: str = "", leave_out: Sequence[str] = ()
+    ) -> tuple[str, dict[str, str]]:
+        """What of `expects` begins with `word`; `start` stands before it in the same word."""
+        found, others, names = {}, [], None
+        for source in expects:
+            if source.startswith("="):
+                found[source[1:]] = ""
+            elif source in ("files", "directories"):
+                others.append(source)
+            else:
+                names = names or Names(self.directory())
+                found |= names.find(source, word)
+        found = {start + one: text for one, text in found.items() if one.startswith(word) and one not in leave_out}
+        return (others[0], {}) if others and not found else ("words", found)
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether the verb takes no more arguments."""
-        return not self._takes or (len(self.arguments) >= len(self._takes) and self._takes[-1][0] != -1)
-
-    @property
-    def argument(self) -> list[str]:
-        """What the next argument may be."""
-        return [] if self.is_complete else list(self._takes[min(len(self.arguments), len(self._takes) - 1)][1:])
+    def directory(self) -> str:
+        """The CA that is meant, as `options.Run.authority` finds it."""
+        if self.ca:
+            return os.path.expandvars(os.path.expanduser(self.ca))  # noqa: PTH111
+        return "." if os.path.isfile("database-ca.cnf") else "database-ca"  # noqa: PTH113
 
 
 class Names:
-    """The names and serials of an authority, or of a directory with copies of its files, read without openssl."""
+    """The names and serials of a CA, or of a directory with its public files, by its file names and its index.
+
+    An interrupted change is not recovered first: the words are only offered, and every verb judges what it is given.
+    """
 
     def __init__(self, directory: str) -> None:
-        self.directory = directory
-        self._certificates = _stems(f"{directory}/certs", ".cert.pem") or _stems(directory, ".cert.pem")
-        self._requests = _stems(f"{directory}/certreqs", ".req.pem")
-        self._rows = [row for row in self._index() if row[5] in self._certificates or row[5] in self._requests]
+        self.certificates = _names(f"{directory}/certs", ".cert.pem") or _names(directory, ".cert.pem")
+        self.requests = _names(f"{directory}/certreqs", ".req.pem")
+        known = self.certificates | self.requests
+        self.rows = [row for row in _rows(f"{directory}/database-ca.index") if row[5] in known]
 
-    def find(self, source: str, word: str) -> Candidates:
-        """What of a source of `grammar.json` begins with `word`, with what is known about each."""
-        if source in ("serials", "valid serials"):
-            rows = (row for row in self._rows if row[3].startswith(word) and (row[0] == "V" or source == "serials"))
-            return {row[3]: f"{row[5]}, {_standing(row)}" for row in rows}
-        newest = {row[5]: row for row in self._rows}
-        names, start = self._certificates, ""
-        if source == "valid":
-            names = {row[5] for row in self._rows if row[0] == "V"}
-        elif source == "waiting":
-            names = self._requests - newest.keys()
-        elif source == "hosts":  # as ssh calls them, maybe with a user
-            names = self._certificates | self._requests
-            user, at, _ = word.rpartition("@")
-            start = user + at
-        found = {}
-        for before in dict.fromkeys(("", start)):
-            for name in sorted(name for name in names if name.startswith(word.removeprefix(before))):
-                row = newest.get(name)
-                found[before + name] = f"serial {row[3]}, {_standing(row)}" if row else ""
-        return found
-
-    def _index(self) -> list[list[str]]:
-        """The rows of the index, with the name in place of the subject."""
-        try:
-            with open(f"{self.directory}/database-ca.index", encoding="utf-8", errors="replace") as file:
-                rows = [line.rstrip("\n").split("\t") for line in file]
-        except OSError:
-            return []
-        return [[*row[:5], row[5].rpartition("/CN=")[2]] for row in rows if len(row) == 6]
+    def find(self, source: str, word: str) -> dict[str, str]:
+        """What begins with `word` of a source of `grammar.EXPECTED`, each with a description."""
+        if source.endswith("serials"):
+            rows = (row for row in self.rows if row[0] == "V" or source == "serials")
+            return {row[3]: f"{row[5]}, {_state(row)}" for row in rows if row[3].startswith(word)}
+        newest = {row[5]: row for row in self.rows}
+        names = {
+            "certificates": self.certificates,
+            "hosts": self.certificates | self.requests,
+            "valid": {row[5] for row in self.rows if row[0] == "V"},
+            "waiting": self.requests - newest.keys(),
+        }[source]
+        user, at, _ = word.rpartition("@") if source == "hosts" else ("", "", "")
+        return {
+            start + name: f"serial {newest[name][3]}, {_state(newest[name])}" if name in newest else ""
+            for start in dict.fromkeys(("", user + at))  # a name may have an @ of its own
+            for name in sorted(names)
+            if (start + name).startswith(word)
+        }
 
 
-def _values(
-    before: Sequence[str], expects: Sequence[str], start: str, word: str, given: Sequence[str]
-) -> tuple[str, Candidates]:
-    """What the values of a parameter may be, apart from those `given`; `start` stands before them in the same word."""
-    found = {source[1:]: "" for source in expects if source.startswith("=")}
-    others = [source for source in expects if source in ("files", "directories")]
-    if len(found) + len(others) < len(expects):
-        names = Names(_directory(before))
-        for source in expects:
-            if not source.startswith("=") and source not in others:
-                found |= names.find(source, word)
-    found = {start + one: text for one, text in found.items() if one.startswith(word) and one not in given}
-    return (others[0], {}) if others and not found else ("words", found)
-
-
-def _directory(before: Sequence[str]) -> str:
-    """The authority that a command line means, as `options.authority` finds it."""
-    given = os.environ.get("DBCA_CA", "")
-    for number, word in enumerate(before):
-        if word.startswith("--ca="):
-            given = word.removeprefix("--ca=")
-        elif word == "--ca" and number + 1 < len(before):
-            given = before[number + 1]
-    if given:
-        return os.path.expandvars(os.path.expanduser(given))  # noqa: PTH111
-    return "." if os.path.isfile("database-ca.cnf") else "database-ca"  # noqa: PTH113
-
-
-def _stems(directory: str, ending: str) -> set[str]:
+def _names(directory: str, ending: str) -> set[str]:
     """The names in front of `ending` of the files in a directory; none where it cannot be read."""
     try:
         names = os.listdir(directory)  # noqa: PTH208
@@ -191,22 +157,30 @@ def _stems(directory: str, ending: str) -> set[str]:
     return {name for name in found if ALLOWED.issuperset(name) and name[:1].isalnum() and name != "database-ca"}
 
 
-def _standing(row: Sequence[str]) -> str:
-    """How it stands with a certificate by its row in the index, of which the year has two digits or four."""
-    day = row[1][:-7] if len(row[1]) == 15 else f"20{row[1][:-7]}"
-    return "revoked" if row[0] == "R" else f"until {day[:4]}-{day[4:6]}-{day[6:]}"
+def _rows(index: str) -> list[list[str]]:
+    """The rows of an index that can be offered, with the name in place of the subject."""
+    if not os.path.isfile(index):  # noqa: PTH113  reading a FIFO in its place would never end
+        return []
+    with open(index, encoding="utf-8", errors="replace") as file:
+        rows = [line.rstrip("\n").split("\t") for line in file]
+    return [
+        [*row[:5], row[5].rpartition("/CN=")[2]]
+        for row in rows
+        if len(row) == 6 and row[1][:-1].isdecimal() and row[3] and ALLOWED.issuperset(row[3])
+    ]
+
+
+def _state(row: Sequence[str]) -> str:
+    """The state of a certificate by its row in the index, where the year has two digits or four."""
+    day = f"20{row[1]}"[-15:-7]
+    return "revoked" if row[0] == "R" else f"valid until {day[:4]}-{day[4:6]}-{day[6:]}"
 
 
 def _unquoted(word: str) -> str:
-    """A word without the quotes and backslashes of bash, which may be open still."""
-    plain, quote, characters = "", "", iter(word)
-    for character in characters:
-        if character == "\\" and quote != "'":
-            plain += next(characters, "")
-        elif quote and character == quote:
-            quote = ""
-        elif not quote and character in "'\"":
-            quote = character
-        else:
-            plain += character
-    return plain
+    """A word as bash has it, without its quotes and backslashes; the last quote may still be open."""
+    for end in ("", "'", '"', "\\"):
+        try:
+            return "".join(shlex.split(word + end))
+        except ValueError:
+            pass
+    return word

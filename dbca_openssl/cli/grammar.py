@@ -1,10 +1,9 @@
-"""What every verb takes, read off the command line itself: for the manual page, and as data for completion."""
+"""What every verb takes, by typer's own commands: for the manual page, and as data for completion."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,29 +12,19 @@ import typer
 from dbca_openssl.cli.main import build
 
 EXPECTED = {
-    "FILE": ("files",),
-    "FILE.html": ("files",),
-    "PATH": ("files",),
-    "CERT KEY": ("files",),
-    "DIR": ("directories",),
-    "OLD": ("directories",),
-    "HOST": ("certificates",),
-    "HOST[:PORT]": ("certificates",),
-    "[HOST[:PORT]]": ("certificates",),
-    "ADDRESS[:PORT]": ("certificates",),
+    "FILE, FILE.html, PATH, CERT KEY": ("files",),
+    "DIR, OLD": ("directories",),
+    "HOST, HOST[:PORT], [HOST[:PORT]], ADDRESS[:PORT], NAME...": ("certificates",),
     "[USER@]HOST...": ("hosts",),
-    "NAME...": ("certificates",),
     "NAME|FILE": ("certificates", "files"),
     "NAME|FILE...": ("waiting", "files"),
     "NAME|SERIAL|FILE": ("certificates", "serials", "files"),
+    "revoke what": ("valid", "valid serials", "files"),
+    "server require certificate": ("certificates",),
 }
-"""What stands for the value of a parameter in the help, and where completion finds what it may be."""
+"""Where completion finds the values of a parameter, by what stands for them in the help, or by verb and parameter."""
 
-EXPECTED_OF = {
-    ("revoke", "what"): ("valid", "valid serials", "files"),
-    ("server require", "certificate"): ("certificates",),
-}
-"""The same for single parameters of a verb, where the word in the help does not tell."""
+SOURCES = {key: sources for keys, sources in EXPECTED.items() for key in keys.split(", ")}
 
 
 @dataclass(frozen=True)
@@ -43,7 +32,7 @@ class Parameter:
     """An option (`flags`, such as `-o` and `--organization`) or an argument (none) of a verb.
 
     `shown` and `text` are the two columns of the help; `values` is how many words follow the option, -1 for any
-    number; `expects` is where completion finds what they may be: one of `completion.SOURCES`, or `=` and a choice.
+    number; `expects` is what they may be: sources of `EXPECTED`, or `=` and a choice.
     """
 
     flags: tuple[str, ...]
@@ -51,7 +40,6 @@ class Parameter:
     text: str
     values: int
     expects: tuple[str, ...]
-    variable: str
 
 
 @dataclass(frozen=True)
@@ -74,34 +62,39 @@ def verbs() -> list[Verb]:
     return list(_verbs(typer.main.get_command(build()), ""))
 
 
-def as_data(grammar: list[Verb]) -> str:
-    """What completion has to know, as JSON with an option on each line: see `completion.Grammar`."""
-    document = {
-        verb.words: {
-            "summary": verb.summary,
-            "arguments": [[one.values, *one.expects] for one in verb.arguments],
-            "options": {
-                " ".join(one.flags): [re.split(r"  ?\[|[.;:] ", one.text)[0].rstrip("."), one.values, *one.expects]
-                for one in verb.options
-            },
+def as_data(grammar: Sequence[Verb]) -> dict[str, Any]:
+    """What `completion` has to know of each verb, by its words.
+
+    `below` are the verbs of a group; `arguments` ends with None unless any number of the last one may follow.
+    """
+    data: dict[str, Any] = {}
+    for verb in grammar:
+        group, _, name = verb.words.rpartition(" ")
+        if name:
+            data[group]["below"][name] = verb.summary
+        options = [(flag, one) for one in verb.options for flag in one.flags]
+        arguments = verb.arguments
+        data[verb.words] = {
+            "below": {},
+            "options": {flag: re.split(r"  ?\[|[.;:] ", one.text)[0].rstrip(".") for flag, one in options},
+            "values": {flag: [one.values, *one.expects] for flag, one in options if one.values},
+            "arguments": [one.expects for one in arguments]
+            + ([] if arguments and arguments[-1].values < 0 else [None]),
         }
-        for verb in grammar
-    }
-    text = json.dumps(document, indent=1)
-    return re.sub(r"\[[^][{}]*\]", lambda match: re.sub(r"\s*\n\s*", " ", match[0]), text) + "\n"
+    return data
 
 
 def _verbs(command: Any, words: str, above: Any = None) -> Iterator[Verb]:
     context = typer.Context(command, parent=above, info_name=words, **command.context_settings)
-    parameters = [(one, _parameter(one, words, context)) for one in command.get_params(context)]
+    parameters = [_parameter(one, words, context) for one in command.get_params(context)]
     summary, *paragraphs = (command.help or "").split("\n\n")
     yield Verb(
         words,
         " ".join(command.collect_usage_pieces(context)),
         summary.rstrip("."),
         tuple(text.removeprefix("\b\n") for text in paragraphs),
-        tuple(ours for theirs, ours in parameters if theirs.param_type_name == "option"),
-        tuple(ours for theirs, ours in parameters if theirs.param_type_name == "argument"),
+        tuple(one for one in parameters if one.flags),
+        tuple(one for one in parameters if not one.flags),
     )
     for name, below in getattr(command, "commands", {}).items():
         yield from _verbs(below, f"{words} {name}".lstrip(), context)
@@ -109,14 +102,13 @@ def _verbs(command: Any, words: str, above: Any = None) -> Iterator[Verb]:
 
 def _parameter(parameter: Any, verb: str, context: Any) -> Parameter:
     is_flag = getattr(parameter, "is_flag", False)
+    metavar = "" if is_flag else parameter.make_metavar(context)
     shown, text = parameter.get_help_record(context)
     choices = tuple(f"={choice}" for choice in getattr(parameter.type, "choices", ()))
-    metavar = "" if is_flag else parameter.make_metavar(context)
     return Parameter(
         tuple(sorted(parameter.opts, key=len)) if parameter.param_type_name == "option" else (),
         shown,
         text,
         0 if is_flag else parameter.nargs,
-        choices or EXPECTED_OF.get((verb, parameter.name)) or EXPECTED.get(metavar, ()),
-        parameter.envvar or "",
+        choices or SOURCES.get(f"{verb} {parameter.name}") or SOURCES.get(metavar, ()),
     )

@@ -1,10 +1,8 @@
-"""The manual page and the words for completion, made of the help: `python -m dbca_openssl.cli.manual`.
-
-Both lie in the package, since an installation has to be able to copy the one and read the other.
-"""
+"""The manual page and the data for completion, made of the help: `make manual`, and whenever the package is built."""
 
 from __future__ import annotations
 
+import json
 import re
 import textwrap
 from collections import Counter
@@ -17,19 +15,26 @@ from dbca_openssl.cli.grammar import Parameter, Verb
 
 PACKAGE = Path(__file__).parents[1]
 
-PAGE, WORDS = PACKAGE / "share/man/man1/dbca-openssl.1", PACKAGE / "cli/grammar.json"
+PAGE, DATA = PACKAGE / "share/man/man1/dbca-openssl.1", PACKAGE / "cli/grammar.json"
 
-COMMON, COMMON_TO_SERVERS = 6, 5
-"""An option that so many verbs have, or `server` verbs, is explained once."""
+COMMON = 5
+"""An option that so many verbs have is explained once."""
+
+
+def write() -> None:
+    """Write both files into the package, where an installation takes the page from."""
+    verbs = grammar.verbs()
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
+    PAGE.write_text(page(verbs), encoding="utf-8")
+    DATA.write_text(json.dumps(grammar.as_data(verbs), indent=1), encoding="utf-8")
 
 
 def page(verbs: Sequence[Verb]) -> str:
     """The manual page in man(7)."""
-    bare = verbs[0]
-    servers = [verb for verb in verbs if verb.words.startswith("server ")]
-    common = _shared([verb for verb in verbs if verb not in servers], COMMON)
-    of_servers = [one for one in _shared(servers, COMMON_TO_SERVERS) if one not in common]
-    variables = {one.variable: one.flags[-1] for one in bare.options + tuple(common) if one.variable}
+    bare, *others = verbs
+    counts = Counter(one for verb in others for one in verb.options)
+    common = list(dict.fromkeys([*(one for one, count in counts.items() if count >= COMMON), *bare.options]))
+    variables = [(found[1], one.flags[-1]) for one in common if (found := re.search(r"env var: (\w+)", one.text))]
     (exit_codes,) = (text for text in bare.paragraphs if text.startswith("Exit codes: "))
     return render.rendered(
         "dbca-openssl.1.j2",
@@ -37,32 +42,21 @@ def page(verbs: Sequence[Verb]) -> str:
         name=_prose(bare.summary[0].lower() + bare.summary[1:]),
         description=[_paragraph(text) for text in (*bare.paragraphs[1:], bare.paragraphs[0]) if text != exit_codes],
         exit_codes=_prose(exit_codes.removeprefix("Exit codes: ").capitalize()),
-        options=[_entry(one) for one in (*common, *(one for one in bare.options if one not in common))],
-        verbs=[_verb(verb, common, of_servers) for verb in verbs[1:]],
-        variables=[{"name": name, "flag": _bold(flag)} for name, flag in variables.items()],
+        options=map(_entry, common),
+        verbs=[_verb(verb, common) for verb in others],
+        variables=[{"name": name, "flag": _bold(flag)} for name, flag in variables],
         ssl_dir=_prose(render.SSL_DIR),
     )
 
 
-def _verb(verb: Verb, common: Sequence[Parameter], of_servers: Sequence[Parameter]) -> dict[str, object]:
-    elsewhere = [*common, *(of_servers if verb.words != "server" else ())]
-    own = [*verb.arguments, *(one for one in verb.options if one not in elsewhere)]
-    if verb.words == "server":
-        own += of_servers
-    others = [one for one in verb.options if one in elsewhere]
-    places = {"OPTIONS" if one in common else "server": None for one in others}
+def _verb(verb: Verb, common: Sequence[Parameter]) -> dict[str, object]:
+    own = [one for one in (*verb.arguments, *verb.options) if one not in common]
     return {
         "usage": _prose(f"{verb.words} {re.sub('[{}]', '', verb.usage)}", sentences=False),
         "summary": _prose(verb.summary),
         "parts": [*map(_paragraph, verb.paragraphs), *map(_entry, own)],
-        "others": ",\n".join(_bold(one.flags[-1]) for one in others),
-        "where": " and ".join(places),
+        "others": ",\n".join(_bold(one.flags[-1]) for one in verb.options if one in common),
     }
-
-
-def _shared(verbs: Sequence[Verb], least: int) -> list[Parameter]:
-    counts = Counter(one for verb in verbs for one in verb.options)
-    return [one for one, count in counts.items() if count >= least]
 
 
 def _entry(parameter: Parameter) -> str:
@@ -96,6 +90,4 @@ def _prose(text: str, *, sentences: bool = True) -> str:
 
 
 if __name__ == "__main__":
-    read = grammar.verbs()
-    PAGE.write_text(page(read), encoding="utf-8")
-    WORDS.write_text(grammar.as_data(read), encoding="utf-8")
+    write()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from dbca_openssl.cli import grammar
+from dbca_openssl.cli.completion import GRAMMAR
 from tools.support import HOSTS, ROOT, done, run, tool
 from tools.terminal import typed
 
@@ -53,6 +56,8 @@ ONE, ALL, SHOW = "\t", "\x1b*", "\x07"
 
 SHELLS = ("bash", "zsh", "fish")
 
+COMPLETE = (sys.executable, "-m", "dbca_openssl", "__complete", "fish")
+
 Expected = tuple[tuple[str, set[str]], ...]
 
 NAMES: Expected = (
@@ -79,7 +84,7 @@ NAMES: Expected = (
     ("sign --ca=$HOME/database-ca z", {WAITING}),
     ("sign --ca nowhere z", set()),
 )
-"""The start of a command line, and all that its last word may become, by the names in the authority."""
+"""The start of a command line, and all that its last word may become, by the names in the CA."""
 
 WORDS: Expected = (
     ("s", {"sign", "show", "server"}),
@@ -114,7 +119,7 @@ FILES = (
 
 @pytest.fixture(scope="module")
 def place(pristine_fleet: Path, keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with an authority that has three certificates, one revoked, two requests that wait, and odd files."""
+    """A directory with a CA that has three certificates, one revoked, two requests that wait, and odd files."""
     directory = tmp_path_factory.mktemp("completion")
     ca = Path(shutil.copytree(pristine_fleet, directory / "database-ca"))
     given = ("--yes", "--no-crl", "--passphrase-file", keys / "phrase")
@@ -149,20 +154,22 @@ def at_a_shell(shell: str, place: Path, keys: list[str]) -> list[str]:
     return lines
 
 
-def of_fish(place: Path, line: str) -> list[str]:
-    """What fish itself offers for a command line."""
-    script = "dbca-openssl completion fish | source; complete -C $LINE"
-    environment = {"PATH": PATH, "LINE": f"dbca-openssl {line}"}
-    finished = run("fish", "--no-config", "-c", script, directory=place, environment=environment)
+def of_fish(place: Path, lines: Iterable[str]) -> dict[str, list[str]]:
+    """What fish itself offers for each of some command lines."""
+    script = 'dbca-openssl completion fish | source; for line in $argv; echo; complete -C "dbca-openssl $line"; end'
+    given = list(lines)
+    finished = run("fish", "--no-config", "-c", script, *given, directory=place, environment={"PATH": PATH})
     assert finished.code == 0 and not finished.messages, finished.messages
-    return [one.split("\t")[0] for one in finished.output.splitlines()]
+    _, *answers = re.split(r"^\n", finished.output, flags=re.MULTILINE)
+    found = [[one.split("\t")[0] for one in answer.splitlines()] for answer in answers]
+    return dict(zip(given, found, strict=True))
 
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_shell_completes_verbs_options_choices_names_and_serials(shell: str, place: Path) -> None:
     expected = dict(NAMES + WORDS)
     if shell == "fish":
-        found = {line: set(of_fish(place, line)) for line in expected}
+        found = {line: set(offered) for line, offered in of_fish(place, expected).items()}
     else:
         lines = at_a_shell(shell, place, [f"dbca-openssl {line}{ALL}" for line in expected])
         found = {
@@ -176,7 +183,7 @@ def test_a_shell_completes_verbs_options_choices_names_and_serials(shell: str, p
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_shell_completes_files_where_a_file_is_expected(shell: str, place: Path) -> None:
     if shell == "fish":
-        assert [(line, *of_fish(place, line)) for line, _ in FILES] == list(FILES)
+        assert of_fish(place, dict(FILES)) == {line: [name] for line, name in FILES}
         return
     lines = at_a_shell(shell, place, [f"dbca-openssl {line}{ONE}" for line, _ in FILES])
     found = [shlex.split(line)[-1] for line in lines]
@@ -218,6 +225,49 @@ def test_the_answer_is_never_an_error(
     assert not (tmp_path / "bad").exists()
 
 
+HOSTILE = ("$(touch bad)", "\x1b[31m01", "01; touch bad", "01\u202e", "")
+"""Serials in an index that somebody has made up."""
+
+
+def test_only_what_no_shell_and_no_terminal_obeys_is_offered(tmp_path: Path) -> None:
+    (tmp_path / "database-ca/certs").mkdir(parents=True)
+    for name in ("a", "b", "c", "line\nend", "$(touch bad)"):
+        (tmp_path / f"database-ca/certs/{name}.cert.pem").write_text("")
+    rows = [f"V\t991231235959Z\t\t{serial}\tunknown\t/CN=a\n" for serial in HOSTILE]
+    rows += ["V\t\x1b[31m31235959Z\t\t02\tunknown\t/CN=b\n", "V\t20991231235959Z\t\t03\tunknown\t/CN=c\n"]
+    (tmp_path / "database-ca/database-ca.index").write_text("".join(rows))
+    for shell in SHELLS:
+        answer = tool("__complete", shell, "show", "", directory=tmp_path).output
+        assert answer.isascii()
+        assert [line.split("\t")[0] for line in answer.splitlines()] == ["words", "a", "b", "c", "03"]
+        assert not re.search(r"[^\t\n -~]", answer)
+
+
+def test_it_says_what_state_a_certificate_is_in(tmp_path: Path) -> None:
+    (tmp_path / "database-ca/certs").mkdir(parents=True)
+    states = {
+        "gone": ("R\t20991231235959Z\t260101000000Z", "revoked"),
+        "later": ("V\t20991231235959Z\t", "valid until 2099-12-31"),
+        "over": ("V\t200131235959Z\t", "valid until 2020-01-31"),
+    }
+    rows = [f"{row}\t0{number}\tunknown\t/CN={name}\n" for number, (name, (row, _)) in enumerate(states.items())]
+    (tmp_path / "database-ca/database-ca.index").write_text("".join(rows))
+    for name in states:
+        (tmp_path / f"database-ca/certs/{name}.cert.pem").write_text("")
+    answer = tool("__complete", "zsh", "verify", "", directory=tmp_path).output
+    assert answer.splitlines()[1:] == [
+        f"{name}\tserial 0{number}, {state}" for number, (name, (_, state)) in enumerate(states.items())
+    ]
+
+
+def test_a_fifo_in_place_of_the_index_does_not_stop_the_shell(tmp_path: Path) -> None:
+    (tmp_path / "database-ca/certs").mkdir(parents=True)
+    (tmp_path / "database-ca/certs/a.cert.pem").write_text("")
+    os.mkfifo(tmp_path / "database-ca/database-ca.index")
+    answer = run("timeout", "20", *COMPLETE, "show", "", directory=tmp_path)
+    assert (answer.code, answer.output) == (0, "words\na\t\n")
+
+
 def test_an_answer_needs_neither_openssl_nor_what_is_slow_to_import(place: Path) -> None:
     script = (
         "import sys; from dbca_openssl.cli.main import main\n"
@@ -231,13 +281,13 @@ def test_an_answer_needs_neither_openssl_nor_what_is_slow_to_import(place: Path)
     assert not {"typer", "subprocess", "dataclasses", "pathlib", "datetime", "typing", "rich"} & set(modules.split())
 
 
-def test_the_words_for_completion_are_those_of_the_command_line() -> None:
-    kept = (ROOT / "dbca_openssl/cli/grammar.json").read_text()
-    assert kept == grammar.as_data(grammar.verbs()), "run `make manual`"
+def test_the_data_for_completion_are_those_of_the_command_line() -> None:
+    made = json.dumps(grammar.as_data(grammar.verbs()))
+    assert json.loads(Path(GRAMMAR).read_text()) == json.loads(made), "run `make manual`"
 
 
 def test_every_value_that_can_be_completed_is() -> None:
-    """A value is a choice, a file, a directory or a name of an authority; the others are nobody's to guess."""
+    """A value is a choice, a file, a directory or a name in the CA; nothing can be offered for the others."""
     free = {
         parameter.shown.rpartition(" ")[2]
         for verb in grammar.verbs()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
 from dbca_openssl.cli import grammar, manual
-from tools.support import run, tool
+from tools.support import ROOT, run, tool
 
 VERBS = grammar.verbs()
 LOCALE = {"LC_ALL": "C.UTF-8", "MANWIDTH": "100"}
@@ -29,13 +30,12 @@ def test_the_page_is_the_one_that_the_help_makes() -> None:
 
 
 def test_make_manual_writes_what_is_kept(tmp_path: Path) -> None:
-    script = (
-        "import runpy, sys; from pathlib import Path; from dbca_openssl.cli import manual\n"
-        "Path.write_text = lambda path, text, encoding: print(path, len(text))\n"
-        "runpy.run_path(manual.__file__, run_name='__main__')"
-    )
-    finished = run(sys.executable, "-c", script, directory=tmp_path)
-    assert finished.output == "".join(f"{path} {len(path.read_text())}\n" for path in (manual.PAGE, manual.WORDS))
+    ignored = shutil.ignore_patterns("man", "grammar.json", "__pycache__")
+    package = Path(shutil.copytree(ROOT / "dbca_openssl", tmp_path / "dbca_openssl", ignore=ignored))
+    finished = run(sys.executable, "-m", "dbca_openssl.cli.manual", directory=tmp_path)
+    assert (finished.code, finished.output, finished.messages) == (0, "", "")
+    for path in (manual.PAGE, manual.DATA):
+        assert (package / path.relative_to(manual.PACKAGE)).read_bytes() == path.read_bytes()
 
 
 def test_no_formatter_complains(tmp_path: Path) -> None:

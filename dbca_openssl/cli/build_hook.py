@@ -1,0 +1,17 @@
+"""What hatchling runs when it builds the package: it makes the manual page and the data for completion."""
+
+import sys
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class Manual(BuildHookInterface[Any]):
+    """Writes both into the sources, so that an editable installation has them too."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Called by hatchling before it collects the files, also for an editable installation."""
+        sys.path.insert(0, self.root)
+        from dbca_openssl.cli import manual
+
+        manual.write()
