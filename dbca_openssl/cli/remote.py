@@ -28,12 +28,13 @@ from dbca_openssl.cli.progress import Progress
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import deploy as delivery
 from dbca_openssl.host import enroll as enrolment
+from dbca_openssl.host import fetch as fetching
 from dbca_openssl.host import playbook as playbooks
 from dbca_openssl.host import print_scripts as printed
 from dbca_openssl.host import scripts
 from dbca_openssl.host import ssh as remote
 from dbca_openssl.host.deploy import Delivered
-from dbca_openssl.host.enroll import Enrolment, Standing
+from dbca_openssl.host.enroll import Enrolment, HostResult
 from dbca_openssl.host.playbook import Fleet
 from dbca_openssl.host.ssh import Host, Ssh
 
@@ -84,7 +85,7 @@ def fetch(
         output.script(printed.fetch(authority, ssh, hosts, where))
         return 0
     with Progress(hosts) as progress:
-        outcomes = enrolment.fetch(authority, ssh, hosts, where, jobs, progress)
+        outcomes = fetching.fetch(authority, ssh, hosts, where, jobs, progress)
     rows, documents, errors = [], [], []
     for one, outcome in outcomes:
         path = request_of(one.name)
@@ -227,7 +228,7 @@ def enroll(
     asked_later = passphrase_file is None and passphrase_fd is None and options.terminal_is_there()
     if encrypted and not asked_later:
         authority = authority.unlocked(options.passphrase(passphrase_file, passphrase_fd))
-    with Progress(hosts, *enrolment.ENDS) as progress:
+    with Progress(hosts, *enrolment.STATES) as progress:
         standings = enrolment.prepare(authority, ssh, hosts, how, jobs, progress)
     if encrypted and asked_later and any(standing.proposal for standing in standings):
         authority = authority.unlocked(options.passphrase(None, None))
@@ -236,7 +237,7 @@ def enroll(
     except DatabaseCaError:
         _show([one.error for one in standings if one.error])
         raise
-    with Progress(hosts, *enrolment.ENDS) as progress:
+    with Progress(hosts, *enrolment.STATES) as progress:
         standings = enrolment.deliver(authority, ssh, standings, how, jobs, progress)
     return _finish(
         [
@@ -320,7 +321,7 @@ def _changes(changed: Sequence[str]) -> str:
     return ", ".join(changed) if changed else "nothing: all is there already"
 
 
-def _row(one: Standing) -> tuple[str, str, str, str]:
+def _row(one: HostResult) -> tuple[str, str, str, str]:
     return one.host.name, output.coloured(one.state), one.serial or "-", f"{one.end:%Y-%m-%d}" if one.end else "-"
 
 

@@ -37,7 +37,7 @@ def test_only_what_is_missing_is_delivered(
     first = reach("deploy", AIKEN, MARGARET, "--json").document["hosts"]
     assert [sorted(host["changed"]) for host in first] == [[f"{AIKEN}.cert.pem", *COMMON], COMMON]
     assert (aiken.ssl / f"{AIKEN}.cert.pem").read_bytes() == (signed / f"certs/{AIKEN}.cert.pem").read_bytes()
-    assert aiken.mode("database-ca.crl") == ("-rw-r--r--", 0)
+    assert aiken.mode("database-ca.crl") == ("-rw-r--r--", 0, 0)
 
     before = on_hosts([aiken, margaret])
     inode = (aiken.ssl / "database-ca.crl").stat().st_ino
@@ -51,12 +51,12 @@ def test_only_what_is_missing_is_delivered(
     (margaret.ssl / "database-ca.cert.pem").chmod(0o600)
     third = reach("deploy", AIKEN, MARGARET, "--json").document["hosts"]
     assert [sorted(host["changed"]) for host in third] == [["database-ca.crl"], COMMON]
-    assert margaret.mode("database-ca.cert.pem") == ("-rw-r--r--", 0)
+    assert margaret.mode("database-ca.cert.pem") == ("-rw-r--r--", 0, 0)
 
     fourth = reach("deploy", AIKEN, "--owner", "mysql", "--json").document["hosts"]
     assert f"private/{AIKEN}.key.pem" in fourth[0]["changed"]
-    assert aiken.mode(f"private/{AIKEN}.key.pem") == ("-rw-------", MYSQL)
-    assert aiken.mode("private") == ("drwx--x---", 0)
+    assert aiken.mode(f"private/{AIKEN}.key.pem") == ("-rw-r-----", 0, MYSQL)
+    assert aiken.mode("private") == ("drwx--x---", 0, MYSQL)
     assert reach("deploy", AIKEN, "--owner", "mysql", "--json").document["hosts"][0]["changed"] == []
     as_mysql = f"setpriv --reuid {MYSQL} --regid {MYSQL} --clear-groups"
     assert fleet.shell(aiken, f"{as_mysql} ls /etc/mysql/ssl/private").code != 0
@@ -110,7 +110,7 @@ def test_what_is_not_valid_is_not_delivered(signed: Path, fleet: Fleet, reach: R
 def test_a_list_that_is_over_is_pointed_out(signed: Path, tmp_path: Path) -> None:
     delivered = frozen_tool("2031-01-01 00:00:00", "deploy", "--local", "--print", "--ca", signed, directory=tmp_path)
     assert delivered.code == 0, delivered.messages
-    assert "the revocation list is over" in delivered.messages
+    assert "the revocation list has expired" in delivered.messages
 
 
 def test_local(signed: Path, tmp_path: Path) -> None:
