@@ -187,7 +187,8 @@ class _Stream:
         self._size += len(data)
         self.is_full = self._size > LARGEST_ANSWER
         if self.is_full:
-            process.kill()
+            with suppress(ProcessLookupError):  # it has ended, and this is the rest of what it sent
+                process.kill()
         else:
             self._blocks.append(data)
         return self.is_full

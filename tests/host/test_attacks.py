@@ -200,12 +200,12 @@ def test_attack(attack: Attack, ground: Ground, reach: Reach) -> None:
     assert snapshot(ground.ca, without=(".lock",)) == {name: value for name, value in here.items() if name != ".lock"}
 
 
-FLOOD = 400_000_000
-
-
+@pytest.mark.parametrize("size", [400_000_000, 300_000], ids=["endless", "ended at once"])
 @pytest.mark.parametrize("output", ["", " >&2"], ids=["output", "messages"])
-def test_a_flood_without_line_ends_is_cut_off(ground: Ground, output: str, environment: dict[str, str]) -> None:
-    ground.fleet.lie(ground.machine, f"head -c {FLOOD} /dev/zero | tr '\\0' x{output}")
+def test_a_flood_without_line_ends_is_cut_off(
+    ground: Ground, output: str, size: int, environment: dict[str, str]
+) -> None:
+    ground.fleet.lie(ground.machine, f"head -c {size} /dev/zero | tr '\\0' x{output}")
     messages = ground.ca.parent / "messages"
     with messages.open("wb") as file:
         process = subprocess.Popen(
