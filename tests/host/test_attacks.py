@@ -19,7 +19,7 @@ import pytest
 from dbca_openssl.plan import WriteFile
 from host.conftest import Reach
 from tools.ssh_hosts import MYSQL, Fleet, Machine
-from tools.support import HOSTS, MakeRequest, done, run, shell, snapshot
+from tools.support import HOSTS, MakeRequest, done, run, shell, snapshot, tool
 
 AIKEN, MARGARET, _ = HOSTS
 QUICK = ("--bits", "2048")
@@ -198,6 +198,27 @@ def test_attack(attack: Attack, ground: Ground, reach: Reach) -> None:
     assert "Traceback" not in refused.messages
     assert (snapshot(ground.machine.etc / "mysql"), ground.state()) == (there, owners)
     assert snapshot(ground.ca, without=(".lock",)) == {name: value for name, value in here.items() if name != ".lock"}
+
+
+@pytest.mark.parametrize(
+    ("prepare", "refusal"),
+    [
+        (lambda ssl: os.chown(ssl, MYSQL, MYSQL), "ssl belongs to another user, number 3306"),
+        (lambda ssl: os.chown(ssl / "private", MYSQL, MYSQL), "private belongs to another user, number 3306"),
+        (lambda ssl: ssl.chmod(0o777), "other users can write in "),
+        (lambda ssl: (ssl / "private").rename(ssl / "p") and (ssl / "private").symlink_to("p"), "private is a link"),
+    ],
+    ids=["another user's directory", "another user's private", "a directory for all", "a private that is a link"],
+)
+def test_request_works_in_no_directory_of_others(tmp_path: Path, prepare: Callable[[Path], None], refusal: str) -> None:
+    ssl = tmp_path / "ssl"
+    (ssl / "private").mkdir(parents=True, mode=0o700)
+    prepare(ssl)
+    before = snapshot(tmp_path)
+    refused = tool("request", AIKEN, "--bits", "2048", "--ssl-dir", ssl, directory=tmp_path)
+    assert refused.code == 1, refused.output
+    assert refusal in refused.messages
+    assert snapshot(tmp_path) == before
 
 
 @pytest.mark.parametrize("size", [400_000_000, 300_000], ids=["endless", "ended at once"])
