@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -62,6 +63,23 @@ def test_only_what_is_missing_is_delivered(
     assert fleet.shell(aiken, f"{as_mysql} ls /etc/mysql/ssl/private").code != 0
     readable = fleet.shell(aiken, f"{as_mysql} cat /etc/mysql/ssl/private/{AIKEN}.key.pem")
     assert readable.output == (keys / "host.key.pem").read_text()
+
+
+def test_what_belongs_to_the_server_becomes_roots(signed: Path, fleet: Fleet, reach: Reach, keys: Path) -> None:
+    """Versions before this gave the server its files, with which it could replace them."""
+    (aiken,) = fleet.start(AIKEN)
+    give_key(aiken, keys / "host.key.pem")
+    own = (f"private/{AIKEN}.key.pem", f"{AIKEN}.cert.pem", *COMMON)
+    assert reach("deploy", AIKEN, "--owner", "mysql").code == 0
+    for name in own:
+        os.chown(aiken.ssl / name, MYSQL, MYSQL)
+    (aiken.ssl / own[0]).chmod(0o600)
+    before = snapshot(aiken.ssl, without=(f"{AIKEN}.key.pem",))
+    again = reach("deploy", AIKEN, "--owner", "mysql", "--json").document["hosts"][0]
+    assert sorted(again["changed"]) == sorted(own)
+    assert aiken.mode(own[0]) == ("-rw-r-----", 0, MYSQL)
+    assert {aiken.mode(name) for name in own[1:]} == {("-rw-r--r--", 0, 0)}
+    assert snapshot(aiken.ssl, without=(f"{AIKEN}.key.pem",)) == before
 
 
 def test_a_certificate_for_another_key_is_refused(signed: Path, fleet: Fleet, reach: Reach, keys: Path) -> None:
