@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from dbca_openssl.command import Command, require_absent
 from dbca_openssl.openssl import OpenSSL
+from dbca_openssl.render import here_document
 
 PRIVATE_FILE, PRIVATE_DIRECTORY = 0o600, 0o700
 
@@ -55,7 +56,7 @@ class WriteFile(NamedTuple):
         elif self.text.count("\n") == 1 and self.text.strip().isalnum():
             lines = f"echo {self.text.strip()} > {path}"
         else:
-            lines = f"cat > {path} <<'END_OF_TEXT'\n{self.text}END_OF_TEXT"
+            lines = f"cat > {path} {here_document(self.text)}"
         return lines if self.mode == PRIVATE_FILE else f"{lines}\nchmod {self.mode:o} {path}"
 
 

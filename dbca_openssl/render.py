@@ -68,6 +68,14 @@ def option(value: str) -> str:
     return '"' + value.replace("\\", "\\\\") + '"'
 
 
+def here_document(text: str) -> str:
+    """`text`, which ends with a line end, as the input of a shell command, between words that do not occur in it."""
+    end = "END_OF_FILE"
+    while end in text:
+        end += "_"
+    return f"<<'{end}'\n{text}{end}"
+
+
 def base_url(text: str) -> str:
     """An absolute URL in ASCII, without its final slash. Raises DatabaseCaError where `text` is none."""
     if not re.fullmatch(r"(?:https?|file|ldaps?|ftp)://[!#-;=?-Z_a-z~%\[\]]+", text):
@@ -142,4 +150,5 @@ def _environment() -> Environment:
         autoescape=select_autoescape(["html.j2"], default=False),  # configuration files have `quoted` instead
     )
     environment.filters |= {"quoted": quoted, "option": option, "shell": shlex.quote, "yaml": _as_yaml}
+    environment.filters["here_document"] = here_document
     return environment

@@ -1,4 +1,4 @@
-"""What hosts get of the authority: the guide's "Copy to Target Systems", and each host's own certificate."""
+"""The public files that hosts get: the guide's "Copy to Target Systems", and each host's own certificate."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from dbca_openssl import dates
-from dbca_openssl.ca import index
-from dbca_openssl.ca import revoke as revocation
+from dbca_openssl.ca import index, revoke
 from dbca_openssl.ca.layout import CERTIFICATE, CRL, INDEX, Authority, certificate_of, issued
 from dbca_openssl.host import scripts
 from dbca_openssl.host.scripts import Place, PublicFile
 from dbca_openssl.host.ssh import Answer, Host, Ssh
 
 LIST = "database-ca.crl"
-"""What the revocation list is called on the hosts, as the guide's scp leaves it."""
+"""What the CRL is called on the hosts, as the guide's scp leaves it."""
 
 
 class Delivered(NamedTuple):
@@ -25,13 +24,13 @@ class Delivered(NamedTuple):
 
 
 def common_files(authority: Authority) -> tuple[PublicFile, PublicFile]:
-    """What every host gets: the authority's certificate and its revocation list.
+    """The files that every host gets: the CA certificate and the CRL.
 
-    Says so where the list is over. Raises DatabaseCaError where either is not as it should be.
+    Says so where the CRL has expired. Raises DatabaseCaError where either is not as it should be.
     """
     authority.require()
-    if revocation.current_list(authority).end <= dates.now():
-        authority.tell("the revocation list is over, and servers refuse every client with it: dbca-openssl crl")
+    if revoke.current_list(authority).end <= dates.now():
+        authority.tell("the revocation list has expired, and servers refuse every client with it: dbca-openssl crl")
     return (
         scripts.public_file(CERTIFICATE, authority.read(CERTIFICATE)),
         scripts.public_file(LIST, authority.read(CRL)),
@@ -39,9 +38,9 @@ def common_files(authority: Authority) -> tuple[PublicFile, PublicFile]:
 
 
 def files(authority: Authority, names: Sequence[str]) -> dict[str, list[PublicFile]]:
-    """What each name gets: also its certificate, unless that is expired, revoked or not in the index.
+    """The files of each name: also its certificate, unless that has expired, is revoked or not in the index.
 
-    The revocation list comes last, since it may revoke the certificate that is replaced.
+    The CRL comes last, since it may revoke the certificate that is replaced.
     Raises DatabaseCaError as `common_files` does.
     """
     certificate, revocation_list = common_files(authority)
@@ -65,12 +64,9 @@ def _own_files(authority: Authority, names: Sequence[str]) -> dict[str, list[Pub
     return found
 
 
-def deploy(ssh: Ssh, host: Host, where: Place, files: Sequence[PublicFile], rekey: bool = False) -> Delivered:
-    """Put files on a host, where they are not there yet. Raises DatabaseCaError, and then none of them is changed.
-
-    `rekey` is as for `scripts.deploy`.
-    """
-    return _delivered(ssh.run(host, scripts.deploy(host.name, where, files, rekey)))
+def deploy(ssh: Ssh, host: Host, where: Place, files: Sequence[PublicFile]) -> Delivered:
+    """Put files on a host, where they are not there yet. Raises DatabaseCaError, and then none of them is changed."""
+    return _delivered(ssh.run(host, scripts.deploy(host.name, where, files)))
 
 
 def deploy_here(ssh: Ssh, name: str, where: Place, files: Sequence[PublicFile]) -> Delivered:

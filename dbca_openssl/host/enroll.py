@@ -1,44 +1,41 @@
 """Hosts that get key and certificate over ssh: requests made there, signed here in one transaction, delivered.
 
-Each host stands where its files say it stands, so a run that was cut short is taken up again by the next.
+What a host answers is a claim: whether it has a valid certificate, and for which key, is read in the CA's own files.
+Whatever interrupted an earlier run, the next one goes on from there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from dbca_openssl import dates, x509
-from dbca_openssl.ca import certificates, index, vetting
-from dbca_openssl.ca import renew as renewal
+from dbca_openssl.ca import certificates, change, index, renew
 from dbca_openssl.ca import sign as signing
 from dbca_openssl.ca.index import Row
-from dbca_openssl.ca.layout import INDEX, Authority, issued, request_of
+from dbca_openssl.ca.layout import INDEX, Authority, certificate_of, issued
 from dbca_openssl.ca.renew import Renewal
 from dbca_openssl.ca.sign import Period, Proposal
 from dbca_openssl.ca.vetting import Vetted
 from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.host import deploy as delivery
-from dbca_openssl.host import scripts
+from dbca_openssl.host import deploy, scripts
+from dbca_openssl.host.fetch import Progress, vetted_request
 from dbca_openssl.host.request import NewRequest
 from dbca_openssl.host.scripts import Place
 from dbca_openssl.host.ssh import Answer, Host, Ssh
-from dbca_openssl.transaction import Transaction
-
-Progress = Callable[[Host, str], None]
-"""Says what is going on with a host, in a word or two."""
 
 LEFT_ALONE, ENROLLED, REKEYED, FAILED = "left alone", "enrolled", "rekeyed", "failed"
-ENDS = (LEFT_ALONE, ENROLLED, REKEYED, FAILED)
-"""How it ends for a host, in a word."""
+STATES = (LEFT_ALONE, ENROLLED, REKEYED, FAILED)
+"""The states of a host at the end."""
 
 
 class Enrolment(NamedTuple):
-    """How hosts are enrolled: names beside their own, how long, how, and where the files are.
+    """How hosts are enrolled: further names, validity, profile, key size, and where the files are.
 
     `alternative_names` are as `names.alternative_name` gives them; `profile` is `guide` or `modern`.
+    With `rekey` a host that has a valid certificate gets a new key, and that certificate is superseded.
     """
 
     where: Place = Place()
@@ -49,12 +46,12 @@ class Enrolment(NamedTuple):
     rekey: bool = False
 
     def request(self, host: Host) -> NewRequest:
-        """What is asked for on a host."""
+        """The request to be made on a host."""
         return NewRequest(host.name, self.where.directory, self.alternative_names, self.profile, self.bits)
 
 
-class Standing(NamedTuple):
-    """Where a host stands: what is to be signed for it, or what is valid already, or why it is not enrolled."""
+class HostResult(NamedTuple):
+    """A host, and what is to be signed for it, or which certificate is valid, or why it is not enrolled."""
 
     host: Host
     proposal: Proposal | None = None
@@ -67,7 +64,7 @@ class Standing(NamedTuple):
 
     @property
     def state(self) -> str:
-        """In a word."""
+        """One of STATES."""
         if self.error:
             return FAILED
         if self.left_alone:
@@ -77,180 +74,134 @@ class Standing(NamedTuple):
 
 def prepare(
     authority: Authority, ssh: Ssh, hosts: Sequence[Host], how: Enrolment, jobs: int, progress: Progress
-) -> list[Standing]:
+) -> list[HostResult]:
     """Have each host make what it lacks of key and request, and vet what it asks for; nothing is signed yet.
 
-    What is wrong with one host is in its standing. Raises DatabaseCaError where nothing could be delivered.
+    What is wrong with one host is in its result. Raises DatabaseCaError where nothing could be delivered.
     """
-    delivery.common_files(authority)  # what could not be delivered is found before any host is touched
+    change.settle(authority)  # or a certificate that an interrupted run has signed would not be seen
+    deploy.common_files(authority)  # what could not be delivered is found before any host is touched
 
-    def work(host: Host) -> Standing:
+    def work(host: Host) -> HostResult:
         progress(host, "making its request")
-        answer = ssh.run(host, scripts.enroll(how.request(host), how.rekey))
+        answer = ssh.run(host, scripts.enroll(how.request(host), how.where.owner, how.rekey))
         if answer.one("state") == "enrolled":
+            result = _already(authority, host, answer)
             progress(host, LEFT_ALONE)
-            return _already(authority, host, answer)
-        standing = _asking(authority, host, how, answer)
-        progress(host, "request vetted")
-        return standing
+        else:
+            result = _asking(authority, host, how, answer)
+            progress(host, "request vetted")
+        return result
 
-    return _standings(hosts, ssh.each(hosts, work, jobs), progress)
+    return _results([HostResult(host) for host in hosts], ssh.each(hosts, work, jobs), progress)
 
 
-def sign(authority: Authority, standings: Sequence[Standing], how: Enrolment) -> list[Standing]:
-    """Sign what is to be signed, all in one transaction; a certificate for an older key is superseded in it.
+def sign(authority: Authority, results: Sequence[HostResult], how: Enrolment) -> list[HostResult]:
+    """Sign what is to be signed, all in one transaction; with `how.rekey` older certificates are superseded in it.
 
     Raises DatabaseCaError, and then nothing is signed.
     """
-    waiting = [standing.proposal for standing in standings if standing.proposal]
+    waiting = [result.proposal for result in results if result.proposal]
     if not waiting:
-        return list(standings)
-    if any(standing.proposal and standing.rekeyed for standing in standings):
+        return list(results)
+    if how.rekey and any(result.rekeyed for result in results):
         again = [Renewal(proposal, (), frozenset(), same_key=False) for proposal in waiting]
-        made, _ = renewal.renew(authority, again, how.period, with_list=True)
+        made, _ = renew.renew(authority, again, how.period, with_list=True)
     else:
         made = signing.sign(authority, waiting, how.period)
     signed = {one.name: one for one in made}
     return [
-        standing._replace(proposal=None, serial=signed[standing.host.name].serial, end=signed[standing.host.name].end)
-        if standing.proposal
-        else standing
-        for standing in standings
+        result._replace(proposal=None, serial=signed[result.host.name].serial, end=signed[result.host.name].end)
+        if result.proposal
+        else result
+        for result in results
     ]
 
 
 def deliver(
-    authority: Authority, ssh: Ssh, standings: Sequence[Standing], how: Enrolment, jobs: int, progress: Progress
-) -> list[Standing]:
-    """Bring every certificate that a host lacks to it, with those of the authority.
+    authority: Authority, ssh: Ssh, results: Sequence[HostResult], how: Enrolment, jobs: int, progress: Progress
+) -> list[HostResult]:
+    """Bring every certificate that a host lacks to it, with the CA certificate and the CRL.
 
-    What is wrong with one host is in its standing. Raises DatabaseCaError where nothing can be delivered.
+    What is wrong with one host is in its result. Raises DatabaseCaError where nothing can be delivered.
     """
-    files = delivery.files(authority, [one.host.name for one in standings if not one.left_alone and not one.error])
+    files = deploy.files(authority, [one.host.name for one in results if not one.left_alone and not one.error])
 
-    def work(standing: Standing) -> Standing:
-        if standing.error or standing.left_alone:
-            return standing
-        host = standing.host
+    def work(result: HostResult) -> HostResult:
+        if result.error or result.left_alone:
+            return result
+        host = result.host
+        if not any(file.name == f"{host.name}.cert.pem" for file in files[host.name]):
+            raise DatabaseCaError(
+                f"{host.name}: {certificate_of(host.name)} is not its valid certificate, serial {result.serial}",
+                "dbca-openssl check says what is wrong with the CA's files",
+            )
         progress(host, "delivering")
-        done = delivery.deploy(ssh, host, how.where, files[host.name], standing.rekeyed)
-        progress(host, standing.state)
-        return standing._replace(changed=done.changed)
+        done = deploy.deploy(ssh, host, how.where, files[host.name])
+        progress(host, result.state)
+        return result._replace(changed=done.changed)
 
-    outcomes = ssh.each(standings, work, jobs)
-    for standing, outcome in zip(standings, outcomes, strict=True):
-        if isinstance(outcome, DatabaseCaError):
-            progress(standing.host, FAILED)
     return [
-        standing._replace(
+        result._replace(
             error=DatabaseCaError(
-                outcome.message,
-                *outcome.hints,
-                f"its certificate is signed; deliver it: dbca-openssl deploy {standing.host.destination}",
-                detail=outcome.detail,
+                result.error.message,
+                *result.error.hints,
+                f"its certificate is signed; deliver it: dbca-openssl deploy {result.host.destination}",
+                detail=result.error.detail,
             ),
         )
-        if isinstance(outcome, DatabaseCaError)
-        else outcome
-        for standing, outcome in zip(standings, outcomes, strict=True)
+        if result.error and not before.error
+        else result
+        for before, result in zip(results, _results(results, ssh.each(results, work, jobs), progress), strict=True)
     ]
 
 
-def fetch(
-    authority: Authority, ssh: Ssh, hosts: Sequence[Host], where: Place, jobs: int, progress: Progress
-) -> list[tuple[Host, bool | DatabaseCaError]]:
-    """Copy the requests of hosts into `certreqs/`, once they are found to be theirs.
-
-    For each whether it is new, or why there is none. A request that was there before is kept as `NAME.req.pem.old`.
-    Raises DatabaseCaError where there is no authority, or it cannot be written.
-    """
-    authority.require()
-
-    def work(host: Host) -> bytes:
-        progress(host, "fetching")
-        answer = ssh.run(host, scripts.fetch(host.name, where))
-        _vetted(authority, host, answer)
-        return answer.text.encode()
-
-    outcomes = ssh.each(hosts, work, jobs)
-    new: dict[str, bytes] = {}
-    with Transaction(
-        authority.directory,
-        compared=[request_of(host.name) for host in hosts],
-        tell=authority.tell,
-        timeout=authority.lock_timeout,
-    ) as change:
-        for host, outcome in zip(hosts, outcomes, strict=True):
-            name = request_of(host.name)
-            if isinstance(outcome, bytes) and change.base[name] != outcome:
-                change.write(name, outcome)
-                if (old := change.base[name]) is not None:
-                    change.write(f"{name}.old", old)
-                new[host.name] = outcome
-        names = [request_of(name) for name in new]
-        if names:
-            change.commit((), names, [f"{name}.old" for name in names])
-    return [
-        (host, outcome if isinstance(outcome, DatabaseCaError) else host.name in new)
-        for host, outcome in zip(hosts, outcomes, strict=True)
-    ]
-
-
-def _standings(
-    hosts: Sequence[Host], outcomes: Sequence[Standing | DatabaseCaError], progress: Progress
-) -> list[Standing]:
-    standings = []
-    for host, outcome in zip(hosts, outcomes, strict=True):
+def _results(
+    before: Sequence[HostResult], outcomes: Sequence[HostResult | DatabaseCaError], progress: Progress
+) -> list[HostResult]:
+    results = []
+    for result, outcome in zip(before, outcomes, strict=True):
         if isinstance(outcome, DatabaseCaError):
-            progress(host, FAILED)
-            outcome = Standing(host, error=outcome)
-        standings.append(outcome)
-    return standings
+            progress(result.host, FAILED)
+            outcome = result._replace(error=outcome)
+        results.append(outcome)
+    return results
 
 
-def _already(authority: Authority, host: Host, answer: Answer) -> Standing:
-    """A host with key and certificate, left alone. Raises DatabaseCaError where it is not a valid one of ours."""
-    row = _valid_row(authority, host.name)
-    if row is not None and _der(answer.text.encode()) == _der(authority.read(issued(row.serial))):
-        return Standing(host, serial=row.serial, end=row.end, left_alone=True)
-    if (
-        row is not None
-        and _public_key(answer.text.encode()) == certificates.read_certificate(authority, issued(row.serial)).public_key
-    ):
-        raise DatabaseCaError(
-            f"{host.name}: its certificate is not the valid one, which is serial {row.serial}",
-            f"deliver that one: dbca-openssl deploy {host.destination}",
-        )
+def _already(authority: Authority, host: Host, answer: Answer) -> HostResult:
+    """The result for a host that shows a certificate. Raises DatabaseCaError where it is not its valid one of ours."""
+    row = _valid_row(_rows_of(authority, host.name))
+    if row is not None:
+        try:
+            there = x509.certificate_in(answer.text.encode())
+        except UnreadableError:
+            there = None
+        ours = certificates.read_certificate(authority, issued(row.serial))
+        if there == ours:
+            return HostResult(host, serial=row.serial, end=row.end, left_alone=True)
+        if there and there.public_key == ours.public_key:
+            raise DatabaseCaError(
+                f"{host.name}: its certificate is not the valid one, which is serial {row.serial}",
+                f"deliver that one: dbca-openssl deploy {host.destination}",
+            )
     raise DatabaseCaError(
-        f"{host.name}: it has a certificate that is not a valid one of this authority, and is left alone",
+        f"{host.name}: it has a certificate that is not a valid one of this CA, and is left alone",
         f"if the host is to have a new pair: dbca-openssl enroll {host.destination} --rekey",
     )
 
 
-def _asking(authority: Authority, host: Host, how: Enrolment, answer: Answer) -> Standing:
-    """A host with key and request: what to sign for it, unless its certificate is signed already."""
-    vetted = _vetted(authority, host, answer)
+def _asking(authority: Authority, host: Host, how: Enrolment, answer: Answer) -> HostResult:
+    """The result for a host that shows a request: what to sign for it, unless its certificate is signed already."""
+    vetted = vetted_request(authority, host, answer)
     _require_names(host, how, vetted)
-    rekeyed = answer.one("state") == "rekeyed"
-    row = _valid_row(authority, host.name)
+    rows = _rows_of(authority, host.name)
+    row = _valid_row(rows)
     if row is not None and certificates.read_certificate(authority, issued(row.serial)).public_key == vetted.public_key:
-        return Standing(host, serial=row.serial, end=row.end, rekeyed=rekeyed)
-    rows = index.rows(authority.read(INDEX)) if rekeyed else ()
-    superseded = [one for one in rows if one.name == host.name and one.state == index.VALID]
-    return Standing(host, signing.proposals(authority, [vetted], [None], how.period, superseded)[0], rekeyed=rekeyed)
-
-
-def _vetted(authority: Authority, host: Host, answer: Answer) -> Vetted:
-    label = f"{host.name}: its request"
-    vetted = vetting.vet(authority.openssl, label, answer.text.encode())
-    if vetted.name != host.name:
-        raise DatabaseCaError(f"{label} asks for the name {vetted.name}", "it must be its own")
-    # openssl ca would find this out as well, but then nobody of the whole transaction would be signed
-    verified = authority.openssl.run(("req", "-verify", "-noout"), directory=authority.directory, data=vetted.pem)
-    said = verified.messages + verified.output.decode("ascii", "replace")  # on stdout since 3.5
-    if verified.code != 0 or "verify OK" not in said:  # 1.1.1 and 3.0 exit 0 either way
-        raise DatabaseCaError(f"{label} has a signature that does not match its key", detail=verified.messages)
-    return vetted
+        return HostResult(host, serial=row.serial, end=row.end, rekeyed=how.rekey and len(rows) > 1)
+    rekeyed = how.rekey and bool(rows)
+    superseded = [one for one in rows if one.state == index.VALID] if rekeyed else []
+    [proposal] = signing.proposals(authority, [vetted], [None], how.period, superseded)
+    return HostResult(host, proposal, rekeyed=rekeyed)
 
 
 def _require_names(host: Host, how: Enrolment, vetted: Vetted) -> None:
@@ -266,27 +217,15 @@ def _require_names(host: Host, how: Enrolment, vetted: Vetted) -> None:
         )
     extra = sorted(asked - given)
     raise DatabaseCaError(
-        f"{host.name}: the request that is there asks for the name {extra[0]} too, which nobody has allowed",
-        f"if it may have it: --alt-name {extra[0]}",
+        f"{host.name}: the request that is there asks for the name {extra[0]} too, which is not allowed",
+        f"to allow it: --alt-name {extra[0]}",
     )
 
 
-def _valid_row(authority: Authority, name: str) -> Row | None:
+def _rows_of(authority: Authority, name: str) -> list[Row]:
+    return [row for row in index.rows(authority.read(INDEX)) if row.name == name]
+
+
+def _valid_row(rows: Sequence[Row]) -> Row | None:
     at = dates.now()
-    return next(
-        (row for row in index.rows(authority.read(INDEX)) if row.name == name and row.status(at) == "valid"), None
-    )
-
-
-def _der(pem: bytes) -> bytes:
-    try:
-        return x509.certificate_der(pem)
-    except UnreadableError:
-        return b""
-
-
-def _public_key(pem: bytes) -> bytes:
-    try:
-        return x509.certificate_in(pem).public_key
-    except UnreadableError:
-        return b""
+    return next((row for row in rows if row.status(at) == "valid"), None)

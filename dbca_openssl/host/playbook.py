@@ -16,7 +16,7 @@ _GROUP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:!&,*~-]{0,200}")
 
 
 class Fleet(NamedTuple):
-    """The hosts of an inventory, and how they are enrolled into the authority in `authority` on the control node."""
+    """The hosts of an inventory, and how the CA in the directory `authority` on the control node enrolls them."""
 
     hosts: str
     authority: Path
@@ -26,10 +26,10 @@ class Fleet(NamedTuple):
 
 
 def playbook(fleet: Fleet) -> str:
-    """The text of the playbook. Raises DatabaseCaError for a pattern of hosts that Ansible has not."""
+    """The text of the playbook. Raises DatabaseCaError where `hosts` is no pattern that Ansible has."""
     if not _GROUP.fullmatch(fleet.hosts):
         raise DatabaseCaError(f"not a group of an inventory: {shown(fleet.hosts)}", "for example --hosts databases")
-    # the name that counts is CN in the environment, so that one text is right for every host
+    # the name comes from CN in the environment, so one text is right for every host
     configuration = NewRequest("localhost", profile=fleet.profile, bits=fleet.bits).configuration()
     return rendered(
         "playbook.yml.j2",

@@ -1,9 +1,9 @@
-"""What fetch, deploy and enroll do over ssh, as shell scripts for the administrator's machine."""
+"""`--print` of fetch, deploy and enroll: shell scripts for the administrator's machine, which do the same over ssh."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from dbca_openssl.ca import guide_commands
 from dbca_openssl.ca.layout import CERTIFICATE, CONFIGURATION, CRL, Authority, certificate_of, request_of
@@ -12,9 +12,9 @@ from dbca_openssl.host.deploy import LIST
 from dbca_openssl.host.enroll import Enrolment
 from dbca_openssl.host.scripts import Place, PublicFile
 from dbca_openssl.host.ssh import Host, Ssh
+from dbca_openssl.render import here_document
 
 _HEAD = ("#!/bin/sh", "set -eu", "umask 077")
-_END_OF_SCRIPT = "END_OF_SCRIPT"
 
 
 def fetch(authority: Authority, ssh: Ssh, hosts: Sequence[Host], where: Place) -> str:
@@ -33,35 +33,32 @@ def deploy(ssh: Ssh, files: Mapping[Host, Sequence[PublicFile]], where: Place) -
 
 def enroll(authority: Authority, ssh: Ssh, hosts: Sequence[Host], how: Enrolment) -> str:
     """For hosts that have nothing yet: requests made there, copied here, signed by the guide's command, delivered."""
-    where = how.where
     lines = [*_HEAD, f"cd {shlex.quote(str(authority.directory))}", f"export OPENSSL_CONF=./{CONFIGURATION}"]
     for host in hosts:
         lines += ["", f"# {host.name}: Certificate Signing Requests", _sent(ssh, host, scripts.kit(how.request(host)))]
-    lines += ["", "# Sign Certificates", *(_fetched(ssh, host, where) for host in hosts)]
+    lines += ["", "# Sign Certificates", *(_fetched(ssh, host, how.where) for host in hosts)]
     for host in hosts:
         command = guide_commands.sign([host.name], days=how.period.days, fresh=False)
         lines += [given.script() for given in authority.key.given_to(command)]
     lines += ["", "# Copy to Target Systems"]
     for host in hosts:
-        for source, name in (
-            (CERTIFICATE, CERTIFICATE),
-            (CRL, LIST),
-            (certificate_of(host.name), f"{host.name}.cert.pem"),
-        ):
-            target = f"{where.directory}/{name}"
-            steps = f"umask 022; cat > {shlex.quote(target + '.new')}; "
-            if where.owner:
-                steps += f"chown {shlex.quote(where.owner)}: {shlex.quote(target + '.new')}; "
-            steps += f"mv -f {shlex.quote(target + '.new')} {shlex.quote(target)}"
-            lines.append(f"{_ssh(ssh, host, steps)} < {shlex.quote(source)}")
-        if where.owner:
-            private = shlex.quote(f"{where.directory}/private")
-            key = shlex.quote(f"{where.directory}/private/{host.name}.key.pem")
-            owner = shlex.quote(where.owner)
-            lines.append(
-                _ssh(ssh, host, f"chown {owner}: {key}; chgrp $(id -g {owner}) {private}; chmod g+x {private}")
-            )
+        lines += _delivered(ssh, host, how.where)
     return _text(lines)
+
+
+def _delivered(ssh: Ssh, host: Host, where: Place) -> Iterable[str]:
+    own = certificate_of(host.name)
+    for source, name in ((CERTIFICATE, CERTIFICATE), (CRL, LIST), (own, f"{host.name}.cert.pem")):
+        target = f"{where.directory}/{name}"
+        new = shlex.quote(f"{target}.new")
+        steps = f"umask 022; cat > {new}; mv -f {new} {shlex.quote(target)}"
+        yield _ssh(ssh, host, steps, source)
+    if where.owner:
+        private = f"{where.directory}/private"
+        key = shlex.quote(f"{private}/{host.name}.key.pem")
+        group = f"$(id -g {shlex.quote(where.owner)})"
+        private = shlex.quote(private)
+        yield _ssh(ssh, host, f"chgrp -h {group} {private} {key}; chmod 710 {private}; chmod 640 {key}")
 
 
 def _fetched(ssh: Ssh, host: Host, where: Place) -> str:
@@ -73,15 +70,14 @@ def _fetched(ssh: Ssh, host: Host, where: Place) -> str:
 
 
 def _sent(ssh: Ssh, host: Host, script: str) -> str:
-    return f"{_ssh(ssh, host, None)} <<'{_END_OF_SCRIPT}'\n{script}{_END_OF_SCRIPT}"
+    return f"{shlex.join(['ssh', *ssh.arguments(host)])} {here_document(script)}"
 
 
-def _ssh(ssh: Ssh, host: Host, steps: str | None) -> str:
-    """ssh with a script from its input, or with `steps` for a shell, which must not read it."""
+def _ssh(ssh: Ssh, host: Host, steps: str, source: str = "/dev/null") -> str:
+    """ssh with `steps` for a shell there and the input `source`: never the rest of the script that it stands in."""
     *options, command = ssh.arguments(host)
-    if steps is not None:
-        command = f"{command.removesuffix(' -s')} -ec {shlex.quote(steps)}"
-    return shlex.join(["ssh", *options, command])
+    command = f"{command.removesuffix(' -s')} -ec {shlex.quote(steps)}"
+    return f"{shlex.join(['ssh', *options, command])} < {shlex.quote(source)}"
 
 
 def _text(lines: Sequence[str]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import shlex
+import stat
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -74,13 +76,13 @@ class NewRequest(NamedTuple):
 
 
 def plan(new: NewRequest) -> Plan:
-    """Everything that `request` does, as steps under the guide's heading. Raises DatabaseCaError as `make` does."""
+    """All steps of `request`, under the guide's heading. Raises DatabaseCaError where a file of it is there already."""
     configuration, existing = _configuration(new)
     return _plan(new, configuration, write=not existing)
 
 
 def plan_beside(new: NewRequest, work: str, existing_key: bool = False) -> Plan:
-    """The same in the new directory `work` inside the host's, whatever is on this machine: for a script that is sent.
+    """The same in the new directory `work` inside the host's, for a script that is sent.
 
     `existing_key` makes a request for the key that the host has already.
     """
@@ -97,9 +99,12 @@ def plan_with_key(new: NewRequest, key: Path) -> Plan:
 def make(new: NewRequest, openssl: OpenSSL, tell: Tell, lock_timeout: float | None = None) -> None:
     """Make key and request in a directory beside their place, and move them there when both are right.
 
-    Raises DatabaseCaError where the key or the request is there already, and then nothing has changed.
+    Raises DatabaseCaError where the key or the request is there already, or other users can write in the directory, and
+    then nothing has changed.
     """
-    if not os.path.lexists(new.directory / COMMIT):  # which the transaction finishes first, and then it is there
+    for directory in (new.directory, new.directory / "private"):
+        _require_ours(directory)
+    if not os.path.lexists(new.directory / COMMIT):  # the interrupted change may have made them, and is finished first
         _configuration(new)
     made: list[Path] = []
     try:
@@ -137,7 +142,7 @@ def _plan(new: NewRequest, configuration: str, write: bool, key: str | None = No
 
 
 def _configuration(new: NewRequest) -> tuple[str, bool]:
-    """The name of the configuration file, and whether it is there already with the text that is needed.
+    """The name of the configuration file, and whether it is there already with the right text.
 
     The guide's one file serves every name on a host; where one with other alternative names is there, a second is made.
     """
@@ -153,8 +158,25 @@ def _configuration(new: NewRequest) -> tuple[str, bool]:
     raise DatabaseCaError(f"{path} is there with other values, and nothing is overwritten", "move it away first")
 
 
+def _require_ours(directory: Path) -> None:
+    """Raise DatabaseCaError where another user could replace what is made in a directory, if it is there."""
+    try:
+        status = directory.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(status.st_mode):
+        raise DatabaseCaError(f"{directory} is a link, or no directory", "name the directory itself: --ssl-dir DIR")
+    if status.st_uid not in (0, os.geteuid()):
+        raise DatabaseCaError(
+            f"{directory} belongs to another user, number {status.st_uid}",
+            f"run it as that user, or: chown root: {shlex.quote(str(directory))}",
+        )
+    if status.st_mode & 0o022:
+        raise DatabaseCaError(f"other users can write in {directory}", f"chmod go-w {shlex.quote(str(directory))}")
+
+
 def _make_directories(directory: Path, made: list[Path]) -> None:
-    """Make what is missing of `directory` and its `private/`; what was made is put into `made`, outermost first."""
+    """Make what is missing of `directory` and its `private/`; `made` gets the new directories, parents first."""
     for path in [path for path in (*reversed(directory.parents), directory) if not path.exists()]:
         path.mkdir(mode=PUBLIC_DIRECTORY)
         made.append(path)
@@ -168,7 +190,7 @@ def _make_directories(directory: Path, made: list[Path]) -> None:
 
 
 def _remove_again(made: list[Path], directory: Path) -> None:
-    """Remove directories that were made in vain, the lock with them, unless another process is at work there."""
+    """Remove the directories that were made, with the lock, unless another process works there."""
     with suppress(DatabaseCaError, OSError), ExitStack() as stack:
         lock = directory / LOCK
         if directory in made and lock.exists():

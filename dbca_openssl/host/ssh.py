@@ -1,8 +1,8 @@
-"""The administrator's own ssh, and how it fails: a script goes to `sh` on a host, and what it tells comes back.
+"""The administrator's own ssh, and how it fails: a script is sent to `sh` on a host, and its answer comes back.
 
-Everything goes through ssh, nothing through scp: one connection does all the work on a host, a host cannot fill the
-safe storage with an endless file, and sudo is possible. Configuration, keys, jump hosts and known hosts are
-the administrator's; nothing is added but `BatchMode` where nobody can answer.
+Everything goes through ssh, nothing through scp: one connection does all the work on a host, an answer is limited in
+bytes, and sudo is possible. Configuration, keys, jump hosts and known hosts are the administrator's; nothing is added
+but `BatchMode` where nobody can answer (ssh(1), ssh_config(5)).
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from dbca_openssl.host.scripts import MARK, user_name
 from dbca_openssl.names import entity_name
 
 LARGEST_ANSWER = 256 * 1024
-"""Characters: what a script tells is a certificate or a request and a few lines."""
+"""Bytes on each output: an answer is a certificate or a request and a few lines."""
+
+_BLOCK = 4096
+_TIMED_OUT, _TOO_MUCH = -1, -2
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -34,22 +37,25 @@ class Host(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a script told: its lines as pairs of a word and the rest, and all else that it printed."""
+    """The answer of a script: its `dbca` lines as pairs of a word and the rest, and all else that it printed.
+
+    All of it is the host's claim, whatever the script was.
+    """
 
     told: tuple[tuple[str, str], ...]
     text: str
 
     def all(self, word: str) -> list[str]:
-        """What was told under a word, in order."""
+        """The rest of each line with that word, in order."""
         return [rest for key, rest in self.told if key == word]
 
     def one(self, word: str) -> str:
-        """What was told last under a word, or nothing."""
+        """The rest of the last line with that word, or nothing."""
         return (self.all(word) or [""])[-1]
 
 
 def hosts(arguments: Sequence[str]) -> list[Host]:
-    """The hosts that `[USER@]NAME` mean, each once. Raises DatabaseCaError for what ssh must not see."""
+    """The hosts that `[USER@]NAME` mean, each once. Raises DatabaseCaError for a name that ssh must not be given."""
     found: dict[str, Host] = {}
     for text in arguments:
         user, at, name = text.rpartition("@")
@@ -90,7 +96,7 @@ class Ssh:
         ]
 
     def run(self, host: Host, script: str) -> Answer:
-        """Run a script on a host. Raises DatabaseCaError with the reason where it was not done to its end."""
+        """Run a script on a host. Raises DatabaseCaError with the reason where it did not run to its end."""
         code, output, messages = self._run("ssh", self.arguments(host), script)
         return _answer(host.name, code, output, messages)
 
@@ -102,7 +108,7 @@ class Ssh:
     def each(
         self, items: Sequence[Item], work: Callable[[Item], Outcome], jobs: int
     ) -> list[Outcome | DatabaseCaError]:
-        """`work` for all items, `jobs` at a time, and what came of each; whatever else is raised ends all of them."""
+        """`work` for all items, `jobs` at a time, and the result or error of each; any other exception ends all."""
         from concurrent.futures import ThreadPoolExecutor
 
         def attempt(item: Item) -> Outcome | DatabaseCaError:
@@ -121,34 +127,24 @@ class Ssh:
                 raise
 
     def _run(self, program: str, arguments: list[str], script: str) -> tuple[int, str, str]:
-        """Exit code (-1: too late, -2: too much), output and messages of a program that is given a script."""
+        """Exit code (or one of _TIMED_OUT and _TOO_MUCH), output and messages of a program that is given a script."""
         import sh  # heavy, and only what speaks to other machines needs it
-
-        outputs: tuple[list[str], list[str]] = ([], [])
-        sizes, too_much = [0, 0], threading.Event()
-
-        def collect(which: int) -> Callable[[str, Any, Any], bool]:
-            def take(chunk: str, _: Any, process: Any) -> bool:
-                sizes[which] += len(chunk)
-                if sizes[which] > LARGEST_ANSWER:
-                    too_much.set()
-                    process.kill()
-                    return True
-                outputs[which].append(chunk)
-                return False
-
-            return take
 
         try:
             command = sh.Command(program)
         except sh.CommandNotFound:
             raise DatabaseCaError(f"{program} is not installed here", "Debian: apt install openssh-client") from None
+        output, messages = _Stream(), _Stream()
         running = command(
             *arguments,
             _in=script.encode("utf-8", "surrogateescape"),
-            _out=collect(0),
-            _err=collect(1),
-            _decode_errors="replace",
+            _out=output.take,
+            _err=messages.take,
+            # in blocks, since a flood has perhaps no line ends; the bytes are those that came, whatever they are
+            _out_bufsize=_BLOCK,
+            _err_bufsize=_BLOCK,
+            _encoding="utf-8",
+            _decode_errors="surrogateescape",
             _timeout=self.timeout,
             _bg=True,
             _bg_exc=False,
@@ -161,13 +157,13 @@ class Ssh:
             running.wait()
             code = 0
         except sh.TimeoutException:
-            code = -1
+            code = _TIMED_OUT
         except sh.ErrorReturnCode as error:
             code = error.exit_code
         finally:
             with self._lock:
                 del self._running[running.pid]
-        return -2 if too_much.is_set() else code, "".join(outputs[0]), "".join(outputs[1])
+        return _TOO_MUCH if output.is_full or messages.is_full else code, output.text, messages.text
 
     def _stop(self) -> None:
         with self._lock:
@@ -177,8 +173,34 @@ class Ssh:
                     process.kill()
 
 
+class _Stream:
+    """What came on one output of a process, up to LARGEST_ANSWER bytes; the process that sends more is killed."""
+
+    def __init__(self) -> None:
+        self._blocks: list[bytes] = []
+        self._size = 0
+        self.is_full = False
+
+    def take(self, block: str, _: Any, process: Any) -> bool:
+        """Keep a block, as sh calls it. True ends the reading."""
+        data = block.encode("utf-8", "surrogateescape")
+        self._size += len(data)
+        self.is_full = self._size > LARGEST_ANSWER
+        if self.is_full:
+            with suppress(ProcessLookupError):  # it has ended, and this is the rest of what it sent
+                process.kill()
+        else:
+            self._blocks.append(data)
+        return self.is_full
+
+    @property
+    def text(self) -> str:
+        """All that was kept."""
+        return b"".join(self._blocks).decode("utf-8", "replace")
+
+
 def _answer(name: str, code: int, output: str, messages: str) -> Answer:
-    """The answer of a script that ended well. Raises DatabaseCaError for every other end."""
+    """The answer of a script that ran to its end. Raises DatabaseCaError with the reason where it did not."""
     lines = output.splitlines()
     told = tuple(
         (word, rest)
@@ -194,7 +216,7 @@ def _answer(name: str, code: int, output: str, messages: str) -> Answer:
 _SSH_MEANINGS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         r"REMOTE HOST IDENTIFICATION HAS CHANGED",
-        "ssh refuses it: its host key is not the one that is known",
+        "host key changed",
         (
             "this may be another machine; nothing was sent to it",
             "once its new key is confirmed: ssh-keygen -R {name}, then ssh {name}",
@@ -202,18 +224,18 @@ _SSH_MEANINGS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         r"Host key verification failed|host key is known for|REVOKED HOST KEY",
-        "ssh refuses it: its host key is not known",
+        "host key not known",
         ("ssh {name} shows the fingerprint; compare it, and answer yes",),
     ),
     (
         r"Permission denied|Too many authentication failures|No supported authentication",
-        "ssh is not let in: permission denied",
+        "login failed",
         ("ssh {name} must work without a question: a key in ssh-agent; --jobs 1 lets ssh ask",),
     ),
-    (r"Could not resolve hostname", "there is no host of that name", ("a Host entry for {name} in ~/.ssh/config?",)),
-    (r"Connection refused", "not reached: connection refused", ("is sshd running there, on that port?",)),
-    (r"timed out|Timeout, server", "not reached: it does not answer", ()),
-    (r"No route to host|[Nn]etwork is unreachable", "not reached: there is no way to it", ()),
+    (r"Could not resolve hostname", "unknown host name", ("a Host entry for {name} in ~/.ssh/config?",)),
+    (r"Connection refused", "connection refused", ("is sshd running there, on that port?",)),
+    (r"timed out|Timeout, server", "connection timed out", ("is it running, and does a firewall let ssh through?",)),
+    (r"No route to host|[Nn]etwork is unreachable", "no route to host", ()),
     (
         r"Bad configuration option|Can't open user config file|terminating, .* bad configuration|Bad owner or perm",
         "ssh does not accept its configuration file",
@@ -223,24 +245,30 @@ _SSH_MEANINGS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 _HINTS: tuple[tuple[str, str], ...] = (
     ("cannot write in|cannot make|cannot give|cannot be read", "log in as root (root@{name}), or use --sudo"),
     ("openssl is not installed", "on the host: apt install openssl"),
-    ("there is no user", "--owner names a user of the host, as mysqld runs under"),
+    ("there is no user", "--owner names the user of the host that mysqld runs under"),
     ("with other values", "a request with other names was made there before"),
-    ("but no key for it|does not belong to", "if it was left by somebody: move it away on the host, then again"),
+    ("but no key for it|does not belong to", "if somebody left it there, move it away on the host, then try again"),
     ("no .*req.pem", "dbca-openssl enroll {name} makes it there; or: dbca-openssl request {name} --kit"),
+    (
+        "belongs to another user",
+        "that user could replace what is written there; on the host: chown -h root: FILE, or log in as that user",
+    ),
+    ("key.pem belongs to another user", "or --owner USER: deploy makes it root's, and readable by the group of USER"),
+    ("other users can write", "on the host: chmod go-w FILE"),
 )
 _SUDO_MEANINGS: tuple[tuple[str, str], ...] = (
     (r"sudo: .*password is required|sudo: .*terminal is required", "sudo asks for a password there"),
-    (r"not in the sudoers|not allowed to", "sudo does not allow it there"),
-    (r"sudo: (?:command )?not found", "there is no sudo"),
+    (r"not in the sudoers|not allowed to", "sudo is not allowed there"),
+    (r"sudo: (?:command )?not found", "sudo is not installed there"),
 )
 
 
 def _meaning(code: int, answer: Answer, messages: str) -> tuple[str, ...]:
     """What went wrong, in one plain line, and hints."""
-    if code == -1:
-        return "no end within the time that it had", "--timeout SECONDS gives more"
-    if code == -2:
-        return ("it answers without an end", "is it what you think it is?")
+    if code == _TIMED_OUT:
+        return "timed out", "--timeout SECONDS gives it more time"
+    if code == _TOO_MUCH:
+        return f"sent more than {LARGEST_ANSWER // 1024} KiB", "is it the right machine?"
     if refused := answer.one("refused"):
         if (known := diagnosis.said(messages)) and "disk is full" in known.message:
             return known.message, *known.hints
@@ -253,16 +281,16 @@ def _meaning(code: int, answer: Answer, messages: str) -> tuple[str, ...]:
         if re.search(pattern, messages):
             return meaning, "sudo must work without a question, or log in as root (root@{name})"
     if code == 255:
-        return "the connection was cut", "run it again: what is done already is not done twice"
+        return "connection closed", "run it again: what is done already is not done twice"
     if known := diagnosis.said(messages):
         return known.message, *known.hints
     last = next((line for line in reversed(messages.splitlines()) if line.strip()), "")
     if code == 0:
-        return ("the script did not come to its end", "is its login shell one that runs commands?")
-    return (_plain(last) if last else f"the script failed (exit {code})", "--verbose shows what it said")
+        return "the script did not run to its end", "does its login shell run commands?"
+    return _plain(last) if last else f"the script failed (exit {code})", "--verbose shows its messages"
 
 
 def _plain(text: str) -> str:
-    """What a host said, on one line of a length that can be read, and with nothing in it that a terminal obeys."""
+    """The words of a host on one line of readable length, without anything that a terminal obeys."""
     line = text.strip()[:400]
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)

@@ -15,11 +15,11 @@ SERVER = """\
 #
 # TLS of the MariaDB server aiken.example.net
 #
-# The server itself must be able to read its key, and nobody else:
-#   chown mysql: /etc/mysql/ssl/private /etc/mysql/ssl/private/aiken.example.net.key.pem
-#   chmod 700 /etc/mysql/ssl/private
-#   chmod 600 /etc/mysql/ssl/private/aiken.example.net.key.pem
-# The other files are public: mode 644.
+# The server must be able to read its key; nobody but root may change it, or the directory that it is in:
+#   chown -h root:mysql /etc/mysql/ssl/private /etc/mysql/ssl/private/aiken.example.net.key.pem
+#   chmod 710 /etc/mysql/ssl/private
+#   chmod 640 /etc/mysql/ssl/private/aiken.example.net.key.pem
+# "dbca-openssl deploy HOST --owner mysql" does the same. The other files are public: mode 644.
 
 [mysqld]
 ssl_ca                      = /etc/mysql/ssl/database-ca.cert.pem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def test_only_what_is_missing_is_delivered(
     first = reach("deploy", AIKEN, MARGARET, "--json").document["hosts"]
     assert [sorted(host["changed"]) for host in first] == [[f"{AIKEN}.cert.pem", *COMMON], COMMON]
     assert (aiken.ssl / f"{AIKEN}.cert.pem").read_bytes() == (signed / f"certs/{AIKEN}.cert.pem").read_bytes()
-    assert aiken.mode("database-ca.crl") == ("-rw-r--r--", 0)
+    assert aiken.mode("database-ca.crl") == ("-rw-r--r--", 0, 0)
 
     before = on_hosts([aiken, margaret])
     inode = (aiken.ssl / "database-ca.crl").stat().st_ino
@@ -51,17 +52,34 @@ def test_only_what_is_missing_is_delivered(
     (margaret.ssl / "database-ca.cert.pem").chmod(0o600)
     third = reach("deploy", AIKEN, MARGARET, "--json").document["hosts"]
     assert [sorted(host["changed"]) for host in third] == [["database-ca.crl"], COMMON]
-    assert margaret.mode("database-ca.cert.pem") == ("-rw-r--r--", 0)
+    assert margaret.mode("database-ca.cert.pem") == ("-rw-r--r--", 0, 0)
 
     fourth = reach("deploy", AIKEN, "--owner", "mysql", "--json").document["hosts"]
     assert f"private/{AIKEN}.key.pem" in fourth[0]["changed"]
-    assert aiken.mode(f"private/{AIKEN}.key.pem") == ("-rw-------", MYSQL)
-    assert aiken.mode("private") == ("drwx--x---", 0)
+    assert aiken.mode(f"private/{AIKEN}.key.pem") == ("-rw-r-----", 0, MYSQL)
+    assert aiken.mode("private") == ("drwx--x---", 0, MYSQL)
     assert reach("deploy", AIKEN, "--owner", "mysql", "--json").document["hosts"][0]["changed"] == []
     as_mysql = f"setpriv --reuid {MYSQL} --regid {MYSQL} --clear-groups"
     assert fleet.shell(aiken, f"{as_mysql} ls /etc/mysql/ssl/private").code != 0
     readable = fleet.shell(aiken, f"{as_mysql} cat /etc/mysql/ssl/private/{AIKEN}.key.pem")
     assert readable.output == (keys / "host.key.pem").read_text()
+
+
+def test_what_belongs_to_the_server_becomes_roots(signed: Path, fleet: Fleet, reach: Reach, keys: Path) -> None:
+    """Versions before this gave the server its files, with which it could replace them."""
+    (aiken,) = fleet.start(AIKEN)
+    give_key(aiken, keys / "host.key.pem")
+    own = (f"private/{AIKEN}.key.pem", f"{AIKEN}.cert.pem", *COMMON)
+    assert reach("deploy", AIKEN, "--owner", "mysql").code == 0
+    for name in own:
+        os.chown(aiken.ssl / name, MYSQL, MYSQL)
+    (aiken.ssl / own[0]).chmod(0o600)
+    before = snapshot(aiken.ssl, without=(f"{AIKEN}.key.pem",))
+    again = reach("deploy", AIKEN, "--owner", "mysql", "--json").document["hosts"][0]
+    assert sorted(again["changed"]) == sorted(own)
+    assert aiken.mode(own[0]) == ("-rw-r-----", 0, MYSQL)
+    assert {aiken.mode(name) for name in own[1:]} == {("-rw-r--r--", 0, 0)}
+    assert snapshot(aiken.ssl, without=(f"{AIKEN}.key.pem",)) == before
 
 
 def test_a_certificate_for_another_key_is_refused(signed: Path, fleet: Fleet, reach: Reach, keys: Path) -> None:
@@ -110,7 +128,7 @@ def test_what_is_not_valid_is_not_delivered(signed: Path, fleet: Fleet, reach: R
 def test_a_list_that_is_over_is_pointed_out(signed: Path, tmp_path: Path) -> None:
     delivered = frozen_tool("2031-01-01 00:00:00", "deploy", "--local", "--print", "--ca", signed, directory=tmp_path)
     assert delivered.code == 0, delivered.messages
-    assert "the revocation list is over" in delivered.messages
+    assert "the revocation list has expired" in delivered.messages
 
 
 def test_local(signed: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def test_rekey_makes_a_new_pair_and_supersedes_the_certificate(ca: Path, fleet: 
     require_agreement(ca, [aiken, margaret])
     assert [(aiken.ssl / f"{name}.old").read_bytes() for name in names] == older
     assert not {(aiken.ssl / name).read_bytes() for name in names} & set(older)
-    assert aiken.mode(names[0]) == ("-rw-------", MYSQL)
+    assert aiken.mode(names[0]) == ("-rw-r-----", 0, MYSQL)
     assert not (aiken.ssl / f".rekey.{AIKEN}").exists()
     rows = done("list", "--json", directory=ca).document["certificates"]
     assert [(row["name"], row["status"], row["reason"]) for row in rows] == [

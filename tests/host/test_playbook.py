@@ -96,8 +96,8 @@ def test_the_playbook_does_it_once_and_check_is_honest(ca: Path, fleet: Fleet, a
     assert all(counts["changed"] for counts in recap(first).values())
     require_agreement(ca, machines)
     for machine in machines:
-        assert machine.mode(f"private/{machine.name}.key.pem") == ("-rw-------", MYSQL)
-        assert machine.mode("private") == ("drwx--x---", 0)
+        assert machine.mode(f"private/{machine.name}.key.pem") == ("-rw-r-----", 0, MYSQL)
+        assert machine.mode("private") == ("drwx--x---", 0, MYSQL)
         assert len((machine.etc / "reloaded").read_text().splitlines()) == 1
 
     before, here = on_hosts(machines), snapshot(ca)

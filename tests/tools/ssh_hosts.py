@@ -106,10 +106,10 @@ class Machine:
             time.sleep(0.01)
         raise AssertionError(f"{self.name} never had /etc/{name}")
 
-    def mode(self, name: str) -> tuple[str, int]:
-        """The mode of a file below /etc/mysql/ssl, as `ls` shows it, and the number of its owner."""
+    def mode(self, name: str) -> tuple[str, int, int]:
+        """The mode of a file below /etc/mysql/ssl, as `ls` shows it, and the numbers of its owner and its group."""
         status = (self.ssl / name).lstat()
-        return stat.filemode(status.st_mode), status.st_uid
+        return stat.filemode(status.st_mode), status.st_uid, status.st_gid
 
 
 @dataclass

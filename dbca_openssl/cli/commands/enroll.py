@@ -8,7 +8,7 @@ from dbca_openssl.cli.progress import Progress
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import enroll as enrolment
 from dbca_openssl.host import print_scripts
-from dbca_openssl.host.enroll import Enrolment, Standing
+from dbca_openssl.host.enroll import Enrolment, HostResult
 from dbca_openssl.host.ssh import hosts as hosts_of
 
 
@@ -47,7 +47,7 @@ def enroll(
     asked_later = run.passphrase_file is None and run.passphrase_fd is None and terminal.is_there()
     if encrypted and not asked_later:
         authority = authority.unlocked(run.passphrase())
-    with Progress(hosts, *enrolment.ENDS) as progress:
+    with Progress(hosts, *enrolment.STATES) as progress:
         states = enrolment.prepare(authority, ssh, hosts, how, run.jobs, progress)
     if encrypted and asked_later and any(one.proposal for one in states):
         authority = authority.unlocked(run.passphrase())
@@ -56,7 +56,7 @@ def enroll(
     except DatabaseCaError:
         results.host_errors([one.error for one in states if one.error])
         raise
-    with Progress(hosts, *enrolment.ENDS) as progress:
+    with Progress(hosts, *enrolment.STATES) as progress:
         states = enrolment.deliver(authority, ssh, states, how, run.jobs, progress)
     return results.hosts(
         [
@@ -76,5 +76,5 @@ def enroll(
     )
 
 
-def _row(one: Standing) -> tuple[str, str, str, str]:
+def _row(one: HostResult) -> tuple[str, str, str, str]:
     return one.host.name, output.coloured(one.state), one.serial or "-", f"{one.end:%Y-%m-%d}" if one.end else "-"

@@ -5,7 +5,8 @@ from dbca_openssl.cli import output, results
 from dbca_openssl.cli.options import Run, argument, verb
 from dbca_openssl.cli.progress import Progress
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.host import enroll, print_scripts
+from dbca_openssl.host import fetch as fetching
+from dbca_openssl.host import print_scripts
 from dbca_openssl.host.ssh import hosts as hosts_of
 
 
@@ -32,7 +33,7 @@ def fetch(
         output.script(print_scripts.fetch(authority, ssh, hosts, where))
         return 0
     with Progress(hosts) as progress:
-        outcomes = enroll.fetch(authority, ssh, hosts, where, run.jobs, progress)
+        outcomes = fetching.fetch(authority, ssh, hosts, where, run.jobs, progress)
     rows, documents, errors, fetched = [], [], [], []
     for one, outcome in outcomes:
         if isinstance(outcome, DatabaseCaError):
