@@ -25,7 +25,7 @@ LEVELS = (
     ("command",),
     ("passphrase", "render"),
     ("names", "dates", "errata"),
-    ("errors", "finding", "__init__"),
+    ("errors", "files", "finding", "__init__"),
 )
 """A module imports from its own package and from the levels below it, never from beside or above."""
 

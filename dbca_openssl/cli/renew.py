@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from dbca_openssl.ca import renew as renewal
-from dbca_openssl.ca.change import settle
 from dbca_openssl.ca.layout import CRL
 from dbca_openssl.ca.sign import Period
 from dbca_openssl.cli import issuing, options, output
@@ -64,8 +63,6 @@ def renew(
         raise UsageError("name hosts or clients, or say --expiring DAYS")
     authority = options.authority(ca, openssl, lock_timeout)
     period = Period(days, cap)
-    if not print_:
-        settle(authority)
     wanted = list(dict.fromkeys(names)) if names else renewal.expiring(authority, expiring or 0)
     if not wanted:
         output.result({"renewed": [], "crl": None}, [f"no certificate ends within {expiring} days"])

@@ -7,7 +7,6 @@ import typer
 
 from dbca_openssl import dates
 from dbca_openssl.ca import revoke as revocation
-from dbca_openssl.ca.change import settle
 from dbca_openssl.ca.layout import CRL, Authority, issued
 from dbca_openssl.ca.revoke import Reason, RevocationList
 from dbca_openssl.cli import options, output
@@ -53,8 +52,6 @@ def revoke(
     It counts for a server once the new list is there and read: see the commands that are printed.
     """
     authority = options.authority(ca, openssl, lock_timeout)
-    if not print_:
-        settle(authority)
     rows = revocation.propose(authority, what)
     if print_:
         authority = options.printable(authority, passphrase_file)

@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from dbca_openssl.ca import sign as signing
-from dbca_openssl.ca.change import settle
 from dbca_openssl.ca.layout import CERTIFICATE, CRL
 from dbca_openssl.ca.sign import Period
 from dbca_openssl.cli import issuing, options, output
@@ -63,8 +62,6 @@ def sign(
         raise UsageError("name requests, or say --all for every one that waits")
     authority = options.authority(ca, openssl, lock_timeout)
     period = Period(days, cap)
-    if not print_:
-        settle(authority)
     wanted = signing.waiting(authority) if every else list(dict.fromkeys(what or []))
     if not wanted:
         output.result({"signed": []}, ["no request in certreqs/ is waiting"])
