@@ -13,9 +13,6 @@ from dbca_openssl.errors import DatabaseCaError, of_system
 
 LOCK = ".lock"
 
-_SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-"""What another user may have put there instead, such as a FIFO, must neither block us nor lead us elsewhere."""
-
 Tell = Callable[[str], None]
 """Says a line to the user at once, such as that a lock is waited for."""
 
@@ -33,7 +30,7 @@ class Lock:
         how = os.O_RDONLY | os.O_DIRECTORY if itself else os.O_RDWR | os.O_CREAT
         while True:
             try:
-                self.descriptor = os.open(self._path, how | _SAFELY, 0o600)
+                self.descriptor = _open(self._path, how, 0o600)
             except OSError as error:
                 raise of_system(f"cannot write in {directory}", error) from None
             try:
@@ -84,10 +81,15 @@ class Lock:
         os.close(self.descriptor)
 
 
+def _open(path: Path, flags: int, mode: int = 0) -> int:
+    """Open what another user may have put there instead, such as a FIFO, which must not block us or lead elsewhere."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, mode)
+
+
 def is_locked(directory: Path) -> bool:
     """Whether another process is changing the directory at the moment; for those who only read."""
     try:
-        descriptor = os.open(directory / LOCK, os.O_RDONLY | _SAFELY)
+        descriptor = _open(directory / LOCK, os.O_RDONLY)
     except OSError:
         return False
     try:

@@ -241,9 +241,9 @@ def _entries(directory: Path) -> list[_Entry] | None:
 
     def require_ours(path: str | Path) -> None:
         status = os.lstat(path)
+        require(stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode), f"{path} is neither file nor directory")
         require(on_fat or status.st_uid in owners(), f"{path} belongs to another user")
         require(on_fat or private or not status.st_mode & 0o022, f"other users may change {path}")
-        require(stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode), f"{path} is neither file nor directory")
 
     require_ours(commit)
     require(commit.is_dir(), "it is not a directory")

@@ -171,6 +171,8 @@ def _leftovers(authority: Authority) -> Iterator[Finding]:
     for name in (SERIAL, INDEX, ATTRIBUTES, CRL_NUMBER):
         new, old = authority.path(f"{name}.new"), authority.path(f"{name}.old")
         if authority.path(name).exists():
+            if not authority.path(name).is_file():
+                yield Finding(CRITICAL, "missing", f"{name} is not a regular file", FROM_A_COPY)
             if new.exists():
                 yield Finding(WARNING, "leftover", f"{new.name} is left of an openssl that was killed", REPAIR)
         elif new.exists() or old.exists():
