@@ -36,7 +36,7 @@ def owners() -> tuple[int, int]:
 def open_file(path: str | Path) -> int:
     """A descriptor to read a regular file: no FIFO blocks us, no device is touched, no foreign link is followed.
 
-    Raises OSError, with a reason that can be shown, for anything else.
+    Raises OSError (IsADirectoryError for a directory), with a reason that can be shown, for anything else.
     """
     status = os.lstat(path)
     no_follow = os.O_NOFOLLOW
