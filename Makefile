@@ -3,7 +3,7 @@
 # make manual   the manual page and the words for completion again, once a verb or an option has changed
 # make test-hosts   thirty hosts at once, and the playbook on real Ansible: slow
 # make bench  what it costs, against the raw openssl and easy-rsa; on an idle machine
-# make test-crash   kill -9, a full disk and a fault at every step: slow
+# make test-crash   kill -9, a power cut, a full disk and a fault at every step: slow
 # make test-galera   a Galera cluster of two nodes; needs galera-4, rsync and stunnel4
 # make pictures   the README's pictures, from a real session; needs tmux, unshare and chromium
 # make test-mysql   the database tests on MySQL instead of MariaDB
