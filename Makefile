@@ -2,7 +2,7 @@
 # make test          every check and test, in less than five minutes on two cores; installs the Debian packages that it
 #                    needs, or says which
 # make test-hosts    enrolment of thirty hosts at once, and the playbook on real Ansible: slow
-# make test-crash    kill -9, a full disk and a failing call at every step: slow
+# make test-crash    kill -9, a power cut, a full disk and a failing call at every step: slow
 # make test-mysql    the database tests on MySQL instead of MariaDB
 # make test-galera   a Galera cluster of two nodes; needs galera-4, rsync and stunnel4
 # make matrix        the tests on five versions of OpenSSL, three of MariaDB and one of MySQL, from Debian's releases,

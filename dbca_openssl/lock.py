@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,13 +27,15 @@ class Lock:
         Raises DatabaseCaError where it isn't had in time or the directory can't be written.
         """
         self._path = directory if itself else directory / LOCK
-        how = os.O_RDONLY | os.O_DIRECTORY if itself else os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+        how = os.O_RDONLY | os.O_DIRECTORY if itself else os.O_RDWR | os.O_CREAT
         while True:
             try:
-                self.descriptor = os.open(self._path, how | os.O_CLOEXEC, 0o600)
+                self.descriptor = _open(self._path, how, 0o600)
             except OSError as error:
                 raise of_system(f"cannot write in {directory}", error) from None
             try:
+                if not itself and not stat.S_ISREG(os.fstat(self.descriptor).st_mode):
+                    raise DatabaseCaError(f"{self._path} is not a regular file", f"rm {self._path}")
                 self._wait(directory, tell, timeout)
                 if self._is_there():
                     return
@@ -78,10 +81,15 @@ class Lock:
         os.close(self.descriptor)
 
 
+def _open(path: Path, flags: int, mode: int = 0) -> int:
+    """Open what another user may have put there instead, such as a FIFO, which must not block us or lead elsewhere."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, mode)
+
+
 def is_locked(directory: Path) -> bool:
-    """Whether another process is changing the directory at the moment; for those who only look."""
+    """Whether another process is changing the directory at the moment; for those who only read."""
     try:
-        descriptor = os.open(directory / LOCK, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = _open(directory / LOCK, os.O_RDONLY)
     except OSError:
         return False
     try:

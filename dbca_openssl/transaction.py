@@ -1,39 +1,41 @@
 """A directory changed all at once or not at all, by one process at a time, whenever it is killed.
 
 Work is done in a staging directory. One rename, of `.stage.XXXX` to `.commit`, decides: before it the change never
-happened, after it the next process finishes what is missing, by renames alone. No links are used, so that a FAT stick
-will do. A plain openssl takes no lock: what it changed meanwhile is seen by comparing the files before the commit and
-again before each rename. What it read before and writes after our commit no lock of ours can prevent.
+happened, after it the next process finishes what is missing, by renames alone. On FAT, where a rename between two
+directories can lose the file in a power cut, it is copied instead; links are not used, since FAT has none.
+A plain openssl takes no lock: what it changed meanwhile is seen by comparing the files before the commit and again
+before each rename. What it read before and writes after our commit no lock of ours can prevent.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import signal
-import time
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-try:  # as the standard library's own `random` does, for the same reason: hashlib is slow to load
-    from _sha2 import sha256  # type: ignore[import-not-found]  # Python 3.12 and newer
-except ImportError:
-    try:
-        from _sha256 import sha256  # type: ignore[import-not-found]
-    except ImportError:
-        from hashlib import sha256
-
 from dbca_openssl.errors import DatabaseCaError, of_system, reason
+from dbca_openssl.files import ABSENT, beside, fsync, fsync_all, is_fat, move_by_copy, owners, read_file, state
 from dbca_openssl.lock import Lock, Tell
 
 STAGE, COMMIT, MANIFEST = ".stage.", ".commit", "manifest"
 
 NEW, DECIDING, BACKUP, FOLLOWING = "new", "deciding", "backup", "following"
 """The kinds of files in a commit: the change has happened when those that are new or deciding are in their places."""
+
+_LINE = re.compile(rf"({NEW}|{DECIDING}|{BACKUP}|{FOLLOWING}) ([0-9a-f]{{64}}|[-?]) ([0-9a-f]{{64}}) ([^\0]+)")
+_NAME = re.compile(
+    r"database-ca\.(index|index\.attr|serial|crlnum|cert\.pem|req\.pem)(\.old)?|crl/database-ca\.crl"
+    r"|(certs|newcerts|certreqs)/[^/]+\.pem|private/[^/]+\.key\.pem|[^/]+\.req\.pem|([^/]+\.)?openssl\.cnf"
+)
+"""What a commit may put into a CA directory, or into the ssl directory of a host."""
 
 
 class Transaction:
@@ -122,8 +124,8 @@ class Transaction:
             *((FOLLOWING, name) for name in following),
         ]
         before, after = f"{self.directory}/", f"{self.directory}/{self.stage}/"
-        _fsync_all([after + name for _, name in names])
-        entries = [_Entry(kind, _state(before + name), _state(after + name), name) for kind, name in names]
+        fsync_all([after + name for _, name in names])
+        entries = [_Entry(kind, state(before + name), state(after + name), name) for kind, name in names]
         self._require_installable(entries)
         manifest = self.staged(MANIFEST)
         with manifest.open("w", encoding="utf-8") as file:
@@ -138,11 +140,11 @@ class Transaction:
             self.stage = ""
             try:
                 fsync(self.directory)
-                finished = _finish(self.directory)
+                finished = _finish(self.directory, entries)
             except OSError as error:
                 raise DatabaseCaError(
-                    f"the change is made, but could not be brought to its end: {reason(error)}",
-                    f"the next command that changes {self.directory} goes on with it",
+                    f"the change is made, but not all of its files are in place yet: {reason(error)}",
+                    f"the next command in {self.directory} goes on with it",
                 ) from None
         if not finished:
             raise _changed_meanwhile(self.directory)
@@ -170,7 +172,7 @@ class Transaction:
 
 
 class _Entry(NamedTuple):
-    """A line of the manifest: what a file was before and will be after, as `_state` tells it."""
+    """A line of the manifest: what a file was before and will be after, as `files.state` tells it."""
 
     kind: str
     before: str
@@ -179,46 +181,102 @@ class _Entry(NamedTuple):
 
     def fits(self, directory: Path) -> bool:
         """Whether the file in `directory` is still what it was, or already what it will be."""
-        return _state(f"{directory}/{self.name}") in (self.before, self.after)
+        return state(f"{directory}/{self.name}") in (self.before, self.after)
+
+
+def is_interrupted(directory: Path) -> bool:
+    """Whether a change has been decided there that is not finished yet."""
+    try:
+        os.lstat(directory / COMMIT / MANIFEST)
+    except PermissionError:  # another user's
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def recover(directory: Path, tell: Tell) -> None:
-    """Finish the commit that a killed process left, or take it back where a plain openssl went on without it.
+    """Finish the commit that a killed process left, or roll it back where a plain openssl went on without it.
 
     Only for the holder of the lock. Stages that were never committed are removed.
-    Raises DatabaseCaError where the commit can't be finished yet.
+    Raises DatabaseCaError, with nothing changed, where another user may have made the commit; and where it can't be
+    finished yet.
     """
-    for name in os.listdir(directory):
-        if name.startswith(STAGE):
-            shutil.rmtree(directory / name, ignore_errors=True)
     try:
-        finished = _finish(directory)
+        entries = _entries(directory)
+        for name in os.listdir(directory):
+            if name.startswith(STAGE):
+                shutil.rmtree(directory / name, ignore_errors=True)
+        if entries is None:
+            return
+        fsync(directory)  # a power cut must not take the decision back once anything follows from it
+        finished = _finish(directory, entries)
     except OSError as error:
         raise DatabaseCaError(
-            f"an earlier change is made, but cannot be brought to its end: {reason(error)}",
-            f"{directory / COMMIT} has the rest",
+            f"an interrupted change cannot be finished: {reason(error)}", f"{directory / COMMIT} has the rest of it"
         ) from None
     if not finished:
-        tell("a change that was cut short is taken back: a plain openssl changed the directory after it")
+        tell("an interrupted change is rolled back: a plain openssl changed the directory after it")
 
 
-def _finish(directory: Path) -> bool:
-    """Install what is in `.commit` and remove it. False where it was taken back instead."""
+def _entries(directory: Path) -> list[_Entry] | None:
+    """What the manifest of a `.commit` says, or None where there is no commit.
+
+    Raises DatabaseCaError where it is not certain that we, or root, made it: it says what is moved and removed.
+    """
     commit = directory / COMMIT
-    if not (commit / MANIFEST).is_file():
-        shutil.rmtree(commit, ignore_errors=True)  # all was installed, and its removal was cut short
-        return True
-    lines = (commit / MANIFEST).read_text(encoding="utf-8").split("\n")[:-1]
-    entries = [_Entry(*line.split(" ", 3)) for line in lines]
+    if not os.path.lexists(commit):
+        return None
+    on_fat = is_fat(directory)  # where all files belong to whoever mounted it
+
+    private = not os.lstat(commit).st_mode & 0o077
+
+    def require(fact: bool, why: str) -> None:
+        if not fact:
+            raise DatabaseCaError(
+                f"{commit} may not be ours: {why}",
+                f"if it is, give it the owner and mode that it had: chmod 700 {commit}",
+                f"if none of your changes was interrupted, remove it: rm -r {commit}",
+            )
+
+    def require_ours(path: str | Path) -> None:
+        status = os.lstat(path)
+        require(stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode), f"{path} is neither file nor directory")
+        require(on_fat or status.st_uid in owners(), f"{path} belongs to another user")
+        require(on_fat or private or not status.st_mode & 0o022, f"other users may change {path}")
+
+    require_ours(commit)
+    require(commit.is_dir(), "it is not a directory")
+    for folder, folders, files in os.walk(commit):
+        for name in (*folders, *files):
+            require_ours(f"{folder}/{name}")
+    if not os.path.lexists(commit / MANIFEST):  # all was installed, and its removal was interrupted
+        return []
+    text = read_file(commit / MANIFEST).decode("utf-8", "surrogateescape")
+    lines = [_LINE.fullmatch(line) for line in text.split("\n")[:-1]]
+    entries = [_Entry(*line.groups()) for line in lines if line]
+    require(len(entries) == len(lines), f"{MANIFEST} is damaged")
+    for entry in entries:
+        require(bool(_NAME.fullmatch(entry.name)), f"no change has a file called {entry.name!r}")
+        folder = os.path.dirname(f"{directory}/{entry.name}")
+        followed = not os.path.islink(folder) or os.lstat(folder).st_uid in owners()
+        require(followed, f"{folder} is a symbolic link of another user")
+    return entries
+
+
+def _finish(directory: Path, entries: Sequence[_Entry]) -> bool:
+    """Install what is in `.commit` and remove it. False where it was rolled back instead."""
+    commit = directory / COMMIT
     finished = _install(directory, entries)
     if not finished:
         for entry in entries:
-            installed = not (commit / entry.name).exists() and _state(f"{directory}/{entry.name}") == entry.after
+            installed = not (commit / entry.name).exists() and state(f"{directory}/{entry.name}") == entry.after
             if entry.kind == NEW and entry.before == ABSENT and installed:
                 (directory / entry.name).unlink()
+            Path(beside(f"{directory}/{entry.name}")).unlink(missing_ok=True)
     for folder in {os.path.dirname(f"{directory}/{entry.name}") for entry in entries}:
         fsync(folder)
-    (commit / MANIFEST).unlink()
+    (commit / MANIFEST).unlink(missing_ok=True)
     shutil.rmtree(commit, ignore_errors=True)
     fsync(directory)
     return finished
@@ -229,6 +287,7 @@ def _install(directory: Path, entries: Sequence[_Entry]) -> bool:
     deciding = [entry for entry in entries if entry.kind in (NEW, DECIDING)]
     others = [entry for entry in entries if entry.kind not in (NEW, DECIDING)]
     commit = f"{directory}/{COMMIT}"
+    move = move_by_copy if is_fat(directory) else os.rename
     left = [entry for entry in deciding if os.path.exists(f"{commit}/{entry.name}")]
     if left and not all(entry.fits(directory) for entry in deciding):
         return False
@@ -236,10 +295,10 @@ def _install(directory: Path, entries: Sequence[_Entry]) -> bool:
         # all of them once more before the last: an openssl beside us may have written over a certificate of ours
         if not all(other.fits(directory) for other in (deciding if entry is left[-1] else (entry,))):
             return False
-        os.rename(f"{commit}/{entry.name}", f"{directory}/{entry.name}")
+        move(f"{commit}/{entry.name}", f"{directory}/{entry.name}")
     for entry in others:
         if os.path.exists(f"{commit}/{entry.name}") and entry.fits(directory):
-            os.rename(f"{commit}/{entry.name}", f"{directory}/{entry.name}")
+            move(f"{commit}/{entry.name}", f"{directory}/{entry.name}")
     return True
 
 
@@ -263,74 +322,6 @@ def _uninterrupted() -> Iterator[None]:
 
 def _bytes(path: str) -> bytes | None:
     try:
-        with open(path, "rb") as file:
-            return file.read()
+        return read_file(path)
     except FileNotFoundError:
         return None
-
-
-ABSENT, DANGLING = "-", "?"
-
-
-def _state(path: str) -> str:
-    """What is there: the SHA-256 of a file, `-` for nothing, `?` for a link that leads nowhere."""
-    try:
-        with open(path, "rb") as file:
-            status = os.fstat(file.fileno())
-            identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-            if identity not in _digests:
-                digest = _sha256(file.read())
-                # times in whole seconds may be those of a file system that has no finer ones, such as FAT
-                patience = SETTLED if status.st_ctime_ns % SECOND else COARSELY_SETTLED
-                if time.time_ns() - status.st_ctime_ns < patience:
-                    return digest
-                _digests[identity] = digest
-            return _digests[identity]
-    except FileNotFoundError:
-        return DANGLING if os.path.islink(path) else ABSENT
-
-
-def _sha256(data: bytes) -> str:
-    if len(data) > 1024 * 1024:
-        import hashlib  # loads OpenSSL's library, which is slow to load and fast at work
-
-        return hashlib.sha256(data).hexdigest()
-    return str(sha256(data).hexdigest())
-
-
-SECOND = 1_000_000_000
-
-SETTLED, COARSELY_SETTLED = SECOND // 10, 3 * SECOND
-"""Nanoseconds: a file left alone so long shows every later change. Ten times the coarsest clock of a kernel; and more
-than the two seconds of FAT."""
-
-_digests: dict[tuple[int, ...], str] = {}
-"""Of files that have settled, by what changes with them: an index of megabytes is looked at several times."""
-
-
-def _fsync_all(paths: Sequence[str]) -> None:
-    """Have many files on the disk: side by side, since a file system brings those that wait there at once."""
-    if len(paths) < MANY:
-        for path in paths:
-            fsync(path)
-    else:
-        from concurrent.futures import ThreadPoolExecutor
-
-        with ThreadPoolExecutor(MANY) as pool:
-            list(pool.map(fsync, paths))
-
-
-MANY = 16
-
-
-def fsync(path: str | Path) -> None:
-    """Have a file's content, or a directory's entries, on the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # some network file systems can't do it for directories
-        if error.errno != errno.EINVAL or not os.path.isdir(path):
-            raise
-    finally:
-        os.close(descriptor)

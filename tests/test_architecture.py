@@ -25,7 +25,7 @@ LEVELS = (
     ("command",),
     ("finding", "passphrase", "render"),
     ("names", "dates", "errata"),
-    ("errors", "__init__"),
+    ("errors", "files", "__init__"),
 )
 """A module imports from its own package and from the levels below it, never from beside or above."""
 

@@ -10,19 +10,17 @@ Two things make it fast without a difference in the files that it leaves:
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
-from pathlib import Path
 
 from dbca_openssl import diagnosis
 from dbca_openssl.ca import index
 from dbca_openssl.ca.index import Row
-from dbca_openssl.ca.layout import ATTRIBUTES, CRL_NUMBER, DATABASE, INDEX, SERIAL, Authority, issued
+from dbca_openssl.ca.layout import ATTRIBUTES, CRL_NUMBER, DATA_FILES, DATABASE, INDEX, SERIAL, Authority, issued
+from dbca_openssl.ca.recovery import restore
 from dbca_openssl.command import Command
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.lock import Lock, Tell
-from dbca_openssl.transaction import COMMIT, Transaction, recover
+from dbca_openssl.transaction import Transaction
 
 FEW = 3
 """For up to so many requests no progress is shown."""
@@ -73,8 +71,8 @@ class Change(Transaction):
         return self
 
     def prepare(self) -> None:
-        """Heal what a killed plain openssl left."""
-        heal(self.directory, self.authority.tell)
+        """Restore what a killed plain openssl left half replaced."""
+        restore(self.directory, DATA_FILES, self.authority.tell)
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -200,48 +198,3 @@ class Change(Transaction):
 
 BACKUPS = tuple(f"{name}.old" for name in (*DATABASE, CRL_NUMBER))
 """The copies of the state before, which openssl makes at each change."""
-
-
-def settle(authority: Authority) -> None:
-    """Finish, or take back, what a killed process left, where there is anything; for before the authority is read.
-
-    A verb that refuses by what it reads would otherwise never come to the transaction that does it.
-    Raises DatabaseCaError as a transaction does.
-    """
-    directory = authority.directory
-    if os.path.lexists(directory / COMMIT) or _moved_away(directory):
-        lock = Lock(directory, authority.tell, authority.lock_timeout)
-        try:
-            recover(directory, authority.tell)
-            heal(directory, authority.tell)
-        finally:
-            lock.release()
-
-
-PATIENCE = 1.0
-"""Seconds: how long a file may be away before the openssl that moved it is taken for dead; it takes microseconds."""
-
-
-def heal(directory: Path, tell: Tell) -> None:
-    """Put back the data files that a plain openssl was killed between moving away and replacing.
-
-    It renames X to X.old and then X.new to X; the second rename is made up for, or else the first taken back. An
-    openssl that is alive between the two is given time to end: it takes no lock, and would fail at its second rename.
-    """
-    deadline = time.monotonic() + PATIENCE
-    while (lost := _moved_away(directory)) and time.monotonic() < deadline:
-        time.sleep(PATIENCE / 20)
-    for path, candidate in lost:
-        tell(f"{path.name} was moved away by an openssl that was cut short, and is put back from {candidate.name}")
-        candidate.rename(path)
-
-
-def _moved_away(directory: Path) -> list[tuple[Path, Path]]:
-    """The data files that are missing, each with the file that takes its place."""
-    missing = [directory / name for name in (SERIAL, INDEX, ATTRIBUTES, CRL_NUMBER)]
-    return [
-        (path, candidates[0])
-        for path in missing
-        if not os.path.lexists(path)
-        and (candidates := [one for end in ("new", "old") if (one := Path(f"{path}.{end}")).is_file()])
-    ]

@@ -37,7 +37,7 @@ from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.finding import CRITICAL, FROM_A_COPY, REPAIR, WARNING, Finding, Level, worst
 from dbca_openssl.lock import is_locked
 from dbca_openssl.names import is_entity_name, shown
-from dbca_openssl.transaction import COMMIT, STAGE
+from dbca_openssl.transaction import COMMIT, STAGE, is_interrupted
 from dbca_openssl.x509 import Certificate
 
 WARN_DAYS, CRITICAL_DAYS = 30, 7
@@ -157,10 +157,17 @@ def _leftovers(authority: Authority) -> Iterator[Finding]:
     """What killed processes left: ours, which the next change recovers, and those of a plain openssl."""
     if not is_locked(authority.directory):  # or else they belong to a change that is going on
         for path in sorted(authority.directory.glob(f"{STAGE}*")) + sorted(authority.directory.glob(COMMIT)):
-            yield Finding(WARNING, "leftover", f"{path.name} is left of an interrupted change", REPAIR)
+            if path.name == COMMIT and is_interrupted(authority.directory):
+                yield Finding(
+                    CRITICAL, "interrupted", "an interrupted change is made, but not yet in its place", REPAIR
+                )
+            else:
+                yield Finding(WARNING, "leftover", f"{path.name} is left of an interrupted change", REPAIR)
     for name in (SERIAL, INDEX, ATTRIBUTES, CRL_NUMBER):
         new, old = authority.path(f"{name}.new"), authority.path(f"{name}.old")
         if authority.path(name).exists():
+            if not authority.path(name).is_file():
+                yield Finding(CRITICAL, "missing", f"{name} is not a regular file", FROM_A_COPY)
             if new.exists():
                 yield Finding(WARNING, "leftover", f"{new.name} is left of an openssl that was killed", REPAIR)
         elif new.exists() or old.exists():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -29,10 +30,10 @@ from dbca_openssl.ca.layout import (
 from dbca_openssl.ca.revoke import RevocationList
 from dbca_openssl.command import require_absent
 from dbca_openssl.errors import DatabaseCaError, of_system
+from dbca_openssl.files import fsync
 from dbca_openssl.lock import Lock
 from dbca_openssl.plan import CopyFile, MakeDirectories, Plan, Section, WriteFile, tell_lost_modes
 from dbca_openssl.render import YEARS, AuthoritySettings, authority_configuration
-from dbca_openssl.transaction import fsync
 
 FIRST_SERIALS = {"guide": "00", "modern": "01"}
 """The serial of the CA certificate, by profile; some libraries refuse the guide's (erratum 13)."""
@@ -103,11 +104,12 @@ def create(authority: Authority, new: NewAuthority) -> RevocationList:
     """
     require_possible(authority, new)
     target = authority.directory
-    work = target.parent / f".{target.name}.{os.urandom(4).hex()}"
-    lock = Lock(target.parent, authority.tell, authority.lock_timeout, itself=True)
     try:
         _remove_abandoned(target)
-        work.mkdir(mode=0o700)
+        work, lock = _new_directory(target)
+    except OSError as error:
+        raise of_system(f"cannot make {target}", error) from None
+    try:
         plan(authority, new).run(authority.openssl, work, (lock.descriptor,))
         _require_complete(work, FIRST_SERIALS[new.profile])
         first = revoke.current_list(authority._replace(directory=work))
@@ -123,12 +125,28 @@ def create(authority: Authority, new: NewAuthority) -> RevocationList:
     return first
 
 
+def _new_directory(target: Path) -> tuple[Path, Lock]:
+    """A directory beside `target`, and the lock on it; nobody else can hold one, or would have to be waited for."""
+    while True:
+        work = target.parent / f".{target.name}.{os.urandom(4).hex()}"
+        work.mkdir(mode=0o700)
+        try:
+            return work, Lock(work, lambda line: None, itself=True)
+        except DatabaseCaError:
+            if work.exists():
+                raise
+            # else another `init` took it for abandoned before it was locked
+
+
 def _remove_abandoned(target: Path) -> None:
-    """Remove what a killed `init` left; one that runs, or its openssl, would hold the lock."""
+    """Remove what a killed `init` left: neither it nor its openssl holds the lock any more."""
     pattern = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}")
     for path in target.parent.iterdir():
         if pattern.fullmatch(path.name):
-            shutil.rmtree(path, ignore_errors=True)
+            with suppress(DatabaseCaError):
+                lock = Lock(path, lambda line: None, 0, itself=True)
+                shutil.rmtree(path, ignore_errors=True)
+                lock.release()
 
 
 def _require_complete(work: Path, serial: str) -> None:

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from dbca_openssl.ca import recovery
 from dbca_openssl.ca.key import Key, is_encrypted
 from dbca_openssl.errors import DatabaseCaError, of_system
+from dbca_openssl.files import read_file
 from dbca_openssl.openssl import OpenSSL
 from dbca_openssl.passphrase import Passphrase
 
@@ -23,6 +25,9 @@ CRL = "crl/database-ca.crl"
 
 DATABASE = (SERIAL, ATTRIBUTES, INDEX)
 """What `openssl ca` replaces when it signs, in this order."""
+
+DATA_FILES = (SERIAL, INDEX, ATTRIBUTES, CRL_NUMBER)
+"""What `openssl ca` replaces by two renames each, and may leave moved away."""
 
 MISNAMED_CONFIGURATION = "database_ca.cnf"
 """What the guide's text calls it, one line before its command has the right name (erratum 1)."""
@@ -72,8 +77,12 @@ class Authority(NamedTuple):
         return self.directory / name
 
     def require(self) -> None:
-        """Raise DatabaseCaError where the directory holds no CA."""
+        """Have the directory ready to be read: an interrupted change is finished or rolled back first.
+
+        Raises DatabaseCaError where it holds no CA, or where that can't be done, such as on a read-only medium.
+        """
         if self.path(CONFIGURATION).is_file():
+            recovery.recover(self.directory, DATA_FILES, self.tell, self.lock_timeout)
             return
         if self.path(MISNAMED_CONFIGURATION).is_file():
             raise DatabaseCaError(
@@ -87,7 +96,7 @@ class Authority(NamedTuple):
     def read(self, name: str) -> bytes:
         """The bytes of a file of the CA, given as for `path`. Raises DatabaseCaError where it cannot be read."""
         try:
-            return self.path(name).read_bytes()
+            return read_file(self.path(name))
         except OSError as error:
             hint = "name the CA's directory with --ca DIR"
             raise of_system(f"cannot read {self.path(name)}", error, hint) from None

@@ -17,11 +17,11 @@ from dbca_openssl.ca import archive, index
 from dbca_openssl.ca import check as checking
 from dbca_openssl.ca import revoke as revocation
 from dbca_openssl.ca.certificates import own_certificate
-from dbca_openssl.ca.change import heal
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import (
     ATTRIBUTES,
     CRL_NUMBER,
+    DATA_FILES,
     DIRECTORIES,
     INDEX,
     KEY,
@@ -30,10 +30,12 @@ from dbca_openssl.ca.layout import (
     certificate_of,
     issued,
 )
+from dbca_openssl.ca.recovery import restore
 from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.files import fsync
 from dbca_openssl.lock import Lock
 from dbca_openssl.plan import PRIVATE_DIRECTORY, PRIVATE_FILE, set_mode, write_new
-from dbca_openssl.transaction import COMMIT, STAGE, fsync, recover
+from dbca_openssl.transaction import COMMIT, STAGE, recover
 from dbca_openssl.x509 import Certificate
 
 
@@ -86,26 +88,27 @@ def _names(authority: Authority) -> Iterator[Repair]:
     for wrong, right in checking.MISNAMED.items():
         source, target = authority.path(wrong), authority.path(right)
         if source.is_file() and not os.path.lexists(target):
-            yield Repair(f"rename {wrong} to {right}", partial(source.rename, target))
+            yield Repair(f"rename {wrong} to {right}", partial(_rename, source, target))
     for name in DIRECTORIES:
         path = authority.path(name)
         if not os.path.lexists(path):
-            yield Repair(f"make the directory {name}", partial(path.mkdir, PRIVATE_DIRECTORY))
+            yield Repair(f"make the directory {name}", partial(_make_directory, path))
 
 
 def _leftovers(authority: Authority) -> Iterator[Repair]:
     directory = authority.directory
     if (directory / COMMIT).exists() or any(directory.glob(f"{STAGE}*")):
-        yield Repair("finish, or roll back, the interrupted change", partial(recover, directory, authority.tell))
+        yield Repair("finish or roll back the interrupted change", partial(recover, directory, authority.tell))
         return
-    for name in (SERIAL, INDEX, ATTRIBUTES, CRL_NUMBER):
+    for name in DATA_FILES:
         new, old = directory / f"{name}.new", directory / f"{name}.old"
         if (directory / name).exists():
             if new.is_file():
                 yield Repair(f"remove {new.name}, which an openssl that was killed left", new.unlink)
         elif new.is_file() or old.is_file():
             source = new if new.is_file() else old
-            yield Repair(f"restore {name} from {source.name}", partial(heal, directory, authority.tell))
+            put_back = partial(restore, directory, DATA_FILES, authority.tell)
+            yield Repair(f"restore {name} from {source.name}", put_back)
     empty, before = directory / INDEX, directory / f"{INDEX}.old"
     if empty.is_file() and empty.stat().st_size == 0 and before.is_file() and before.stat().st_size:
         yield Repair(
@@ -193,6 +196,7 @@ def _replace(authority: Authority, name: str, data: bytes) -> None:
     """Replace a data file by a rename, and keep the old one under a name of its own."""
     if old := _data(authority, name):
         write_new(next(path for path in _kept(authority, name) if not os.path.lexists(path)), old)
+        fsync(authority.directory)  # before the only other copy is replaced
     _put(authority, name, data)
 
 
@@ -200,7 +204,19 @@ def _put(authority: Authority, name: str, data: bytes) -> None:
     target = authority.path(name)
     staged = target.with_name(f".{target.name}.{os.urandom(4).hex()}")
     write_new(staged, data)
-    staged.rename(target)
+    _rename(staged, target)
+
+
+def _rename(source: Path, target: Path) -> None:
+    """Rename a file, and make that durable."""
+    source.rename(target)
+    for folder in {source.parent, target.parent}:
+        fsync(folder)
+
+
+def _make_directory(path: Path) -> None:
+    path.mkdir(PRIVATE_DIRECTORY)
+    fsync(path.parent)
 
 
 def _append(authority: Authority, line: str) -> None:

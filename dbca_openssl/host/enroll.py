@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from dbca_openssl import dates, x509
-from dbca_openssl.ca import certificates, change, index, renew
+from dbca_openssl.ca import certificates, index, renew
 from dbca_openssl.ca import sign as signing
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import INDEX, Authority, certificate_of, issued
@@ -79,7 +79,6 @@ def prepare(
 
     What is wrong with one host is in its result. Raises DatabaseCaError where nothing could be delivered.
     """
-    change.settle(authority)  # or a certificate that an interrupted run has signed would not be seen
     deploy.common_files(authority)  # what could not be delivered is found before any host is touched
 
     def work(host: Host) -> HostResult:

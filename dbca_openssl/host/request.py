@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from dbca_openssl.command import Command, require_absent
 from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.files import fsync
 from dbca_openssl.lock import LOCK, Lock, Tell
 from dbca_openssl.names import host_name
 from dbca_openssl.openssl import OpenSSL
@@ -28,7 +29,7 @@ from dbca_openssl.plan import (
     tell_lost_modes,
 )
 from dbca_openssl.render import HOST_BITS, SSL_DIR, host_configuration
-from dbca_openssl.transaction import COMMIT, Transaction, fsync
+from dbca_openssl.transaction import COMMIT, Transaction
 
 CONFIGURATION = "openssl.cnf"
 PUBLIC_DIRECTORY, PUBLIC_FILE = 0o755, 0o644

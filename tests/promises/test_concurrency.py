@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -191,13 +192,18 @@ def test_an_orphaned_openssl_goes_on_holding_the_lock(own: World, verb: str) -> 
     assert [path.name for path in directory.glob(".*")] == [".lock"]
 
 
-def test_a_second_init_waits_for_the_first_and_cleans_up_after_it(own: World) -> None:
+def test_a_second_init_leaves_the_first_alone_and_the_next_cleans_up_after_it(own: World) -> None:
     new = own.root / "new"
     arguments = ("init", "-o", "example.net", "--key", own.root / "keys/ca.key.pem", "--ca", new)
     with held(own, *arguments) as killed:
         killed.process.send_signal(signal.SIGKILL)
         killed.process.wait()
         [work] = own.root.glob(".new.*")
+        left = snapshot(work)
+        other = own.tool(*arguments)
+        assert other.code == 0, other.messages
+        assert snapshot(work) == left, "its openssl is still at work"
+        shutil.rmtree(new)
         killed.let_go()
         killed.finish()
     finished = own.tool(*arguments)

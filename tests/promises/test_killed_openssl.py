@@ -79,7 +79,7 @@ def test_a_file_that_was_moved_away_is_put_back_and_said(world: World, tmp_path:
     assert not (own.ca / "database-ca.index").exists()
     finished = own.tool("crl", "--ca", own.ca)
     assert finished.code == 0, finished.messages
-    assert "database-ca.index was moved away by an openssl that was cut short, and is put back" in finished.messages
+    assert "database-ca.index was moved away by an openssl that was killed, and is restored" in finished.messages
     assert (own.ca / "database-ca.index").read_text().count("R\t") == 1
 
 
@@ -127,7 +127,7 @@ def test_a_commit_that_was_cut_short_never_overwrites_what_plain_openssl_did_aft
     kept = {name: (own.ca / f"database-ca.{name}").read_bytes() for name in ("index", "serial", "index.old")}
     settled = own.tool("crl", "--ca", own.ca)
     assert settled.code == 0, settled.messages
-    assert ("is taken back" in settled.messages) == (f"/CN={AIKEN}\n".encode() not in kept["index"])
+    assert ("is rolled back" in settled.messages) == (f"/CN={AIKEN}\n".encode() not in kept["index"])
     assert {name: (own.ca / f"database-ca.{name}").read_bytes() for name in kept} == kept
     assert (own.ca / f"certs/{PLAIN}.cert.pem").read_bytes() == certificate
     assert (own.ca / f"certs/{AIKEN}.cert.pem").exists() == (f"/CN={AIKEN}\n".encode() in kept["index"])
@@ -172,7 +172,8 @@ def test_an_error_after_the_commit_says_that_the_change_is_made(rename: int, wor
     failed = killing.fail_tool(verb, own, killing.Point("rename", rename), "EIO")
     assert failed.code == 1
     assert (
-        "dbca-openssl: the change is made, but could not be brought to its end: Input/output error" in failed.messages
+        "dbca-openssl: the change is made, but not all of its files are in place yet: Input/output error"
+        in failed.messages
     )
     finished = own.tool("crl", "--ca", own.ca)
     assert finished.code == 0, finished.messages

@@ -236,8 +236,14 @@ def stage(world: World) -> None:
     world.path(".stage.0badcafe/certs").mkdir(parents=True)
 
 
-def commit(world: World) -> None:
+def empty_commit(world: World) -> None:
     world.path(".commit").mkdir()
+
+
+def interrupted(world: World) -> None:
+    """All of it is in place, but for the removal of the record."""
+    world.path(".commit").mkdir()
+    world.put(".commit/manifest", "")
 
 
 @dataclass(frozen=True)
@@ -353,7 +359,8 @@ STATES = {
     "a second one that is not in the index": explained(unindexed_second_generation, (C, "not-in-index")),
     # our own leftovers
     "a stage": mended(stage, (W, "leftover")),
-    "a commit": mended(commit, (W, "leftover")),
+    "an empty commit": mended(empty_commit, (W, "leftover")),
+    "an interrupted change": mended(interrupted, (C, "interrupted")),
     # the revocation list
     "no list": explained(removed(CRL), (C, "crl")),
     "an empty list": explained(written(CRL, ""), (C, "crl")),

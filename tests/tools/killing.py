@@ -92,10 +92,14 @@ class World:
         command = (*before, sys.executable, *program, *arguments)
         return run(*command, directory=Path("/"), environment=self.environment)
 
-    def tools(self, *commands: tuple[str | Path, ...]) -> list[Finished]:
-        """Several runs, one after the other, that share the start of Python: each is a process of its own (fork)."""
+    def tools(self, *commands: tuple[str | Path, ...], prepare: str = "") -> list[Finished]:
+        """Several runs, one after the other, that share the start of Python: each is a process of its own (fork).
+
+        `prepare` is as for a verb.
+        """
         given = json.dumps([[str(argument) for argument in command] for command in commands])
-        finished = run(sys.executable, "-c", _MANY, given, directory=Path("/"), environment=self.environment)
+        program = f"{prepare}\n{_MANY}"
+        finished = run(sys.executable, "-c", program, given, directory=Path("/"), environment=self.environment)
         assert finished.code == 0, finished.messages
         return [Finished(*one) for one in finished.document]
 
@@ -103,7 +107,7 @@ class World:
 _MANY = """
 import json, os, sys, tempfile
 from dbca_openssl.cli import main
-from dbca_openssl.cli.commands import list, renew, revoke, show, sign  # before the fork
+from dbca_openssl.cli.commands import check, deploy, list, renew, revoke, show, sign  # before the fork
 
 def one(arguments):
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as messages:

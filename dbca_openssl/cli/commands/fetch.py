@@ -7,6 +7,7 @@ from dbca_openssl.cli.progress import Progress
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import fetch as fetching
 from dbca_openssl.host import print_scripts
+from dbca_openssl.host.enroll import FAILED
 from dbca_openssl.host.ssh import hosts as hosts_of
 
 
@@ -38,8 +39,8 @@ def fetch(
     for one, outcome in outcomes:
         if isinstance(outcome, DatabaseCaError):
             errors.append(outcome)
-            rows.append((one.name, output.coloured(enroll.FAILED)))
-            documents.append(results.host_document(one, enroll.FAILED, outcome))
+            rows.append((one.name, output.coloured(FAILED)))
+            documents.append(results.host_document(one, FAILED, outcome))
         else:
             path, state = request_of(one.name), "fetched" if outcome else "there already"
             fetched.append(one.name)

@@ -1,7 +1,6 @@
 """`renew`: sign stored requests again."""
 
 from dbca_openssl.ca import renew as renewal
-from dbca_openssl.ca.change import settle
 from dbca_openssl.ca.layout import CRL
 from dbca_openssl.ca.sign import Period
 from dbca_openssl.cli import output, results
@@ -29,8 +28,6 @@ def renew(
         raise UsageError("name hosts or clients, or say --expiring DAYS")
     authority = run.authority()
     period = Period(run.days, run.cap)
-    if not run.print_:
-        settle(authority)
     wanted = list(dict.fromkeys(names)) if names else renewal.expiring(authority, expiring or 0)
     if not wanted:
         output.result({"renewed": [], "crl": None}, [f"no certificate expires within {expiring} days"])

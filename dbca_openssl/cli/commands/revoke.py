@@ -4,7 +4,6 @@ from typing import get_args
 
 from dbca_openssl import dates
 from dbca_openssl.ca import revoke as revocation
-from dbca_openssl.ca.change import settle
 from dbca_openssl.ca.layout import issued
 from dbca_openssl.ca.revoke import Reason
 from dbca_openssl.cli import output, results
@@ -30,8 +29,6 @@ def revoke(
     A server refuses the certificate once it has read the new CRL: see the commands that are printed.
     """
     authority = run.authority()
-    if not run.print_:
-        settle(authority)
     rows = revocation.propose(authority, what)
     if run.print_:
         output.script(revocation.plan_revocation(run.printable(authority), rows, reason, not run.no_crl).script())

@@ -1,7 +1,6 @@
 """`sign`: vet and sign requests."""
 
 from dbca_openssl.ca import sign as signing
-from dbca_openssl.ca.change import settle
 from dbca_openssl.ca.layout import CERTIFICATE, CRL
 from dbca_openssl.ca.sign import Period
 from dbca_openssl.cli import output, results
@@ -30,8 +29,6 @@ def sign(
         raise UsageError("name requests, or say --all for every one that waits")
     authority = run.authority()
     period = Period(run.days, run.cap)
-    if not run.print_:
-        settle(authority)
     wanted = signing.waiting(authority) if every else list(dict.fromkeys(what or []))
     if not wanted:
         output.result({"signed": []}, ["no request in certreqs/ is waiting"])

@@ -1,0 +1,174 @@
+"""Files on the disk: read without trusting whoever put them there, compared, and made durable (open(2), fsync(2))."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+try:  # as the standard library's own `random` does, for the same reason: hashlib is slow to load
+    from _sha2 import sha256  # type: ignore[import-not-found]  # Python 3.12 and newer
+except ImportError:
+    try:
+        from _sha256 import sha256  # type: ignore[import-not-found]
+    except ImportError:
+        from hashlib import sha256
+
+LARGEST = 1 << 30
+"""Bytes: an index with millions of rows is smaller, and all of it is held in memory."""
+
+FAT = frozenset({"vfat", "msdos", "exfat", "fuseblk"})
+"""File systems without a journal and with one owner for everything; fuseblk may be one of them."""
+
+_MOUNTS = "/proc/self/mountinfo"
+
+
+def owners() -> tuple[int, int]:
+    """The users whose files we believe: root, and whoever runs us."""
+    return 0, os.geteuid()
+
+
+def open_file(path: str | Path) -> int:
+    """A descriptor to read a regular file: no FIFO blocks us, no device is touched, no foreign link is followed.
+
+    Raises OSError (IsADirectoryError for a directory), with a reason that can be shown, for anything else.
+    """
+    status = os.lstat(path)
+    no_follow = os.O_NOFOLLOW
+    if stat.S_ISLNK(status.st_mode):
+        if status.st_uid not in owners():
+            raise OSError(errno.ELOOP, "it is a symbolic link of another user", str(path))
+        no_follow, status = 0, os.stat(path)
+    _require_regular(path, status)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | no_follow)
+    try:
+        _require_regular(path, os.fstat(descriptor))
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def read_file(path: str | Path, limit: int = LARGEST) -> bytes:
+    """The bytes of a regular file of at most `limit` bytes, opened as by `open_file`. Raises OSError as it does."""
+    with open(open_file(path), "rb") as file:
+        if os.fstat(file.fileno()).st_size > limit:
+            raise OSError(errno.EFBIG, f"it has more than {limit} bytes", str(path))
+        return file.read()
+
+
+def _require_regular(path: str | Path, status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+
+
+def is_fat(directory: Path) -> bool:
+    """Whether a directory is on FAT or exFAT, by the table of mounts (proc_pid_mountinfo(5))."""
+    device = directory.stat().st_dev
+    try:
+        lines = Path(_MOUNTS).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    for fields, _, kind in (line.partition(" - ") for line in lines):
+        if fields.split()[2:3] == [f"{os.major(device)}:{os.minor(device)}"]:
+            return kind.split()[0] in FAT
+    return False
+
+
+def move_by_copy(source: str, target: str) -> None:
+    """Move a file so that it is durable in its new place before it leaves the old one. Raises OSError.
+
+    On FAT a rename between two directories is two changes, and a power cut may keep the removal alone.
+    """
+    copy = beside(target)
+    with suppress(FileNotFoundError):
+        os.unlink(copy)
+    with open(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(read_file(source))
+    with suppress(OSError):  # FAT has no modes
+        shutil.copymode(source, copy)
+    fsync(copy)
+    os.rename(copy, target)
+    fsync(os.path.dirname(target))
+    os.unlink(source)
+
+
+def beside(target: str) -> str:
+    """Where `move_by_copy` keeps its copy until it is whole."""
+    folder, name = os.path.split(target)
+    return f"{folder}/.commit.{name}"
+
+
+def fsync(path: str | Path) -> None:
+    """Make a file's content, or a directory's entries, durable. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # some network file systems can't do it for directories
+        if error.errno != errno.EINVAL or not os.path.isdir(path):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def fsync_all(paths: Sequence[str]) -> None:
+    """Make many files durable, in parallel: a file system writes those that wait together at once. Raises OSError."""
+    if len(paths) < MANY:
+        for path in paths:
+            fsync(path)
+    else:
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(MANY) as pool:
+            list(pool.map(fsync, paths))
+
+
+MANY = 16
+"""From so many files on, as many threads make them durable."""
+
+
+ABSENT, DANGLING = "-", "?"
+
+
+def state(path: str) -> str:
+    """What is there: the SHA-256 of a file, `-` for nothing, `?` for a link that leads nowhere."""
+    try:
+        with open(open_file(path), "rb") as file:
+            status = os.fstat(file.fileno())
+            identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+            if identity not in _digests:
+                digest = _sha256(file.read())
+                # times in whole seconds may be those of a file system that has no finer ones, such as FAT
+                patience = SETTLED if status.st_ctime_ns % SECOND else COARSELY_SETTLED
+                if time.time_ns() - status.st_ctime_ns < patience:
+                    return digest
+                _digests[identity] = digest
+            return _digests[identity]
+    except FileNotFoundError:
+        return DANGLING if os.path.islink(path) else ABSENT
+
+
+def _sha256(data: bytes) -> str:
+    if len(data) > 1024 * 1024:
+        import hashlib  # loads OpenSSL's library, which is slow to load and fast at work
+
+        return hashlib.sha256(data).hexdigest()
+    return str(sha256(data).hexdigest())
+
+
+SECOND = 1_000_000_000
+
+SETTLED, COARSELY_SETTLED = SECOND // 10, 3 * SECOND
+"""Nanoseconds: a file left alone so long shows every later change. Ten times the coarsest clock of a kernel; and more
+than the two seconds of FAT."""
+
+_digests: dict[tuple[int, ...], str] = {}
+"""Of files that have settled, by what changes with them: an index of megabytes is looked at several times."""
