@@ -32,7 +32,7 @@ _INHERITED = ("PATH", "LD_LIBRARY_PATH")
 class OpenSSL:
     """One openssl binary, searched on PATH where `program` is a plain name.
 
-    All methods raise DatabaseCaError where the binary is missing, LibreSSL or older than 1.1.1.
+    It cannot be run, and all methods raise DatabaseCaError, where it is missing, LibreSSL or older than 1.1.1.
     """
 
     def __init__(self, program: str = "openssl") -> None:
@@ -41,9 +41,10 @@ class OpenSSL:
     def run(
         self, arguments: Sequence[str], *, directory: Path, data: bytes = b"", timeout: float | None = None
     ) -> Result:
-        """Run `openssl ARGUMENTS` in `directory`, with `data` as its standard input.
+        """Run `openssl ARGUMENTS` in `directory`, with `data` as its standard input; the caller judges the result.
 
-        The caller judges the result. After `timeout` seconds openssl is killed, and the exit code is TIMED_OUT.
+        After `timeout` seconds openssl is killed, and the exit code is TIMED_OUT. Raises DatabaseCaError where openssl
+        cannot be run.
         """
         if arguments[0] != "version":
             self.version  # noqa: B018  # refuses an unusable binary before it fails in a strange way
