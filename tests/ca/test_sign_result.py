@@ -42,7 +42,7 @@ def _with_alternative_name(workshop: Workshop) -> bytes:
 
 
 @pytest.mark.parametrize("make", [_swapped, _with_alternative_name])
-def test_a_certificate_for_another_request_is_thrown_away(
+def test_a_certificate_for_another_request_is_discarded(
     make: Callable[[Workshop], bytes], workshop: Workshop, ca: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:
     (tmp_path / "other.pem").write_bytes(make(workshop))
@@ -56,7 +56,7 @@ def test_a_certificate_for_another_request_is_thrown_away(
     done("sign", AIKEN, "--yes", directory=ca, environment=environment)
 
 
-def test_a_certificate_for_another_name_is_thrown_away(
+def test_a_certificate_for_another_name_is_discarded(
     workshop: Workshop, ca: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:
     (tmp_path / "other.pem").write_bytes(_renamed(workshop))
@@ -81,7 +81,7 @@ def test_a_certificate_for_another_name_is_thrown_away(
     ],
     ids=["CA:TRUE", "no basicConstraints", "keyCertSign", "cRLSign", "an alternative name", "an organisation"],
 )
-def test_a_certificate_by_a_dangerous_configuration_is_thrown_away(
+def test_a_certificate_by_a_dangerous_configuration_is_discarded(
     expression: str, workshop: Workshop, ca: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:
     (ca / f"certreqs/{AIKEN}.req.pem").write_bytes(workshop.req(subject=f"/O=example.net/CN={AIKEN}"))

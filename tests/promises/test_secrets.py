@@ -17,7 +17,10 @@ from typing import Any
 import pytest
 
 from dbca_openssl import passphrase as passphrases
+from dbca_openssl.ca import guide_commands
+from dbca_openssl.ca.layout import Authority
 from dbca_openssl.cli.main import run as run_tool
+from dbca_openssl.command import Command
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.openssl import OpenSSL
 from dbca_openssl.passphrase import Passphrase
@@ -301,6 +304,10 @@ def test_no_exception_holds_it() -> None:
     phrase = Passphrase(PASSPHRASE.encode(), Path("file"))
     assert PASSPHRASE not in f"{phrase!r} {phrase} {[phrase]}" and repr(phrase) == "Passphrase(********)"
     assert phrase == Passphrase(PASSPHRASE.encode())
+    authority = Authority(Path("ca")).unlocked(phrase)
+    given = authority.key.given_to(guide_commands.revocation_list(), Command(("version",)))
+    assert [command.passphrase for command in given] == [phrase, None], "only what opens the key gets it"
+    assert PASSPHRASE not in f"{authority} {authority.key} {given}"
 
 
 def test_no_traceback_holds_it(
