@@ -55,7 +55,7 @@ def accounts(client: Client, flavor: Flavor) -> list[Entry]:
     MariaDB 10.4 and newer, MySQL 8 and newer.
     """
     return [
-        Entry(Account(_text(row["user"]), _text(row["host"])), _kind(row))
+        Entry(account := Account(row.text("user"), row.text("host")), _kind(account, row))
         for row in client.query(_MARIADB if flavor == "mariadb" else _MYSQL)
     ]
 
@@ -65,8 +65,7 @@ def secure_transport(client: Client) -> bool:
 
     Raises DatabaseCaError where it does not answer.
     """
-    (row,) = client.query("SELECT @@GLOBAL.require_secure_transport AS value")
-    return row["value"] == "1"
+    return client.one("SELECT @@GLOBAL.require_secure_transport AS value")["value"] == "1"
 
 
 def require(client: Client, account: Account, requirement: Requirement) -> None:
@@ -93,16 +92,16 @@ def _requirement(client: Client, account: Account) -> Requirement | None:
         "HEX(x509_subject) AS subject, HEX(x509_issuer) AS issuer FROM mysql.user"
     )
     for row in rows:
-        if _same(Account(_text(row["user"]), _text(row["host"])), account):
+        if _same(Account(row.text("user"), row.text("host")), account):
             kind: Any = {"ANY": "SSL", "X509": "X509", "SPECIFIED": "CERTIFICATE"}.get(row["ssl_type"], "NONE")
-            return Requirement(kind, _text(row["subject"]), _text(row["issuer"]))
+            return Requirement(kind, row.text("subject"), row.text("issuer"))
     return None
 
 
 def _require_not_locking_out(client: Client, account: Account, requirement: Requirement) -> None:
     """The account that asks may only be held to what this very session is known to have: TLS, but no certificate."""
-    (row,) = client.query("SELECT HEX(CONVERT(CURRENT_USER() USING utf8mb4)) AS own")
-    user, _, host = _text(row["own"]).rpartition("@")
+    own = client.one("SELECT HEX(CONVERT(CURRENT_USER() USING utf8mb4)) AS own").text("own")
+    user, _, host = own.rpartition("@")
     if not _same(Account(user, host), account):
         return
     encrypted = any(row["Value"] for row in client.query("SHOW SESSION STATUS LIKE 'Ssl_cipher'"))
@@ -120,8 +119,7 @@ def _same(one: Account, other: Account) -> bool:
     return one.user == other.user and one.host.casefold() == other.host.casefold()
 
 
-def _kind(row: Row) -> Kind:
-    account = (_text(row["user"]), _text(row["host"]))
+def _kind(account: Account, row: Row) -> Kind:
     if account in _SYSTEM:
         return "system"
     if row["is_role"] == "1":
@@ -131,7 +129,3 @@ def _kind(row: Row) -> Kind:
     if row["tls"] == "tls":
         return "tls"
     return "socket" if row["by_socket"] == "1" else "open"
-
-
-def _text(digits: str) -> str:
-    return bytes.fromhex(digits).decode("utf-8", "replace")

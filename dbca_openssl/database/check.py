@@ -47,7 +47,7 @@ def inspect(client: Client, flavor: Flavor, openssl: OpenSSL, trust: Trust | Non
 
 def _end_of_loaded(client: Client) -> str:
     """The end of the loaded certificate as the server prints it; MariaDB does so over a TLS connection only."""
-    return next(iter(client.query("SHOW STATUS LIKE 'Ssl_server_not_after'")), {}).get("Value", "")
+    return next((row["Value"] for row in client.query("SHOW STATUS LIKE 'Ssl_server_not_after'")), "")
 
 
 def _availability(client: Client, variables: dict[str, str]) -> Iterator[Finding]:
@@ -59,7 +59,7 @@ def _availability(client: Client, variables: dict[str, str]) -> Iterator[Finding
     rows = client.query(
         "SELECT VALUE FROM performance_schema.tls_channel_status WHERE CHANNEL = 'mysql_main' AND PROPERTY = 'Enabled'"
     )
-    enabled = bool(rows) and rows[0]["VALUE"] == "Yes"
+    enabled = any(row["VALUE"] == "Yes" for row in rows)
     yield Finding("tls", Level.OK if enabled else Level.CRITICAL, "enabled" if enabled else "not enabled")
 
 
@@ -139,10 +139,6 @@ def server_files(client: Client) -> tuple[bytes | None, bytes | None]:
 
     Raises DatabaseCaError where the server does not answer.
     """
-    (row,) = client.query(
-        "SELECT HEX(LOAD_FILE(@@GLOBAL.ssl_cert)) AS certificate, HEX(LOAD_FILE(@@GLOBAL.ssl_crl)) AS list"
-    )
-    certificate, revocation_list = (
-        None if data in ("NULL", "") else bytes.fromhex(data) for data in (row["certificate"], row["list"])
-    )
-    return certificate, revocation_list
+    row = client.one("SELECT HEX(LOAD_FILE(@@GLOBAL.ssl_cert)) AS certificate, HEX(LOAD_FILE(@@GLOBAL.ssl_crl)) AS crl")
+    certificate, crl = (None if row[name] in ("NULL", "") else row.unhex(name) for name in ("certificate", "crl"))
+    return certificate, crl

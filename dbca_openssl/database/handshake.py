@@ -18,11 +18,14 @@ from dbca_openssl.command import Result
 from dbca_openssl.database.findings import UnreachableError
 from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.openssl import TIMED_OUT, OpenSSL
+from dbca_openssl.openssl import SENT_TOO_MUCH, TIMED_OUT, OpenSSL
 
 PORT = 3306
 SECONDS = 10
 """How long a handshake may take; a server that does not answer is found out after so many seconds."""
+
+LARGEST_OUTPUT = 256 * 1024
+"""Bytes that s_client may write about a server: all of what the server sends inside of TLS is in it."""
 
 USER = "dbca-openssl"
 """The user that the server finds in its log as refused.
@@ -119,12 +122,16 @@ def answer(openssl: OpenSSL, where: Target, client: ClientCertificate) -> Answer
 
 
 def _connect(openssl: OpenSSL, where: Target, *options: str) -> Result:
-    return openssl.run(
+    result = openssl.run(
         ("s_client", "-starttls", "mysql", "-connect", str(where), *options),
         directory=Path("/"),
         data=_login(),
         timeout=SECONDS,
+        largest_output=LARGEST_OUTPUT,
     )
+    if result.code == SENT_TOO_MUCH:
+        raise UnreachableError(f"{where}: sent more than {LARGEST_OUTPUT // 1024} KiB")
+    return result
 
 
 def _login() -> bytes:
