@@ -1,4 +1,4 @@
-"""What a server says of its own TLS: the guide's "Compatibility", and what MySQL 8.4 and newer have in its place."""
+"""Checks of what a server reports about its TLS: the guide's "Compatibility", and its successors in MySQL 8.4."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ _OLD = ("TLSv1", "TLSv1.0", "TLSv1.1")
 
 
 def inspect(client: Client, flavor: Flavor, openssl: OpenSSL, trust: Trust | None, at: datetime) -> list[Finding]:
-    """Everything that the server can be asked. Raises DatabaseCaError where it does not answer.
+    """All findings. Raises DatabaseCaError where the server does not answer.
 
-    With `trust`, its revocation list is also compared with the authority's.
+    With `trust`, the server's CRL is also compared with that of the CA.
     """
     names = ", ".join(f"'{name}'" for name in _VARIABLES)
     rows = client.query(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
     variables = {row["Variable_name"]: row["Value"] for row in rows}
-    end = _end_of_loaded(client)
+    end = _loaded_end(client)
     if not end and flavor == "mariadb" and variables.get("have_ssl") == "YES":
         with suppress(DatabaseCaError):  # such as a certificate that the client does not accept
-            end = _end_of_loaded(client._replace(tls=True))
-    certificate, revocation_list = server_files(client)
+            end = _loaded_end(client._replace(tls=True))
+    certificate, crl = server_files(client)
     return [
         *_availability(client, variables),
         *_certificate(certificate, openssl, variables, end, at),
-        _revocation_list(revocation_list, openssl, variables, trust, at),
+        _crl(crl, openssl, variables, trust, at),
         _protocols(variables),
         *(_start(variables) if flavor == "mysql" else ()),
         _enforcement(client, flavor, variables),
     ]
 
 
-def _end_of_loaded(client: Client) -> str:
-    """The end of the loaded certificate as the server prints it; MariaDB does so over a TLS connection only."""
+def _loaded_end(client: Client) -> str:
+    """The end date of the loaded certificate as the server prints it, which MariaDB does only over TLS."""
     return next((row["Value"] for row in client.query("SHOW STATUS LIKE 'Ssl_server_not_after'")), "")
 
 
@@ -69,41 +69,35 @@ def _certificate(
     path = variables.get("ssl_cert", "")
     if not path or not variables.get("ssl_ca"):
         yield Finding(
-            "loaded", Level.CRITICAL, "no ssl_ca and ssl_cert, so it serves what it made for itself, or nothing"
+            "loaded", Level.CRITICAL, "no ssl_ca and ssl_cert: its certificate is self-signed, or there is none"
         )
         return
     if not end:
-        yield Finding("loaded", Level.UNKNOWN, f"{path}; it tells the date over a TLS connection only")
+        yield Finding("loaded", Level.UNKNOWN, f"{path}; the server shows its end date only over TLS")
         return
     try:
         loaded = dates.printed_time(end)
     except ValueError:
-        yield Finding("loaded", Level.UNKNOWN, f"{path}; the server's date of it is not a date")
+        yield Finding("loaded", Level.UNKNOWN, f"{path}; the server sent an end date that cannot be read")
         return
     yield findings.until("loaded", loaded, at, findings.CERTIFICATE_DAYS, path)
     if data is not None and read_certificate(openssl, data, path).end != loaded:
-        yield Finding("file", Level.WARNING, f"{path} is another certificate than the loaded one: server reload")
+        yield Finding("file", Level.WARNING, f"{path} is not the loaded certificate: server reload")
 
 
-def _revocation_list(
-    data: bytes | None, openssl: OpenSSL, variables: dict[str, str], trust: Trust | None, at: datetime
-) -> Finding:
-    path = variables.get("ssl_crl", "")
+def _crl(data: bytes | None, openssl: OpenSSL, variables: dict[str, str], trust: Trust | None, at: datetime) -> Finding:
+    path, directory = variables.get("ssl_crl", ""), variables.get("ssl_crlpath", "")
+    if not path and directory:
+        return Finding("ssl_crl", Level.UNKNOWN, f"the CRLs are in the directory {directory}")
     if not path:
-        other = variables.get("ssl_crlpath", "")
-        if other:
-            return Finding("ssl_crl", Level.UNKNOWN, f"the lists are in the directory {other}")
-        return Finding("ssl_crl", Level.CRITICAL, "none, so revoked clients get in")
+        return Finding("ssl_crl", Level.CRITICAL, "none, so revoked clients are accepted")
     if data is None:
-        return Finding(
-            "ssl_crl",
-            Level.UNKNOWN,
-            f"{path}, which cannot be read through the server (FILE privilege, mode 644, secure_file_priv)",
-        )
+        why = "cannot be read through the server (FILE privilege, mode 644, secure_file_priv)"
+        return Finding("ssl_crl", Level.UNKNOWN, f"{path} {why}")
     try:
         end = next_update(openssl, data, path)
-        if trust and end < trust.list_end():
-            return Finding("ssl_crl", Level.CRITICAL, f"{path} is older than the authority's list: deploy it")
+        if trust and end < trust.crl_end():
+            return Finding("ssl_crl", Level.CRITICAL, f"{path} is older than the CRL of the CA: deploy it")
     except DatabaseCaError as error:
         return Finding("ssl_crl", Level.CRITICAL, error.message)
     return findings.until("ssl_crl", end, at, findings.LIST_DAYS, path)
@@ -120,7 +114,7 @@ def _protocols(variables: dict[str, str]) -> Finding:
 def _start(variables: dict[str, str]) -> Iterator[Finding]:
     if "tls_certificates_enforced_validation" in variables:
         closed = variables["tls_certificates_enforced_validation"] == "ON"
-        text = "not without valid files" if closed else "also without TLS: tls_certificates_enforced_validation is off"
+        text = "only with valid files" if closed else "also without TLS: tls_certificates_enforced_validation is off"
         yield Finding("start", Level.OK if closed else Level.WARNING, text)
 
 
@@ -135,7 +129,7 @@ def _enforcement(client: Client, flavor: Flavor, variables: dict[str, str]) -> F
 
 
 def server_files(client: Client) -> tuple[bytes | None, bytes | None]:
-    """Certificate and list as the server reads them now, wherever it is; None where it may not read a file for us.
+    """Certificate and CRL as the server's files have them now; None for a file that it may not read for this account.
 
     Raises DatabaseCaError where the server does not answer.
     """

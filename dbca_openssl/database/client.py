@@ -1,9 +1,9 @@
-"""The one way to a database: the real `mariadb` or `mysql` client, with the administrator's own option files.
+"""The only module that sends SQL: through the real `mariadb` or `mysql` client, with its own option files.
 
 Statements go in by standard input, so that they are on no command line, and rows come back in the client's
-`--batch` format, which both clients have in common. A password is the business of the client and its option files.
+`--batch` format, which both clients have in common. Passwords are left to the client and its option files.
 
-Nothing that a server sends is trusted: it gets no file, and its output, its time and the client's memory are bounded.
+A server is not trusted: it gets no file, and its output, its time and the client's memory are bounded.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,19 +30,19 @@ LARGEST_OUTPUT = 4 << 20
 LARGEST_MEMORY = 256 << 20
 """Bytes of memory that the client may take; a result with endless columns would fill it before the first row."""
 
-# An option file may allow what a server must not have, or change the format of what is read here.
+# An option file may let a server have files, or change the format that is read here.
 _SAFE = (
-    "--local-infile=0",  # else a server may answer any statement by asking for a file, such as the CA key
-    "--loose-load-data-local-dir=",  # MySQL: files in that directory are given even so
+    "--local-infile=0",  # else a server can answer any statement by asking for a file, such as the CA key
+    "--loose-load-data-local-dir=",  # MySQL sends files from that directory even so
     "--quick",  # rows are not collected in memory
     "--skip-safe-updates",  # which leaves rows out
-    *("--skip-force", "--delimiter=;"),
-    *("--skip-table", "--skip-vertical", "--skip-html", "--skip-xml", "--skip-raw", "--column-names"),
+    *("--skip-force", "--delimiter=;", "--column-names"),
+    *("--skip-table", "--skip-vertical", "--skip-html", "--skip-xml", "--skip-raw"),
 )
 
 _LAST = "SELECT 'row' AS last"
 _LAST_OUTPUT = "last\nrow\n"
-"""What must be at the end of all rows, since a client exits 0 where an option file made it skip the statements."""
+"""Must follow all rows: a client exits 0, too, where an option file made it skip the statements."""
 
 _ESCAPES = {"n": "\n", "t": "\t", "0": "\0", "\\": "\\"}
 
@@ -55,22 +55,22 @@ class Row(dict[str, str]):
         raise DatabaseCaError(f"the server's answer has no column {name}")
 
     def unhex(self, name: str) -> bytes:
-        """The bytes that a cell has in hex. Raises DatabaseCaError where it has not."""
+        """The bytes of a cell in hex. Raises DatabaseCaError where it is not in hex."""
         try:
             return bytes.fromhex(self[name])
         except ValueError:
             raise DatabaseCaError(f"the column {name} of the server's answer is not in hex") from None
 
     def text(self, name: str) -> str:
-        """The text that a cell has in hex. Raises DatabaseCaError as `unhex` does."""
+        """The text of a cell in hex. Raises DatabaseCaError as `unhex` does."""
         return self.unhex(name).decode("utf-8", "replace")
 
 
 class Client(NamedTuple):
-    """How to reach a server; None everywhere is what the client itself finds in `~/.my.cnf` and the like.
+    """How to reach a server; what is None is left to the client and its option files, such as `~/.my.cnf`.
 
-    `program` is the client's path, or None for the first of `mariadb` and `mysql` that there is (of the wanted flavor).
-    With `tls` a client of MariaDB uses TLS or does not connect; that of 10.5 uses none unasked.
+    `program` is the client's path, or None for `mariadb`, else `mysql` (with the flavor `mysql` only the latter).
+    With `tls` a client of MariaDB connects with TLS only; that of 10.5 uses no TLS by default.
     """
 
     program: str | None = None
@@ -99,7 +99,10 @@ class Client(NamedTuple):
         )
 
     def query(self, statement: str) -> Iterator[Row]:
-        """The rows of one statement, unread by the time that it returns. Raises DatabaseCaError."""
+        """The rows of one statement.
+
+        Raises UnreachableError where the server does not answer, and DatabaseCaError, also while the rows are read.
+        """
         output = self._run(statement, _LAST)
         if not output.endswith(_LAST_OUTPUT):
             raise _not_rows("they are not whole")
@@ -117,11 +120,11 @@ class Client(NamedTuple):
         return rows[0]
 
     def execute(self, *statements: str) -> None:
-        """Run statements whose strings are quoted for `PLAIN_MODE`. Raises DatabaseCaError at the first that fails."""
+        """Run statements with strings quoted for `PLAIN_MODE`. Raises DatabaseCaError at the first that fails."""
         self._run(PLAIN_MODE, *statements)
 
     def server_flavor(self) -> Flavor:
-        """What the server is, as it says itself. Raises DatabaseCaError where it does not answer."""
+        """MariaDB or MySQL, by its version. Raises DatabaseCaError where it does not answer."""
         version = self.one("SELECT VERSION() AS version")["version"]
         return "mariadb" if "mariadb" in version.lower() else "mysql"
 
@@ -141,8 +144,7 @@ class Client(NamedTuple):
         import sh  # slow to import, and only the commands that talk to a server need it
 
         program, *arguments = self.command()
-        with ExitStack() as stack:
-            output, messages = (stack.enter_context(memory_file()) for _ in range(2))
+        with memory_file() as output, memory_file() as messages:
             try:
                 finished: Any = sh.Command(program)(
                     *arguments,
@@ -170,16 +172,13 @@ class Client(NamedTuple):
 
 
 def _limited() -> None:
-    """What the client may take, set in its process before it starts (setrlimit(2))."""
+    """Set the limits of the client in its process before it starts (setrlimit(2))."""
     import resource
 
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it, and so would the client
-    for limit, value in (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, LARGEST_OUTPUT),
-        (resource.RLIMIT_DATA, LARGEST_MEMORY),
-    ):
-        with suppress(ValueError):  # the limit that there is already is lower
+    limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: LARGEST_OUTPUT, resource.RLIMIT_DATA: LARGEST_MEMORY}
+    for limit, value in limits.items():
+        with suppress(ValueError):  # a lower limit was set already
             resource.setrlimit(limit, (value, value))
 
 
@@ -203,7 +202,7 @@ def _not_rows(why: str) -> DatabaseCaError:
 
 def _failure(program: str, messages: str) -> DatabaseCaError:
     lines = [line.strip() for line in messages.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:] or ["it says nothing"]
+    errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:] or ["it printed no message"]
     plain = "".join(character if character.isprintable() else "?" for character in errors[0])
     match = re.match(r"ERROR (\d+)\b", plain)
     number = int(match.group(1)) if match else 0
@@ -213,17 +212,13 @@ def _failure(program: str, messages: str) -> DatabaseCaError:
 
 
 _UNREACHABLE = (2002, 2003, 2005, 2006, 2013, 2026)
-"""No connection, the server went away in the middle of it, or no TLS."""
+"""No connection, a lost connection, or no TLS."""
 
-_WHERE = "--socket, --host, --port and --defaults-file say where the server is"
 _HINTS = {
     1044: "--user or --defaults-file names another account",
-    1045: "--defaults-file FILE names an option file with the user and password of [client]",
-    1142: "--user or --defaults-file names another account, one that may see mysql.user",
-    1227: "--user or --defaults-file names another account, one that may do it",
-    1698: "--defaults-file FILE names an option file with the user and password of [client]",
-    2002: _WHERE,
-    2003: _WHERE,
-    2005: _WHERE,
-    2026: "dbca-openssl server probe tells what the server serves, and --skip-ssl in an option file leaves TLS away",
+    1142: "--user or --defaults-file names another account, which may read mysql.user",
+    1227: "--user or --defaults-file names another account, which has the privilege",
+    **dict.fromkeys((1045, 1698), "--defaults-file FILE names an option file with the user and password of [client]"),
+    **dict.fromkeys((2002, 2003, 2005), "--socket, --host, --port and --defaults-file say where the server is"),
+    2026: "dbca-openssl server probe shows what the server serves; skip-ssl in an option file turns TLS off",
 }

@@ -46,6 +46,6 @@ def until(subject: str, end: datetime, at: datetime, days: int, before: str = ""
     left = dates.days_left(end, at)
     lead = f"{before}, " if before else ""
     if end <= at:
-        return Finding(subject, Level.CRITICAL, f"{lead}over since {dates.shown(end)}")
+        return Finding(subject, Level.CRITICAL, f"{lead}expired on {dates.shown(end)}")
     level = Level.OK if left >= days else Level.WARNING
-    return Finding(subject, level, f"{lead}until {dates.shown(end)} ({left} days)")
+    return Finding(subject, level, f"{lead}valid until {dates.shown(end)} ({left} days)")

@@ -1,19 +1,17 @@
-"""What a server shows to anybody who connects, held against what the authority issued: no account is needed.
+"""Judges what a server shows to anybody who connects by what the CA issued; no account is needed.
 
-openssl itself judges the certificate (verify(1)); the revocation list and the dates are looked at one by one, so that
-a list that is over does not hide a certificate that is revoked.
+openssl judges the certificate (verify(1)). The CRL and the dates are checked one by one, so that an expired CRL does
+not hide a revoked certificate.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from dbca_openssl.ca import index
-from dbca_openssl.command import Result
+from dbca_openssl.ca import index, verify
 from dbca_openssl.database import findings, handshake
 from dbca_openssl.database.findings import Finding, Level, UnreachableError
 from dbca_openssl.database.handshake import ClientCertificate, Served, Target
@@ -26,9 +24,9 @@ MODERN = ("TLSv1.2", "TLSv1.3")
 
 
 class Probe(NamedTuple):
-    """A server to look at: the host name that its certificate must have, and where it is.
+    """A server to probe: the host name that its certificate must have, and its address.
 
-    `canary` is a revoked certificate that must be refused, `valid_client` one that must be let in.
+    `canary` is a revoked certificate that must be refused, `valid_client` one that must be accepted.
     """
 
     trust: Trust
@@ -47,7 +45,7 @@ def probe(what: Probe, at: datetime) -> list[Finding]:
         served = handshake.served(trust.openssl, what.where)
     except UnreachableError as error:
         return [Finding("server", Level.CRITICAL, error.message)]
-    found = [protocol(served), *certificate(what, served, issued, at), revocation_list(trust, at)]
+    found = [protocol(served), *certificate(what, served, issued, at), crl(trust, at)]
     if what.valid_client:
         found.append(_valid_client(what, what.valid_client))
     if what.canary:
@@ -56,101 +54,85 @@ def probe(what: Probe, at: datetime) -> list[Finding]:
 
 
 def protocol(served: Served) -> Finding:
-    """The protocol that server and openssl agreed upon, their best."""
+    """The TLS version that server and openssl negotiated, their newest."""
     return Finding("protocol", Level.OK if served.protocol in MODERN else Level.CRITICAL, served.protocol)
 
 
 def certificate(what: Probe, served: Served, issued: Certificate, at: datetime) -> Iterator[Finding]:
-    """Whether the certificate is the issued one, and good for its name, now and according to the list (verify(1)).
+    """Whether the certificate is the issued one, and valid for its name, today and according to the CRL (verify(1)).
 
     Raises DatabaseCaError where what is served cannot be read.
     """
-    trust = what.trust
-    shown = read_certificate(trust.openssl, served.certificate, f"what {what.where} serves")
+    shown = read_certificate(what.trust.openssl, served.certificate, f"what {what.where} serves")
     serial = index.serial_text(shown.serial)
     if shown.encoded == issued.encoded:
-        yield Finding("certificate", Level.OK, f"serial {serial}, as it was issued")
+        yield Finding("certificate", Level.OK, f"serial {serial}, as issued")
     elif shown.issuer == issued.issuer:
-        yield Finding(
-            "certificate",
-            Level.CRITICAL,
-            f"serial {serial} of {shown.common_name or 'nobody'}, where {index.serial_text(issued.serial)} was issued: "
-            "deploy it, then server reload",
-        )
+        text = f"serial {serial} of {shown.common_name or 'nobody'}, but {index.serial_text(issued.serial)} was issued"
+        yield Finding("certificate", Level.CRITICAL, f"{text}: deploy it, then server reload")
     else:
-        yield Finding("certificate", Level.CRITICAL, "another authority issued it, or the server itself")
-    complaint = _complaint(_verify(trust, served.certificate, "-no_check_time", *_for_name(what.name)))
-    yield Finding("chain", *((Level.CRITICAL, complaint) if complaint else (Level.OK, f"good for {what.name}")))
-    complaint = _complaint(
-        _verify(trust, served.certificate, "-no_check_time", "-crl_check", "-CRLfile", str(trust.revocation_list))
+        yield Finding("certificate", Level.CRITICAL, "issued by another CA, or by the server itself")
+    yield _judged(
+        "chain", _refusal(what.trust, served.certificate, *verify.for_name(what.name)), f"valid for {what.name}"
     )
-    yield Finding("revocation", *((Level.CRITICAL, complaint) if complaint else (Level.OK, "not revoked")))
+    yield _judged("revocation", _refusal(what.trust, served.certificate, *_by_crl(what.trust)), "not revoked")
     if at < shown.start:
-        yield Finding("validity", Level.CRITICAL, f"not before {shown.start:%Y-%m-%d %H:%M:%S}Z")
+        yield Finding("validity", Level.CRITICAL, f"valid from {shown.start:%Y-%m-%d %H:%M:%S}Z")
     else:
         yield findings.until("validity", shown.end, at, findings.CERTIFICATE_DAYS)
 
 
-def revocation_list(trust: Trust, at: datetime) -> Finding:
-    """The age of the revocation list; when it is over, servers refuse every client that shows a certificate."""
+def crl(trust: Trust, at: datetime) -> Finding:
+    """The age of the CRL; once it has expired, servers refuse every client that shows a certificate."""
     try:
-        return findings.until("crl", trust.list_end(), at, findings.LIST_DAYS)
+        return findings.until("crl", trust.crl_end(), at, findings.LIST_DAYS)
     except DatabaseCaError as error:
         return Finding("crl", Level.CRITICAL, error.message)
+
+
+def _judged(subject: str, refusal: str, fine: str) -> Finding:
+    return Finding(subject, Level.CRITICAL, refusal) if refusal else Finding(subject, Level.OK, fine)
 
 
 def _valid_client(what: Probe, client: ClientCertificate) -> Finding:
     answer = handshake.answer(what.trust.openssl, what.where, client)
     if answer.accepted:
-        return Finding("client", Level.OK, f"{client.certificate.name} is let in")
+        return Finding("client", Level.OK, f"{client.certificate.name} is accepted")
     return Finding("client", Level.CRITICAL, f"{client.certificate.name} is refused: {answer}")
 
 
 def _canary(what: Probe, canary: ClientCertificate) -> Finding:
     answer = handshake.answer(what.trust.openssl, what.where, canary)
     name = canary.certificate.name
-    if answer.accepted:
-        return Finding(
-            "canary", Level.CRITICAL, f"{name} is revoked, but the server lets it in: it has an old list, or none"
-        )
     if answer.alert == handshake.REVOKED:
         return Finding("canary", Level.OK, f"{name} is refused as revoked")
-    if answer.alert == handshake.EXPIRED:
-        return Finding(
-            "canary", Level.CRITICAL, "the list that the server has is over, so it refuses every client certificate"
-        )
-    return Finding("canary", Level.CRITICAL, f"{name} is refused, but not as revoked: {answer}")
+    if answer.accepted:
+        text = f"{name} is revoked, but the server accepts it: its CRL is old, or it has none"
+    elif answer.alert == handshake.EXPIRED:
+        text = "the CRL of the server has expired, so it refuses every client certificate"
+    else:
+        text = f"{name} is refused, but not as revoked: {answer}"
+    return Finding("canary", Level.CRITICAL, text)
 
 
 def _require_revoked(trust: Trust, canary: ClientCertificate) -> None:
-    """A canary that is not revoked, or is of another authority, would be refused, or not, for another reason."""
-    options = ("-no_check_time", "-crl_check", "-CRLfile", str(trust.revocation_list))
+    """A server would refuse, or accept, any other canary for another reason."""
     try:
-        complaint = _complaint(_verify(trust, canary.certificate.read_bytes(), *options))
+        refusal = _refusal(trust, canary.certificate.read_bytes(), *_by_crl(trust))
     except OSError as error:
         raise DatabaseCaError(f"cannot read {canary.certificate}: {error.strerror}") from None
-    if complaint != "certificate revoked":
+    if refusal != "certificate revoked":
         raise DatabaseCaError(
-            f"{canary.certificate} is no canary: it is {complaint or 'not revoked'}",
+            f"{canary.certificate} is no canary: it is {refusal or 'not revoked'}",
             "sign a client certificate for this purpose, and revoke it; then: dbca-openssl crl",
         )
 
 
-def _verify(trust: Trust, pem: bytes, *options: str) -> Result:
-    return trust.openssl.run(
-        ("verify", "-x509_strict", *options, "-CAfile", str(trust.authority)), directory=Path("/"), data=pem
-    )
+def _by_crl(trust: Trust) -> tuple[str, ...]:
+    return ("-crl_check", "-CRLfile", str(trust.crl))
 
 
-def _complaint(result: Result) -> str:
-    """What openssl has against a certificate; an empty text where it has nothing."""
-    said = result.messages + result.output.decode("utf-8", "replace")
-    if result.code == 0 and result.output.rstrip().endswith(b": OK"):
-        return ""
-    reasons = re.findall(r"^error \d+ at \d+ depth lookup: ?(.+)$", said, re.MULTILINE)
-    return reasons[0].strip() if reasons else "openssl cannot judge it"
-
-
-def _for_name(name: str) -> tuple[str, str]:
-    address = re.fullmatch(r"[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", name)
-    return ("-verify_ip" if address else "-verify_hostname", name)
+def _refusal(trust: Trust, pem: bytes, *options: str) -> str:
+    """Why openssl does not accept a certificate, whatever its dates; an empty text where it does."""
+    command = ("verify", "-x509_strict", "-no_check_time", *options, "-CAfile", str(trust.authority))
+    return verify.refusal(trust.openssl.run(command, directory=Path("/"), data=pem))

@@ -20,8 +20,8 @@ def test_the_command_line_has_the_administrators_options_and_no_password() -> No
         *("/usr/bin/mariadb", "--defaults-file=my.cnf", "--socket=socket", "--host=host", "--port=3307", "--user=user"),
         *("--batch", "--binary-mode", "--default-character-set=utf8mb4", "--connect-timeout=10"),
         *("--local-infile=0", "--loose-load-data-local-dir=", "--quick", "--skip-safe-updates", "--skip-force"),
-        *("--delimiter=;", "--skip-table", "--skip-vertical", "--skip-html", "--skip-xml", "--skip-raw"),
-        "--column-names",
+        *("--delimiter=;", "--column-names", "--skip-table", "--skip-vertical", "--skip-html", "--skip-xml"),
+        "--skip-raw",
     )
     assert client._replace(tls=True).command() == (*client.command(), "--ssl")
 
@@ -34,7 +34,7 @@ def test_a_client_that_uses_no_tls_unasked_is_told_the_date_too(shared_server: S
     checked = tool("server", "check", *options, "--json", directory=tmp_path)
     (loaded,) = [one for one in checked.document["findings"] if one["subject"] == "loaded"]
     assert loaded["level"] == "ok"
-    assert ", until " in loaded["text"]
+    assert ", valid until " in loaded["text"]
 
 
 def test_rows_are_what_the_server_has(shared_server: Server) -> None:
