@@ -120,7 +120,10 @@ class Client(NamedTuple):
         return rows[0]
 
     def execute(self, *statements: str) -> None:
-        """Run statements with strings quoted for `PLAIN_MODE`. Raises DatabaseCaError at the first that fails."""
+        """Run statements with strings quoted for `PLAIN_MODE`.
+
+        Raises UnreachableError where the server does not answer, and DatabaseCaError at the first that fails.
+        """
         self._run(PLAIN_MODE, *statements)
 
     def server_flavor(self) -> Flavor:

@@ -113,6 +113,22 @@ def test_no_server_is_given_a_file(site: Site, programs: Programs, tmp_path: Pat
     assert snapshot(site.authority) == before
 
 
+def test_a_client_that_verifies_its_server_sends_it_no_password(
+    programs: Programs, shared_site: Site, tmp_path: Path
+) -> None:
+    """A server may ask for the password in clear text; what `server settings --client` prints prevents it."""
+    verify = "ssl-verify-server-cert" if programs.flavor == "mariadb" else "ssl-mode=VERIFY_IDENTITY"
+    options = tmp_path / "verify.cnf"
+    options.write_text(
+        f"[client]\nloose-enable-cleartext-plugin\npassword=p4ss\n{verify}\nssl-ca={shared_site.ssl(CLIENT)}/database-ca.cert.pem\n"
+    )
+    with rogue(rogue_servers.asks_for_the_password_in_clear) as server:
+        client = Client(programs.client, defaults_file=options, host="127.0.0.1", port=server.port, user="root")
+        with pytest.raises(DatabaseCaError):
+            client.server_flavor()
+    assert bytes(server.received) == b""
+
+
 @pytest.mark.parametrize("option", [f"[mysql]\n{option}" for option in PRINTED_OTHERWISE])
 def test_rows_are_read_whatever_an_option_file_says(programs: Programs, tmp_path: Path, option: str) -> None:
     with rogue(rogue_servers.one_row) as server:
