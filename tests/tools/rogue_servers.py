@@ -1,6 +1,6 @@
-"""Servers that wish their clients ill: they send without end, ask for files, or say nothing more.
+"""Rogue servers: they send without an end, ask for files, or send nothing more.
 
-They speak as much of MySQL's protocol as it takes: a greeting, OK to any login, and one answer to any statement.
+They speak as much of MySQL's protocol as that takes: a greeting, OK to any login, and one answer to a statement.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Connection:
         self.packet(OK)
 
     def encrypt(self, certificate: Path, key: Path, tickets: int = 2) -> None:
-        """Greet, and go on inside of TLS when the client asks for it."""
+        """Greet, and go on inside TLS when the client asks for it."""
         self.greet(WITH_TLS)
         self.read()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -124,16 +124,16 @@ def rogue(behaviour: Behaviour) -> Iterator[Rogue]:
             thread.join()
 
 
-def answering(answer: Behaviour) -> Behaviour:
-    """What lets everybody in, and gives `answer` to every statement."""
+def answering(answer: Behaviour, question: bytes = b"SELECT VERSION") -> Behaviour:
+    """What lets everybody in, gives `answer` to statements that begin with `question`, and OK to all others."""
 
     def behave(connection: Connection) -> None:
         connection.let_in()
-        while True:
-            statement = connection.read()
-            if statement[:1] != b"\x03":
-                return
-            answer(connection)
+        while (statement := connection.read())[:1] == b"\x03":
+            if statement[1:].startswith(question):
+                answer(connection)
+            else:
+                connection.packet(OK)
 
     return behave
 
@@ -147,7 +147,7 @@ def asks_for(path: Path) -> Behaviour:
             connection.rogue.received += part
         connection.packet(OK)
 
-    return answering(answer)
+    return answering(answer, question=b"")
 
 
 @answering
