@@ -25,6 +25,9 @@ OLDEST = (1, 1, 1)
 TIMED_OUT = -1
 """The exit code of an openssl that was killed because it took too long; openssl itself never has it."""
 
+SENT_TOO_MUCH = -signal.SIGXFSZ
+"""The exit code of an openssl that was killed because an output became larger than `largest_output`."""
+
 _INHERITED = ("PATH", "LD_LIBRARY_PATH")
 """All that openssl gets of the caller's environment: where programs are, and a self-built openssl's libraries."""
 
@@ -39,19 +42,29 @@ class OpenSSL:
         self.program = program
 
     def run(
-        self, arguments: Sequence[str], *, directory: Path, data: bytes = b"", timeout: float | None = None
+        self,
+        arguments: Sequence[str],
+        *,
+        directory: Path,
+        data: bytes = b"",
+        timeout: float | None = None,
+        largest_output: int = 0,
     ) -> Result:
         """Run `openssl ARGUMENTS` in `directory`, with `data` as its standard input.
 
-        The caller judges the result. After `timeout` seconds openssl is killed, and the exit code is TIMED_OUT.
+        The caller judges the result. After `timeout` seconds openssl is killed, and the exit code is TIMED_OUT; after
+        `largest_output` bytes in an output (0: no limit), the system kills it, and the exit code is SENT_TOO_MUCH.
         Raises DatabaseCaError where the binary is missing, or is not OpenSSL 1.1.1 or newer.
         """
         if arguments[0] != "version":
             self.version  # noqa: B018  # refuses an unusable binary before it fails in a strange way
-        with _file(data) as stdin, _file() as output:
+        with memory_file(data) as stdin, memory_file() as output:
             command = Command(tuple(arguments))
-            [result] = self._finish([command], directory, stdin=stdin, stdout=output, timeout=timeout)
-            return result._replace(output=_content(output))
+            # a shell can set the limit between fork and exec; it counts in blocks of 512 bytes
+            script = f'ulimit -c 0; ulimit -f {largest_output // 512}; exec "$@"'
+            limit = ("sh", "-c", script, "sh") if largest_output else ()
+            [result] = self._finish([command], directory, stdin=stdin, stdout=output, timeout=timeout, limit=limit)
+            return result._replace(output=content(output))
 
     def make(
         self,
@@ -97,21 +110,23 @@ class OpenSSL:
         keep_open: tuple[int, ...] = (),
         timeout: float | None = None,
         watch: Callable[[int], None] | None = None,
+        limit: tuple[str, ...] = (),
     ) -> list[Result]:
         running: list[subprocess.Popen[bytes]] = []
         timed_out = False
         with ExitStack() as stack:
-            messages = [stack.enter_context(_file()) for _ in commands]
+            messages = [stack.enter_context(memory_file()) for _ in commands]
             # Ctrl-C must wait: it could come between the start of a process and its entry in the list
             blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             try:
                 for command, stderr in zip(commands, messages, strict=True):
                     descriptor = stack.enter_context(command.passphrase_pipe())
-                    running.append(self._start(command, directory, descriptor, (stdin, stdout, stderr), keep_open))
+                    files = (stdin, stdout, stderr)
+                    running.append(self._start(command, directory, descriptor, files, keep_open, limit))
                 signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
                 for process in running:
                     while watch and process.poll() is None:
-                        watch(sum(_content(file).count(b"Signature ok") for file in messages))
+                        watch(sum(content(file).count(b"Signature ok") for file in messages))
                         with suppress(subprocess.TimeoutExpired):
                             process.wait(0.2)
                     process.wait(timeout)
@@ -125,7 +140,7 @@ class OpenSSL:
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             return [
-                Result(TIMED_OUT if timed_out else process.returncode, b"", _content(file).decode("utf-8", "replace"))
+                Result(TIMED_OUT if timed_out else process.returncode, b"", content(file).decode("utf-8", "replace"))
                 for process, file in zip(running, messages, strict=True)
             ]
 
@@ -136,11 +151,12 @@ class OpenSSL:
         descriptor: int | None,
         files: tuple[int | IO[bytes], int | IO[bytes], IO[bytes]],
         keep_open: tuple[int, ...],
+        limit: tuple[str, ...],
     ) -> subprocess.Popen[bytes]:
         """Start it with the pass phrase to be read from `descriptor`, and its three standard `files`."""
         try:
             return subprocess.Popen(
-                (self.program, *command.with_passphrase(None if descriptor is None else f"fd:{descriptor}")),
+                (*limit, self.program, *command.with_passphrase(None if descriptor is None else f"fd:{descriptor}")),
                 cwd=directory,
                 env={name: os.environ[name] for name in _INHERITED if name in os.environ} | dict(command.environment),
                 stdin=files[0],
@@ -160,7 +176,7 @@ class OpenSSL:
             ) from None
 
 
-def _file(data: bytes = b"") -> IO[bytes]:
+def memory_file(data: bytes = b"") -> IO[bytes]:
     """A file without a name: it can be read while openssl writes it, and in memory it needs no temporary directory."""
     if hasattr(os, "memfd_create"):
         file: IO[bytes] = open(os.memfd_create("openssl"), "w+b", buffering=0)  # noqa: SIM115
@@ -173,5 +189,6 @@ def _file(data: bytes = b"") -> IO[bytes]:
     return file
 
 
-def _content(file: IO[bytes]) -> bytes:
+def content(file: IO[bytes]) -> bytes:
+    """All that has been written to such a file."""
     return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)

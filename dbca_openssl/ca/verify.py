@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dbca_openssl.ca.certificates import certificate_path
 from dbca_openssl.ca.layout import CERTIFICATE, CRL, Authority
+from dbca_openssl.command import Result
 from dbca_openssl.errors import DatabaseCaError
 
 _HINTS = {
@@ -29,16 +30,31 @@ def verify(authority: Authority, what: str, host: str | None = None) -> Path:
     path = certificate_path(authority, what)
     for needed in (CERTIFICATE, CRL):
         authority.read(needed)
-    address = host is not None and bool(re.fullmatch(r"[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", host))
-    named = () if host is None else ("-verify_ip" if address else "-verify_hostname", host)
+    named = () if host is None else for_name(host)
     result = authority.openssl.run(
         ("verify", "-x509_strict", "-crl_check", "-CAfile", CERTIFICATE, "-CRLfile", CRL, *named, str(path.absolute())),
         directory=authority.directory,
     )
-    if result.code == 0 and result.output.rstrip().endswith(b": OK"):
+    why = refusal(result)
+    if not why:
         return path
-    said = result.messages + result.output.decode("utf-8", "replace")
-    reasons = re.findall(r"^error \d+ at \d+ depth lookup: ?(.+)$", said, re.MULTILINE)
-    why = reasons[0].strip() if reasons else "openssl cannot read it"
     hint = next((hint for reason, hint in _HINTS.items() if reason.lower() in why.lower()), None)
-    raise DatabaseCaError(f"{path} is not accepted: {why}", *([hint] if hint else []), detail=said)
+    raise DatabaseCaError(f"{path} is not accepted: {why}", *([hint] if hint else []), detail=_messages(result))
+
+
+def for_name(name: str) -> tuple[str, str]:
+    """The option by which `openssl verify` demands that a certificate is valid for a host name or an address."""
+    address = re.fullmatch(r"[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", name)
+    return ("-verify_ip" if address else "-verify_hostname", name)
+
+
+def refusal(result: Result) -> str:
+    """Why `openssl verify` does not accept a certificate; an empty text where it does."""
+    if result.code == 0 and result.output.rstrip().endswith(b": OK"):
+        return ""
+    reasons = re.findall(r"^error \d+ at \d+ depth lookup: ?(.+)$", _messages(result), re.MULTILINE)
+    return reasons[0].strip() if reasons else "openssl cannot read it"
+
+
+def _messages(result: Result) -> str:
+    return result.messages + result.output.decode("utf-8", "replace")

@@ -1,1 +1,1 @@
-"""The servers' side: option files, accounts, replication, and what a server that runs really does."""
+"""The database servers: option files, accounts, replication, and checks of a running server."""

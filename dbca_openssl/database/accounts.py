@@ -1,4 +1,4 @@
-"""Which accounts may connect without TLS, and making one of them use it: the guide's warning.
+"""Which accounts may connect without TLS, and `ALTER USER ... REQUIRE` for one of them: the guide's warning.
 
 "Be aware that this DOES NOT ENFORCE the use of encryption in any way!"
 """
@@ -13,10 +13,10 @@ from dbca_openssl.database.statements import Account, Flavor, Requirement
 from dbca_openssl.errors import DatabaseCaError
 
 Kind = Literal["open", "socket", "tls", "locked", "role", "system"]
-"""`open`: may connect without TLS. `socket`: without TLS too, but by a local socket only. `tls`: must use TLS.
-`locked` and `role` cannot connect, nor can the server's own accounts, `system`."""
+"""`open`: may connect without TLS. `socket`: without TLS too, but only through the local socket. `tls`: must use TLS.
+`locked`, `role` and `system` (the server's own accounts) cannot connect."""
 
-# Names come in hex, so that no character set, no quoting and no terminal stands between the server and us.
+# Names are sent in hex, so that no character set and no quoting can change them.
 _MARIADB = """
 SELECT HEX(User) AS user, HEX(Host) AS host,
   CASE WHEN COALESCE(JSON_VALUE(Priv, '$.ssl_type'), 0) = 0 THEN 'none' ELSE 'tls' END AS tls,
@@ -26,7 +26,7 @@ SELECT HEX(User) AS user, HEX(Host) AS host,
     AND JSON_EXTRACT(Priv, '$.auth_or') IS NULL THEN 1 ELSE 0 END AS by_socket
 FROM mysql.global_priv ORDER BY User, Host"""
 
-# A role of MySQL is an account that is locked, has an expired and empty password, and has been granted.
+# A role of MySQL is an account that is locked and has an expired, empty password.
 _MYSQL = """
 SELECT HEX(CONVERT(u.User USING utf8mb4)) AS user, HEX(CONVERT(u.Host USING utf8mb4)) AS host,
   CASE WHEN u.ssl_type = '' THEN 'none' ELSE 'tls' END AS tls,
@@ -50,78 +50,73 @@ class Entry(NamedTuple):
 
 
 def accounts(client: Client, flavor: Flavor) -> list[Entry]:
-    """All accounts of the server, by user and host. Raises DatabaseCaError where the asking account may not see them.
+    """All accounts of the server, by user and host. Raises DatabaseCaError where `client` may not read them.
 
     MariaDB 10.4 and newer, MySQL 8 and newer.
     """
     return [
-        Entry(Account(_text(row["user"]), _text(row["host"])), _kind(row))
+        Entry(account := Account(row.text("user"), row.text("host")), _kind(account, row))
         for row in client.query(_MARIADB if flavor == "mariadb" else _MYSQL)
     ]
 
 
 def secure_transport(client: Client) -> bool:
-    """Whether the server refuses every TCP connection without TLS, whatever the account says.
-
-    Raises DatabaseCaError where it does not answer.
-    """
-    (row,) = client.query("SELECT @@GLOBAL.require_secure_transport AS value")
-    return row["value"] == "1"
+    """Whether the server refuses TCP without TLS for all accounts. Raises DatabaseCaError where it does not answer."""
+    return client.one("SELECT @@GLOBAL.require_secure_transport AS value")["value"] == "1"
 
 
 def require(client: Client, account: Account, requirement: Requirement) -> None:
-    """Execute `ALTER USER ... REQUIRE`, and see that the server has it.
+    """Execute `ALTER USER ... REQUIRE`, and check the result on the server.
 
-    Raises DatabaseCaError before anything is changed where there is no such account, or where the account that asks
-    would lock itself out.
+    Raises DatabaseCaError, before anything is changed, where there is no such account, or where the account that
+    connects would lock itself out.
     """
     statement = statements.require(account, requirement)
     if _requirement(client, account) is None:
         raise DatabaseCaError(
-            f"the server has no account {account.sql()}", "dbca-openssl server accounts lists those that there are"
+            f"the server has no account {account.sql()}", "dbca-openssl server accounts lists its accounts"
         )
     _require_not_locking_out(client, account, requirement)
     client.execute(statement)
     if _requirement(client, account) != requirement:
-        raise DatabaseCaError(f"the server took the statement, and {account.sql()} still has not what was asked for")
+        raise DatabaseCaError(f"the server executed the statement, but {account.sql()} does not have that requirement")
 
 
 def _requirement(client: Client, account: Account) -> Requirement | None:
-    """What the server has for an account; None where it has no such account."""
+    """What the server requires of an account; None where it has no such account."""
     rows = client.query(
         "SELECT HEX(CONVERT(User USING utf8mb4)) AS user, HEX(CONVERT(Host USING utf8mb4)) AS host, ssl_type, "
         "HEX(x509_subject) AS subject, HEX(x509_issuer) AS issuer FROM mysql.user"
     )
     for row in rows:
-        if _same(Account(_text(row["user"]), _text(row["host"])), account):
+        if _same(Account(row.text("user"), row.text("host")), account):
             kind: Any = {"ANY": "SSL", "X509": "X509", "SPECIFIED": "CERTIFICATE"}.get(row["ssl_type"], "NONE")
-            return Requirement(kind, _text(row["subject"]), _text(row["issuer"]))
+            return Requirement(kind, row.text("subject"), row.text("issuer"))
     return None
 
 
 def _require_not_locking_out(client: Client, account: Account, requirement: Requirement) -> None:
-    """The account that asks may only be held to what this very session is known to have: TLS, but no certificate."""
-    (row,) = client.query("SELECT HEX(CONVERT(CURRENT_USER() USING utf8mb4)) AS own")
-    user, _, host = _text(row["own"]).rpartition("@")
+    """The account that connects may only be required to use TLS, and only if this session does."""
+    own = client.one("SELECT HEX(CONVERT(CURRENT_USER() USING utf8mb4)) AS own").text("own")
+    user, _, host = own.rpartition("@")
     if not _same(Account(user, host), account):
         return
     encrypted = any(row["Value"] for row in client.query("SHOW SESSION STATUS LIKE 'Ssl_cipher'"))
     if requirement.kind == "SSL" and encrypted:
         return
     raise DatabaseCaError(
-        f"{account.sql()} is the account that asks, and it could lock itself out",
-        "ask with another account (--user, --defaults-file)"
+        f"{account.sql()} is the account that connects, and it could lock itself out",
+        "connect with another account (--user, --defaults-file)"
         + ("" if encrypted or requirement.kind != "SSL" else ", or connect with TLS"),
     )
 
 
 def _same(one: Account, other: Account) -> bool:
-    """Whether two accounts are one to the server, which compares hosts without regard to case."""
+    """Whether two accounts are the same to the server, for which the case of hosts does not count."""
     return one.user == other.user and one.host.casefold() == other.host.casefold()
 
 
-def _kind(row: Row) -> Kind:
-    account = (_text(row["user"]), _text(row["host"]))
+def _kind(account: Account, row: Row) -> Kind:
     if account in _SYSTEM:
         return "system"
     if row["is_role"] == "1":
@@ -131,7 +126,3 @@ def _kind(row: Row) -> Kind:
     if row["tls"] == "tls":
         return "tls"
     return "socket" if row["by_socket"] == "1" else "open"
-
-
-def _text(digits: str) -> str:
-    return bytes.fromhex(digits).decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""What a server says of its own TLS: the guide's "Compatibility", and what MySQL 8.4 and newer have in its place."""
+"""Checks of what a server reports about its TLS: the guide's "Compatibility", and its successors in MySQL 8.4."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ _OLD = ("TLSv1", "TLSv1.0", "TLSv1.1")
 
 
 def inspect(client: Client, flavor: Flavor, openssl: OpenSSL, trust: Trust | None, at: datetime) -> list[Finding]:
-    """Everything that the server can be asked. Raises DatabaseCaError where it does not answer.
+    """All findings. Raises DatabaseCaError where the server does not answer.
 
-    With `trust`, its revocation list is also compared with the authority's.
+    With `trust`, the server's CRL is also compared with that of the CA.
     """
     names = ", ".join(f"'{name}'" for name in _VARIABLES)
     rows = client.query(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
     variables = {row["Variable_name"]: row["Value"] for row in rows}
-    end = _end_of_loaded(client)
+    end = _loaded_end(client)
     if not end and flavor == "mariadb" and variables.get("have_ssl") == "YES":
         with suppress(DatabaseCaError):  # such as a certificate that the client does not accept
-            end = _end_of_loaded(client._replace(tls=True))
-    certificate, revocation_list = server_files(client)
+            end = _loaded_end(client._replace(tls=True))
+    certificate, crl = server_files(client)
     return [
         *_availability(client, variables),
         *_certificate(certificate, openssl, variables, end, at),
-        _revocation_list(revocation_list, openssl, variables, trust, at),
+        _crl(crl, openssl, variables, trust, at),
         _protocols(variables),
         *(_start(variables) if flavor == "mysql" else ()),
         _enforcement(client, flavor, variables),
     ]
 
 
-def _end_of_loaded(client: Client) -> str:
-    """The end of the loaded certificate as the server prints it; MariaDB does so over a TLS connection only."""
-    return next(iter(client.query("SHOW STATUS LIKE 'Ssl_server_not_after'")), {}).get("Value", "")
+def _loaded_end(client: Client) -> str:
+    """The end date of the loaded certificate as the server prints it, which MariaDB does only over TLS."""
+    return next((row["Value"] for row in client.query("SHOW STATUS LIKE 'Ssl_server_not_after'")), "")
 
 
 def _availability(client: Client, variables: dict[str, str]) -> Iterator[Finding]:
@@ -59,7 +59,7 @@ def _availability(client: Client, variables: dict[str, str]) -> Iterator[Finding
     rows = client.query(
         "SELECT VALUE FROM performance_schema.tls_channel_status WHERE CHANNEL = 'mysql_main' AND PROPERTY = 'Enabled'"
     )
-    enabled = bool(rows) and rows[0]["VALUE"] == "Yes"
+    enabled = any(row["VALUE"] == "Yes" for row in rows)
     yield Finding(Level.OK if enabled else Level.CRITICAL, "tls", "enabled" if enabled else "not enabled")
 
 
@@ -68,40 +68,36 @@ def _certificate(
 ) -> Iterator[Finding]:
     path = variables.get("ssl_cert", "")
     if not path or not variables.get("ssl_ca"):
-        yield Finding(Level.CRITICAL, "loaded", "no ssl_ca and ssl_cert: it serves what it made for itself, or nothing")
+        yield Finding(
+            Level.CRITICAL, "loaded", "no ssl_ca and ssl_cert: its certificate is self-signed, or there is none"
+        )
         return
     if not end:
-        yield Finding(Level.UNKNOWN, "loaded", f"{path}; it tells the date over a TLS connection only")
+        yield Finding(Level.UNKNOWN, "loaded", f"{path}; the server shows its end date only over TLS")
         return
     try:
         loaded = dates.printed_time(end)
     except ValueError:
-        yield Finding(Level.UNKNOWN, "loaded", f"{path}; the server's date of it is not a date")
+        yield Finding(Level.UNKNOWN, "loaded", f"{path}; the server sent an end date that cannot be read")
         return
     yield finding.until("loaded", loaded, at, finding.CERTIFICATE_DAYS, path)
     if data is not None and read_certificate(openssl, data, path).end != loaded:
-        yield Finding(Level.WARNING, "file", f"{path} is another certificate than the loaded one: server reload")
+        yield Finding(Level.WARNING, "file", f"{path} is not the loaded certificate: server reload")
 
 
-def _revocation_list(
-    data: bytes | None, openssl: OpenSSL, variables: dict[str, str], trust: Trust | None, at: datetime
-) -> Finding:
-    path = variables.get("ssl_crl", "")
+def _crl(data: bytes | None, openssl: OpenSSL, variables: dict[str, str], trust: Trust | None, at: datetime) -> Finding:
+    path, directory = variables.get("ssl_crl", ""), variables.get("ssl_crlpath", "")
+    if not path and directory:
+        return Finding(Level.UNKNOWN, "ssl_crl", f"the CRLs are in the directory {directory}")
     if not path:
-        other = variables.get("ssl_crlpath", "")
-        if other:
-            return Finding(Level.UNKNOWN, "ssl_crl", f"the lists are in the directory {other}")
-        return Finding(Level.CRITICAL, "ssl_crl", "none, so revoked clients get in")
+        return Finding(Level.CRITICAL, "ssl_crl", "none, so revoked clients are accepted")
     if data is None:
-        return Finding(
-            Level.UNKNOWN,
-            "ssl_crl",
-            f"{path}, which cannot be read through the server (FILE privilege, mode 644, secure_file_priv)",
-        )
+        why = "cannot be read through the server (FILE privilege, mode 644, secure_file_priv)"
+        return Finding(Level.UNKNOWN, "ssl_crl", f"{path} {why}")
     try:
         end = next_update(openssl, data, path)
-        if trust and end < trust.list_end():
-            return Finding(Level.CRITICAL, "ssl_crl", f"{path} is older than the authority's list: deploy it")
+        if trust and end < trust.crl_end():
+            return Finding(Level.CRITICAL, "ssl_crl", f"{path} is older than the CRL of the CA: deploy it")
     except DatabaseCaError as error:
         return Finding(Level.CRITICAL, "ssl_crl", error.message)
     return finding.until("ssl_crl", end, at, finding.CRL_DAYS, path)
@@ -118,7 +114,7 @@ def _protocols(variables: dict[str, str]) -> Finding:
 def _start(variables: dict[str, str]) -> Iterator[Finding]:
     if "tls_certificates_enforced_validation" in variables:
         closed = variables["tls_certificates_enforced_validation"] == "ON"
-        text = "not without valid files" if closed else "also without TLS: tls_certificates_enforced_validation is off"
+        text = "only with valid files" if closed else "also without TLS: tls_certificates_enforced_validation is off"
         yield Finding(Level.OK if closed else Level.WARNING, "start", text)
 
 
@@ -133,14 +129,10 @@ def _enforcement(client: Client, flavor: Flavor, variables: dict[str, str]) -> F
 
 
 def server_files(client: Client) -> tuple[bytes | None, bytes | None]:
-    """Certificate and list as the server reads them now, wherever it is; None where it may not read a file for us.
+    """Certificate and CRL as the server's files have them now; None for a file that it may not read for this account.
 
     Raises DatabaseCaError where the server does not answer.
     """
-    (row,) = client.query(
-        "SELECT HEX(LOAD_FILE(@@GLOBAL.ssl_cert)) AS certificate, HEX(LOAD_FILE(@@GLOBAL.ssl_crl)) AS list"
-    )
-    certificate, revocation_list = (
-        None if data in ("NULL", "") else bytes.fromhex(data) for data in (row["certificate"], row["list"])
-    )
-    return certificate, revocation_list
+    row = client.one("SELECT HEX(LOAD_FILE(@@GLOBAL.ssl_cert)) AS certificate, HEX(LOAD_FILE(@@GLOBAL.ssl_crl)) AS crl")
+    certificate, crl = (None if row[name] in ("NULL", "") else row.unhex(name) for name in ("certificate", "crl"))
+    return certificate, crl

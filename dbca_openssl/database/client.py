@@ -1,33 +1,75 @@
-"""The only door to a database: the real `mariadb` or `mysql` client, with the administrator's own option files.
+"""The only module that sends SQL: through the real `mariadb` or `mysql` client, with its own option files.
 
-Statements go in by standard input, so that they are on no command line, and rows come back as the client's
-`--batch` format, which both clients have in common. A password is the business of the client and its option files.
+Statements go in by standard input, so that they are on no command line, and rows come back in the client's
+`--batch` format, which both clients have in common. Passwords are left to the client and its option files.
+
+A server is not trusted: it gets no file, and its output, its time and the client's memory are bounded.
 """
 
 from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dbca_openssl.database.statements import PLAIN_MODE, Flavor
 from dbca_openssl.errors import DatabaseCaError, UnreachableError
+from dbca_openssl.openssl import content, memory_file
 
-SECONDS = 10
-"""How long the client tries to connect."""
+SECONDS, SECONDS_IN_ALL = 10, 60
+"""How long the client tries to connect, and how long it may take for everything."""
+
+LARGEST_OUTPUT = 4 << 20
+"""Bytes of rows, and as many of messages, that a server may send."""
+
+LARGEST_MEMORY = 256 << 20
+"""Bytes of memory that the client may take; a result with endless columns would fill it before the first row."""
+
+# An option file may let a server have files, or change the format that is read here.
+_SAFE = (
+    "--local-infile=0",  # else a server can answer any statement by asking for a file, such as the CA key
+    "--loose-load-data-local-dir=",  # MySQL sends files from that directory even so
+    "--quick",  # rows are not collected in memory
+    "--skip-safe-updates",  # which leaves rows out
+    *("--skip-force", "--delimiter=;", "--column-names"),
+    *("--skip-table", "--skip-vertical", "--skip-html", "--skip-xml", "--skip-raw"),
+)
+
+_LAST = "SELECT 'row' AS last"
+_LAST_OUTPUT = "last\nrow\n"
+"""Must follow all rows: a client exits 0, too, where an option file made it skip the statements."""
 
 _ESCAPES = {"n": "\n", "t": "\t", "0": "\0", "\\": "\\"}
 
-Row = Mapping[str, str]
+
+class Row(dict[str, str]):
+    """The cells of a row by column name; NULL is the text `NULL`."""
+
+    def __missing__(self, name: str) -> str:
+        """Raise DatabaseCaError."""
+        raise DatabaseCaError(f"the server's answer has no column {name}")
+
+    def unhex(self, name: str) -> bytes:
+        """The bytes of a cell in hex. Raises DatabaseCaError where it is not in hex."""
+        try:
+            return bytes.fromhex(self[name])
+        except ValueError:
+            raise DatabaseCaError(f"the column {name} of the server's answer is not in hex") from None
+
+    def text(self, name: str) -> str:
+        """The text of a cell in hex. Raises DatabaseCaError as `unhex` does."""
+        return self.unhex(name).decode("utf-8", "replace")
 
 
 class Client(NamedTuple):
-    """How to reach a server; None everywhere is what the client itself finds in `~/.my.cnf` and the like.
+    """How to reach a server; what is None is left to the client and its option files, such as `~/.my.cnf`.
 
-    `program` is the client's path, or None for the first of `mariadb` and `mysql` that there is (of the wanted flavor).
-    With `tls` a client of MariaDB uses TLS or does not connect; that of 10.5 uses none unasked.
+    `program` is the client's path, or None for `mariadb`, else `mysql` (with the flavor `mysql` only the latter).
+    With `tls` a client of MariaDB connects with TLS only; that of 10.5 uses no TLS by default.
     """
 
     program: str | None = None
@@ -51,24 +93,42 @@ class Client(NamedTuple):
         return (
             self._program(),
             *(f"{option}={value}" for option, value in given if value is not None),
-            *("--batch", "--binary-mode", "--default-character-set=utf8mb4", f"--connect-timeout={SECONDS}"),
+            *("--batch", "--binary-mode", "--default-character-set=utf8mb4", f"--connect-timeout={SECONDS}", *_SAFE),
             *(("--ssl",) if self.tls else ()),
         )
 
-    def query(self, statement: str) -> list[Row]:
-        """The rows of one statement, each by column name; NULL is the text `NULL`. Raises DatabaseCaError."""
-        header, *rows = self._run(f"{statement};\n").removesuffix("\n").split("\n")  # other line ends are text
-        names = [_plain(cell) for cell in header.split("\t")]
-        return [dict(zip(names, (_plain(cell) for cell in row.split("\t")), strict=True)) for row in rows]
+    def query(self, statement: str) -> Iterator[Row]:
+        """The rows of one statement.
+
+        Raises UnreachableError where the server does not answer, and DatabaseCaError, also while the rows are read.
+        """
+        output = self._run(statement, _LAST)
+        if not output.endswith(_LAST_OUTPUT):
+            raise _not_rows("they are not whole")
+        if output == _LAST_OUTPUT:  # without rows there is no line of column names
+            return iter(())
+        header, *rows = output.removesuffix(f"\n{_LAST_OUTPUT}").split("\n")  # other line ends are text
+        names = _cells(header)
+        return (_row(names, _cells(line)) for line in rows)
+
+    def one(self, statement: str) -> Row:
+        """The row of a statement that has one. Raises DatabaseCaError."""
+        rows = list(self.query(statement))
+        if len(rows) != 1:
+            raise _not_rows(f"{len(rows)} instead of one")
+        return rows[0]
 
     def execute(self, *statements: str) -> None:
-        """Run statements whose strings are quoted for `PLAIN_MODE`. Raises DatabaseCaError at the first that fails."""
-        self._run("".join(f"{statement};\n" for statement in (PLAIN_MODE, *statements)))
+        """Run statements with strings quoted for `PLAIN_MODE`.
+
+        Raises UnreachableError where the server does not answer, and DatabaseCaError at the first that fails.
+        """
+        self._run(PLAIN_MODE, *statements)
 
     def server_flavor(self) -> Flavor:
-        """What the server is, as it says itself. Raises DatabaseCaError where it does not answer."""
-        (row,) = self.query("SELECT VERSION() AS version")
-        return "mariadb" if "mariadb" in row["version"].lower() else "mysql"
+        """MariaDB or MySQL, by its version. Raises DatabaseCaError where it does not answer."""
+        version = self.one("SELECT VERSION() AS version")["version"]
+        return "mariadb" if "mariadb" in version.lower() else "mysql"
 
     def _program(self) -> str:
         if self.program is not None:
@@ -82,35 +142,69 @@ class Client(NamedTuple):
             "Debian: apt install mariadb-client-core (or mysql-client-core); --client-program PATH names another",
         )
 
-    def _run(self, script: str) -> str:
-        import sh  # slow to import, and only the verbs that talk to a server need it
+    def _run(self, *statements: str) -> str:
+        import sh  # slow to import, and only the commands that talk to a server need it
 
         program, *arguments = self.command()
-        try:
-            finished: Any = sh.Command(program)(
-                *arguments,
-                _in=script.encode(),
-                _tty_out=False,
-                _tty_in=False,
-                _ok_code=tuple(range(256)),
-                _return_cmd=True,
-            )
-        except sh.CommandNotFound:
-            raise DatabaseCaError(f"cannot run {program}: there is no such program") from None
-        except sh.SignalException as error:
-            raise DatabaseCaError(f"{program} was ended by a signal: {type(error).__name__}") from None
-        if finished.exit_code != 0:
-            raise _failure(program, finished.stderr.decode("utf-8", "replace"))
-        return str(finished.stdout.decode("utf-8", "replace"))
+        with memory_file() as output, memory_file() as messages:
+            try:
+                finished: Any = sh.Command(program)(
+                    *arguments,
+                    _in="".join(f"{statement};\n" for statement in statements).encode(),
+                    _out=output,
+                    _err=messages,
+                    _tty_in=False,
+                    _timeout=SECONDS_IN_ALL,
+                    _preexec_fn=_limited,
+                    _ok_code=tuple(range(-64, 256)),
+                    _return_cmd=True,
+                )
+            except sh.CommandNotFound:
+                raise DatabaseCaError(f"cannot run {program}: there is no such program") from None
+            except sh.TimeoutException:
+                raise UnreachableError(f"{program} timed out after {SECONDS_IN_ALL} seconds") from None
+            code, said = finished.exit_code, content(messages).decode("utf-8", "replace")
+            if code == -signal.SIGXFSZ:
+                raise UnreachableError(f"the server sent more than {LARGEST_OUTPUT // 1024} KiB")
+            if code < 0:
+                raise DatabaseCaError(f"{program} was ended by signal {-code}", detail=said)
+            if code:
+                raise _failure(program, said)
+            return content(output).decode("utf-8", "replace")
 
 
-def _plain(cell: str) -> str:
-    return re.sub(r"\\([nt0\\])", lambda match: _ESCAPES[match.group(1)], cell)
+def _limited() -> None:
+    """Set the limits of the client in its process before it starts (setrlimit(2))."""
+    import resource
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it, and so would the client
+    limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_FSIZE: LARGEST_OUTPUT, resource.RLIMIT_DATA: LARGEST_MEMORY}
+    for limit, value in limits.items():
+        with suppress(ValueError):  # a lower limit was set already
+            resource.setrlimit(limit, (value, value))
+
+
+def _cells(line: str) -> list[str]:
+    return [re.sub(r"\\([nt0\\])", lambda match: _ESCAPES[match.group(1)], cell) for cell in line.split("\t")]
+
+
+def _row(names: list[str], cells: list[str]) -> Row:
+    if len(names) != len(cells):
+        raise _not_rows(f"{len(cells)} cells under {len(names)} names")
+    return Row(zip(names, cells, strict=True))
+
+
+def _not_rows(why: str) -> DatabaseCaError:
+    return DatabaseCaError(
+        f"the client did not print the rows that were asked for: {why}",
+        "an option file of the client changes what it prints, such as silent or one-database in [mysql]; "
+        "--defaults-file FILE names another",
+    )
 
 
 def _failure(program: str, messages: str) -> DatabaseCaError:
     lines = [line.strip() for line in messages.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:] or ["it says nothing"]
+    errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:] or ["it printed no message"]
     plain = "".join(character if character.isprintable() else "?" for character in errors[0])
     match = re.match(r"ERROR (\d+)\b", plain)
     number = int(match.group(1)) if match else 0
@@ -120,17 +214,13 @@ def _failure(program: str, messages: str) -> DatabaseCaError:
 
 
 _UNREACHABLE = (2002, 2003, 2005, 2006, 2013, 2026)
-"""No connection, the server went away in the middle of it, or no TLS."""
+"""No connection, a lost connection, or no TLS."""
 
-_WHERE = "--socket, --host, --port and --defaults-file say where the server is"
 _HINTS = {
     1044: "--user or --defaults-file names another account",
-    1045: "--defaults-file FILE names an option file with the user and password of [client]",
-    1142: "--user or --defaults-file names another account, one that may see mysql.user",
-    1227: "--user or --defaults-file names another account, one that may do it",
-    1698: "--defaults-file FILE names an option file with the user and password of [client]",
-    2002: _WHERE,
-    2003: _WHERE,
-    2005: _WHERE,
-    2026: "dbca-openssl server probe tells what the server serves, and --skip-ssl in an option file leaves TLS away",
+    1142: "--user or --defaults-file names another account, which may read mysql.user",
+    1227: "--user or --defaults-file names another account, which has the privilege",
+    **dict.fromkeys((1045, 1698), "--defaults-file FILE names an option file with the user and password of [client]"),
+    **dict.fromkeys((2002, 2003, 2005), "--socket, --host, --port and --defaults-file say where the server is"),
+    2026: "dbca-openssl server probe shows what the server serves; skip-ssl in an option file turns TLS off",
 }

@@ -1,4 +1,4 @@
-"""Replication over TLS: the statements for both ends, and whether it runs over TLS.
+"""Replication over TLS: the statements for both servers, and a check of a replica.
 
 The guide: "For replicated data to be encrypted, both the master and slave servers require secure connections".
 """
@@ -6,7 +6,7 @@ The guide: "For replicated data to be encrypted, both the master and slave serve
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,14 +20,14 @@ from dbca_openssl.finding import Finding, Level
 from dbca_openssl.render import SSL_DIR
 
 LONGEST_PASSWORD = 32
-"""Characters that MySQL's `SOURCE_PASSWORD` holds."""
+"""Characters that MySQL allows in `SOURCE_PASSWORD`."""
 
 
 class Replication(NamedTuple):
-    """A replica called `replica` by its certificate, and the source that it follows.
+    """A replica, by the name in its certificate, and the source that it follows.
 
-    `requirement` is what the account on the source demands: the names of the replica's certificate. With `existing`
-    a replication that runs gets TLS, and neither its position nor its account's password changes.
+    `requirement` is what the source requires of the account: the names in the replica's certificate. With `existing` a
+    running replication gets TLS, and keeps its position and its account's password.
     """
 
     flavor: Flavor
@@ -41,9 +41,9 @@ class Replication(NamedTuple):
     existing: bool = False
 
     def on_source(self) -> list[str]:
-        """The account on the source. It fails where a new one is there already: its password would be another.
+        """The statements for the source. They fail where a new account exists already, with another password.
 
-        Raises DatabaseCaError for what no statement can carry, as `on_replica` does.
+        Raises DatabaseCaError, as `on_replica` does, for what a statement cannot hold.
         """
         if self.existing:
             return [statements.require(self.account, self.requirement)]
@@ -53,7 +53,7 @@ class Replication(NamedTuple):
         ]
 
     def on_replica(self) -> list[str]:
-        """Where the source is, and that it must prove it. Naming the host again would reset the position."""
+        """The statements for the replica. With `existing` they leave out the host, which would reset the position."""
         word = "MASTER" if self.flavor == "mariadb" else "SOURCE"
         values = []
         if not self.existing:
@@ -75,12 +75,12 @@ class Replication(NamedTuple):
 
 
 def new_password() -> str:
-    """As many random characters as both servers take, none of which needs quoting."""
+    """A password of random characters, as long as both servers allow, none of which needs quoting."""
     return secrets.token_urlsafe(LONGEST_PASSWORD * 3 // 4)
 
 
 def password_from(path: Path) -> str:
-    """The first line of a file in UTF-8. Raises DatabaseCaError where it is empty, or longer than MySQL takes."""
+    """The first line of a file in UTF-8. Raises DatabaseCaError where it is empty, or longer than MySQL allows."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
@@ -93,11 +93,11 @@ def password_from(path: Path) -> str:
 
 
 def check(client: Client, flavor: Flavor) -> list[Finding]:
-    """Whether the replica's replication runs, over TLS, with the source's certificate verified and a list.
+    """Whether the replica's replication runs over TLS, with the source's certificate verified and a CRL.
 
     Raises DatabaseCaError where the server is no replica.
     """
-    rows = client.query("SHOW ALL SLAVES STATUS" if flavor == "mariadb" else "SHOW REPLICA STATUS")
+    rows = list(client.query("SHOW ALL SLAVES STATUS" if flavor == "mariadb" else "SHOW REPLICA STATUS"))
     if not rows:
         raise DatabaseCaError(
             "the server is not a replica", "server replication prints the statements that make it one"
@@ -105,38 +105,33 @@ def check(client: Client, flavor: Flavor) -> list[Finding]:
     return [finding for row in rows for finding in _findings(_modern(row))]
 
 
-def _findings(status: Mapping[str, str]) -> list[Finding]:
+_SWITCHES = {
+    "Source_SSL_Allowed": "not encrypted",
+    "Source_SSL_Verify_Server_Cert": "source not verified",
+}
+_FILES = {
+    "Source_SSL_CA_File": "any CA would be accepted",
+    "Source_SSL_Cert": "the replica shows no certificate",
+    "Source_SSL_Crl": "a revoked source would be accepted",
+}
+
+
+def _findings(status: Mapping[str, str]) -> Iterator[Finding]:
     channel = status.get("Connection_name") or status.get("Channel_Name") or ""
     prefix = f"{channel}: " if channel else ""
-    found = []
-
-    def judge(name: str, good: bool, text: str) -> None:
-        found.append(Finding(Level.OK if good else Level.CRITICAL, name, prefix + text))
-
-    for name, why in (("Replica_IO_Running", "Last_IO_Error"), ("Replica_SQL_Running", "Last_SQL_Error")):
+    errors = {
+        f"Replica_{thread}_Running": " ".join(status.get(f"Last_{thread}_Error", "").split()) or "no error is known"
+        for thread in ("IO", "SQL")
+    }
+    for name, problem in (errors | _SWITCHES).items():
         value = status.get(name, "No")
-        runs = value == "Yes"
-        judge(name, runs, value if runs else f"{value}: {_one_line(status.get(why, '')) or 'no error is known'}")
-    for name, lax in (
-        ("Source_SSL_Allowed", "not encrypted"),
-        ("Source_SSL_Verify_Server_Cert", "source not verified"),
-    ):
-        value = status.get(name, "No")
-        judge(name, value == "Yes", value if value == "Yes" else f"{value}: {lax}")
-    for name, lax in (
-        ("Source_SSL_CA_File", "any CA would do"),
-        ("Source_SSL_Cert", "the replica shows no certificate"),
-        ("Source_SSL_Crl", "a revoked source would do"),
-    ):
+        fine = value == "Yes"
+        yield Finding(Level.OK if fine else Level.CRITICAL, name, prefix + (value if fine else f"{value}: {problem}"))
+    for name, problem in _FILES.items():
         value = status.get(name, "")
-        judge(name, bool(value), value or f"none: {lax}")
-    return found
+        yield Finding(Level.OK if value else Level.CRITICAL, name, prefix + (value or f"none: {problem}"))
 
 
 def _modern(row: Mapping[str, str]) -> dict[str, str]:
     """A row under the names that MySQL has now; MariaDB still has the old ones."""
     return {name.replace("Slave_", "Replica_").replace("Master_", "Source_"): value for name, value in row.items()}
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -1,4 +1,4 @@
-"""Option files for servers and clients, from `templates/`: absolute paths, and nothing that fails open."""
+"""Option files for servers and clients, from `templates/`; without their files no connection is made in clear text."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ TEMPLATES = {"server": "server.cnf.j2", "client": "client.cnf.j2"}
 
 
 class Settings(NamedTuple):
-    """The option file of a server, or with the `side` of a `client`, called `name`, with its files in `directory`.
+    """The option file for the server or client (`side`) called `name`, with its files in the absolute `directory`.
 
-    The directory is absolute, and as in the guide: `database-ca.cert.pem`, `NAME.cert.pem`, `private/NAME.key.pem`.
-
-    With `galera`, a server is also a node of a Galera cluster of MariaDB, with rsync for its state transfers.
+    The files are those of the guide: `database-ca.cert.pem`, `NAME.cert.pem`, `private/NAME.key.pem`. With `galera`, a
+    server is also a node of a Galera cluster of MariaDB that uses rsync for state transfers.
     """
 
     name: str
@@ -31,7 +30,7 @@ class Settings(NamedTuple):
     galera: bool = False
 
     def text(self) -> str:
-        """The option file. Raises DatabaseCaError where a path cannot be in one."""
+        """The option file. Raises DatabaseCaError where an option file cannot hold a path."""
         if not self.directory.is_absolute():
             raise DatabaseCaError(f"not an absolute directory: {shown(str(self.directory))}")
         authority = str(self.directory / CERTIFICATE)
@@ -51,7 +50,7 @@ class Settings(NamedTuple):
 
 
 def write(text: str, path: Path) -> None:
-    """A new option file, `path`, that everybody may read. Raises DatabaseCaError where there is one already."""
+    """Make a new option file `path` of mode 644. Raises DatabaseCaError where the file exists."""
     try:
         write_new(path, text.encode(), 0o644)
     except OSError as error:
@@ -59,7 +58,7 @@ def write(text: str, path: Path) -> None:
 
 
 def _provider_options(authority: str, certificate: str, key: str) -> str:
-    """What Galera's library is told; it divides at every `;` and knows no quotes."""
+    """The options of Galera's library, which splits at every `;` and knows no quotes."""
     if odd := re.search(r"[;=\s]", key):
-        raise DatabaseCaError(f"{shown(key)} has a character in it that Galera cannot carry: {odd.group()!r}")
+        raise DatabaseCaError(f"{shown(key)} has a character that a Galera option cannot hold: {odd.group()!r}")
     return f"socket.ssl=yes;socket.ssl_ca={authority};socket.ssl_cert={certificate};socket.ssl_key={key}"

@@ -1,8 +1,7 @@
-"""SQL as text: accounts and strings quoted so that they mean the same under every sql_mode, and the statements.
+"""SQL statements as text, with accounts and strings quoted so that they mean the same in every sql_mode.
 
-A backtick-quoted name has no escapes but the doubled backtick, neither under ANSI_QUOTES nor under
-NO_BACKSLASH_ESCAPES, so every name that is not plain is written in it. A string has no such form: where one has
-a backslash in it, the statement must come after `PLAIN_MODE`.
+In backticks a doubled backtick is the only escape, also with ANSI_QUOTES and NO_BACKSLASH_ESCAPES, so every name that
+is not plain is written in backticks. Strings have no such form: one with a backslash needs `PLAIN_MODE` before it.
 """
 
 from __future__ import annotations
@@ -18,23 +17,23 @@ from dbca_openssl.names import shown
 Flavor = Literal["mariadb", "mysql"]
 
 PLAIN_MODE = "SET SESSION sql_mode = ''"
-"""Backslashes are escapes, and double quotes are of strings: what `string` is written for."""
+"""The sql_mode that `string` quotes for: backslashes are escapes, and double quotes are for strings."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9._%:/$+=~^*?!,<>\[\]{}|()&@ -]*")
 
 
 class Account(NamedTuple):
-    """A user at a host, or at a pattern of hosts."""
+    """A user at a host or a pattern of hosts."""
 
     user: str
     host: str
 
     def sql(self) -> str:
-        """The account as SQL has it: `'app'@'%'`. Raises DatabaseCaError where no statement can carry it."""
+        """The account in SQL: `'app'@'%'`. Raises DatabaseCaError where a statement cannot hold it."""
         return f"{_name(self.user)}@{_name(self.host)}"
 
     def shown(self) -> str:
-        """The account for people, also one that no statement of ours can carry."""
+        """The account as text for people, also one that a statement cannot hold."""
         try:
             return self.sql()
         except DatabaseCaError:
@@ -47,9 +46,9 @@ class Account(NamedTuple):
 
 
 class Requirement(NamedTuple):
-    """What an account must show: any TLS, any certificate of the authority, or the one with these names.
+    """What an account must use: nothing, TLS, any certificate of the CA, or the certificate with these names.
 
-    Subject and issuer are as X509_NAME_oneline(3) writes them, the way in which servers compare them.
+    Subject and issuer are in the form of X509_NAME_oneline(3), which servers compare.
     """
 
     kind: Literal["NONE", "SSL", "X509", "CERTIFICATE"]
@@ -57,18 +56,18 @@ class Requirement(NamedTuple):
     issuer: str = ""
 
     def sql(self) -> str:
-        """What stands after `REQUIRE`. Raises DatabaseCaError where no statement can carry it."""
+        """The words after `REQUIRE`. Raises DatabaseCaError where a statement cannot hold it."""
         if self.kind == "CERTIFICATE":
             return f"SUBJECT {string(self.subject)} AND ISSUER {string(self.issuer)}"
         return self.kind
 
 
 def account(text: str) -> Account:
-    """What `USER@HOST` means: the last `@` divides; or both parts quoted as in SQL. Without a host it is `%`.
+    """The account that `USER@HOST` means, split at the last `@`, or with both parts quoted as in SQL.
 
-    Raises DatabaseCaError where it is quoted, and not to its end.
+    Without a host it is `%`. Raises DatabaseCaError where the quotes are not complete.
     """
-    part = r"""(?:'(?:[^'\\]|'')*'|`(?:[^`]|``)*`)"""  # a backslash between single quotes means this or that
+    part = r"""(?:'(?:[^'\\]|'')*'|`(?:[^`]|``)*`)"""  # a backslash in single quotes depends on the sql_mode
     if quoted := re.fullmatch(rf"({part})@({part})", text, re.DOTALL):
         user, host = (value[1:-1].replace(value[0] * 2, value[0]) for value in quoted.groups())
         return Account(user, host)
@@ -79,32 +78,32 @@ def account(text: str) -> Account:
 
 
 def string(text: str) -> str:
-    """`text` as a string under `PLAIN_MODE`. Raises DatabaseCaError for characters that do not belong into SQL."""
+    """`text` as a string in `PLAIN_MODE`. Raises DatabaseCaError for characters that do not belong in SQL."""
     _require_printable(text)
     return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 def script(*statements: str) -> str:
-    """The statements, one a line or more, after `PLAIN_MODE` where a backslash in them needs it."""
+    """The statements as a script, which starts with `PLAIN_MODE` where a backslash in them needs it."""
     needed = any("\\" in statement for statement in statements)
     return "".join(f"{statement};\n" for statement in ((PLAIN_MODE, *statements) if needed else statements))
 
 
 def require(who: Account, requirement: Requirement) -> str:
-    """`ALTER USER ... REQUIRE`. Raises DatabaseCaError where no statement can carry it."""
+    """`ALTER USER ... REQUIRE`. Raises DatabaseCaError where a statement cannot hold it."""
     return f"ALTER USER {who.sql()} REQUIRE {requirement.sql()}"
 
 
 def _name(text: str) -> str:
     _require_printable(text)
     if text != text.strip():
-        raise DatabaseCaError(f"{shown(text)} starts or ends with a blank, which servers take off")
+        raise DatabaseCaError(f"{shown(text)} starts or ends with a space, which servers remove")
     return f"'{text}'" if _PLAIN.fullmatch(text) else "`" + text.replace("`", "``") + "`"
 
 
 def _require_printable(text: str) -> None:
     for character in text:
         if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
-            raise DatabaseCaError(f"{shown(text)} has a character in it that no statement can carry safely")
+            raise DatabaseCaError(f"{shown(text)} has a character that a statement cannot hold safely")
         if ord(character) > 0xFFFF:
-            raise DatabaseCaError(f"{shown(text)} has a character in it that servers do not have in names")
+            raise DatabaseCaError(f"{shown(text)} has a character that servers do not allow in names")

@@ -1,4 +1,4 @@
-"""What a server is held against: the authority's certificate, its revocation list, and the issued certificates."""
+"""What a server is compared with: the CA certificate, the CRL, and the issued certificates."""
 
 from __future__ import annotations
 
@@ -18,40 +18,28 @@ from dbca_openssl.x509 import Certificate
 
 
 class Trust(NamedTuple):
-    """The public files, wherever they are: in the authority's directory, or on a host in `/etc/mysql/ssl`."""
+    """The public files, in the CA directory or, on a host, in `/etc/mysql/ssl`."""
 
     openssl: OpenSSL
     authority: Path
-    revocation_list: Path
+    crl: Path
     certificates: Path
 
     def path(self, name: str) -> Path:
-        """Where the certificate that was issued to `name` is."""
+        """The file of the certificate that was issued to `name`."""
         return self.certificates / f"{name}.cert.pem"
 
     def issued(self, name: str) -> Certificate:
         """The certificate that was issued to `name`. Raises DatabaseCaError where there is none that can be read."""
         return read_certificate(self.openssl, _read(self.path(name)), str(self.path(name)))
 
-    def list_end(self) -> datetime:
-        """Until when the revocation list is good, once its signature was found to be the authority's (crl(1)).
-
-        Raises DatabaseCaError where it is not, or the list cannot be read.
-        """
-        result = self.openssl.run(
-            ("crl", "-noout", "-nextupdate", "-CAfile", str(self.authority)),
-            directory=Path("/"),
-            data=_read(self.revocation_list),
-        )
-        if "verify OK" not in result.messages:
-            raise DatabaseCaError(
-                f"{self.revocation_list} is no revocation list of this authority", detail=result.messages
-            )
-        return next_update(self.openssl, _read(self.revocation_list), str(self.revocation_list))
+    def crl_end(self) -> datetime:
+        """When the CRL expires. Raises DatabaseCaError where it cannot be read, or this CA did not sign it (crl(1))."""
+        return next_update(self.openssl, _read(self.crl), str(self.crl), self.authority)
 
 
 def of_authority(authority: Authority) -> Trust:
-    """What lies in the authority's directory, or in one with the copies that every host has, such as `/etc/mysql/ssl`.
+    """The files in a CA directory, or in a host's directory such as `/etc/mysql/ssl`.
 
     Raises DatabaseCaError where it is neither.
     """
@@ -63,27 +51,33 @@ def of_authority(authority: Authority) -> Trust:
 
 
 def read_certificate(openssl: OpenSSL, pem: bytes, label: str) -> Certificate:
-    """The one certificate in `pem`. Raises DatabaseCaError, which calls it `label`, where there is none."""
+    """The one certificate in `pem`, called `label` in messages. Raises DatabaseCaError where there is none."""
     try:
         return x509.certificate_in(pem)
     except UnreadableError as error:
         raise DatabaseCaError(f"{label} is no certificate that can be read: {error}") from None
 
 
-def next_update(openssl: OpenSSL, pem: bytes, label: str) -> datetime:
-    """Until when the revocation list in `pem` is good. Raises DatabaseCaError where it is none (crl(1))."""
-    result = openssl.run(("crl", "-noout", "-nextupdate"), directory=Path("/"), data=pem)
-    match = re.match(rb"nextUpdate=(.+)", result.output)
+def next_update(openssl: OpenSSL, pem: bytes, label: str, authority: Path | None = None) -> datetime:
+    """When the CRL in `pem`, called `label` in messages, expires (crl(1)).
+
+    Raises DatabaseCaError where it is no CRL, or is not signed by the CA whose certificate `authority` is.
+    """
+    signed_by = ("-CAfile", str(authority)) if authority else ()
+    result = openssl.run(("crl", "-noout", "-nextupdate", *signed_by), directory=Path("/"), data=pem)
+    if authority and "verify OK" not in result.messages:
+        raise DatabaseCaError(f"{label} is no CRL of this CA", detail=result.messages)
+    match = re.match(r"nextUpdate=(.+)", result.output.decode("latin-1"))
     try:
-        return dates.printed_time(match.group(1).decode() if match else "")
+        return dates.printed_time(match.group(1) if match else "")
     except ValueError:
-        raise DatabaseCaError(f"{label} is no revocation list that can be read", detail=result.messages) from None
+        raise DatabaseCaError(f"{label} is no CRL that can be read", detail=result.messages) from None
 
 
 def requirement(trust: Trust, name: str) -> Requirement:
     """Subject and issuer of the certificate of `name`, as a server compares them: X509_NAME_oneline(3).
 
-    Raises DatabaseCaError where the versions of openssl write them in different ways.
+    Raises DatabaseCaError where they have characters that the versions of openssl write in different ways.
     """
     path = trust.path(name)
     result = trust.openssl.run(
@@ -95,12 +89,12 @@ def requirement(trust: Trust, name: str) -> Requirement:
     certificate = trust.issued(name)
     issuer = read_certificate(trust.openssl, _read(trust.authority), str(trust.authority))
     if certificate.issuer != issuer.subject:
-        raise DatabaseCaError(f"{path} was issued by another authority than {trust.authority}")
+        raise DatabaseCaError(f"{path} was not issued by the CA of {trust.authority}")
     for part, pairs in (("subject", certificate.subject_parts), ("issuer", issuer.subject_parts)):
         if value := next((value for _, value in pairs if "/" in value or "+" in value), None):
             raise DatabaseCaError(
-                f"the {part} {shown(value)} has a '/' or '+' in it, which servers write in different ways",
-                "--x509 asks for any certificate of the authority",
+                f"the {part} {shown(value)} has a '/' or '+' in it, which versions of openssl write in different ways",
+                "--x509 requires any certificate of the CA",
             )
     return Requirement("CERTIFICATE", found.group(1), found.group(2))
 

@@ -1,11 +1,9 @@
-"""For the tests of other projects: a throw-away authority, and `pytest_plugins = ["dbca_openssl.testing"]`.
+"""A throw-away CA for the tests of other projects.
 
-With that line in the conftest.py at the top, tests have the fixtures `database_ca` and `fresh_database_ca`. Without
-pytest there are `throwaway_authority` and the classes; pytest is only imported by `fixtures`.
-
-It is no entry point (pytest11): the tool may be installed beside anybody's pytest, and then must not be in it.
-
-PYTEST_DONT_REWRITE: there are no assertions to rewrite, and a conftest.py may import this before it names the plugin.
+`pytest_plugins = ["dbca_openssl.testing"]` in the top conftest.py gives tests the fixtures `database_ca` and
+`fresh_database_ca`. Without pytest, which only `fixtures` imports, there are `throwaway_authority` and the classes.
+It is no pytest11 entry point, since the tool may be installed beside the pytest of others.
+PYTEST_DONT_REWRITE: a conftest.py may import this before it names the plugin.
 """
 
 from dbca_openssl.testing.throwaway import Issued, ThrowawayAuthority, throwaway_authority

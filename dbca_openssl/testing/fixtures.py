@@ -12,19 +12,19 @@ from dbca_openssl.testing.throwaway import ThrowawayAuthority
 
 @pytest.fixture(scope="session")
 def _database_ca_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An authority that is only copied; with pytest-xdist each worker has its own."""
+    """A CA that is only copied; with pytest-xdist each worker has its own."""
     return ThrowawayAuthority.make(tmp_path_factory.mktemp("database-ca-template")).root
 
 
 @pytest.fixture(scope="session")
 def database_ca(_database_ca_template: Path, tmp_path_factory: pytest.TempPathFactory) -> ThrowawayAuthority:
-    """A throw-away certificate authority that the tests of the session share: issue, revoke."""
+    """A throw-away CA that the tests of the session share: issue, revoke."""
     return _copied(_database_ca_template, tmp_path_factory)
 
 
 @pytest.fixture
 def fresh_database_ca(_database_ca_template: Path, tmp_path_factory: pytest.TempPathFactory) -> ThrowawayAuthority:
-    """A throw-away certificate authority of the test's own; it has issued nothing yet, and it has the same key."""
+    """A throw-away CA for one test, which has issued nothing yet; all have the same key."""
     return _copied(_database_ca_template, tmp_path_factory)
 
 

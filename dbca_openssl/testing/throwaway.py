@@ -1,4 +1,4 @@
-"""A throw-away authority: real `openssl ca`, small keys without a pass phrase, a directory for each certificate."""
+"""A throw-away CA: real `openssl ca`, small keys without a pass phrase, a directory for each certificate."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
 BITS = 2048
-"""The smallest RSA key that every TLS library takes, and quickly made."""
+"""The smallest RSA key that every TLS library accepts."""
 
 HOST_KEY = "host.key.pem"
 """The one key of all certificates, relative to `ThrowawayAuthority.root`."""
 
 
 class Issued(NamedTuple):
-    """A certificate, and all that its server or client needs, in the absolute `directory` as in `/etc/mysql/ssl`.
+    """A certificate with all that its server or client needs, in the absolute `directory`, as in `/etc/mysql/ssl`.
 
-    `serial` is in hex. The key is not encrypted, and everybody who comes to the directory may read it: a server in a
-    container, where the directory is mounted, runs as another user.
+    `serial` is in hex. The key is not encrypted, and every user may read it, such as that of a server in a container
+    where the directory is mounted.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Issued(NamedTuple):
 
     @property
     def key_file(self) -> Path:
-        """The private key, which all certificates of the authority share."""
+        """The private key, which all certificates of the CA share."""
         return self.directory / f"private/{self.name}.key.pem"
 
     @property
@@ -64,19 +64,19 @@ class Issued(NamedTuple):
 
     @property
     def authority_file(self) -> Path:
-        """The certificate of the authority, for `ssl_ca`."""
+        """The CA certificate, for `ssl_ca`."""
         return self.directory / CERTIFICATE
 
     @property
     def revocation_list_file(self) -> Path:
-        """The authority's revocation list, for `ssl_crl`; renewed by `ThrowawayAuthority.revoke`."""
+        """The CRL, for `ssl_crl`; `ThrowawayAuthority.revoke` replaces it."""
         return self.directory / LIST
 
     def server_settings(self, flavor: Flavor = "mariadb", directory: Path | None = None) -> str:
         """The option file of a server with these files, which then accepts TLS only.
 
-        `directory`, an absolute path, is where the server sees the files, such as in a container, if not here.
-        Raises DatabaseCaError where an option file cannot carry the path, as `client_settings` does.
+        `directory` is the absolute path of the files for the server, if that is another, as in a container.
+        Raises DatabaseCaError, as `client_settings` does, where an option file cannot hold the path.
         """
         return Settings(self.name, flavor, "server", directory or self.directory).text()
 
@@ -86,13 +86,13 @@ class Issued(NamedTuple):
 
 
 class ThrowawayAuthority:
-    """A whole ordinary authority for tests, in `root`/database-ca, with everything that it has issued in `root`/hosts.
+    """A complete CA in `root`/database-ca, and in `root`/hosts all that it has issued.
 
-    It is kept by no pass phrase, and all its certificates have the same key: for tests only.
+    It has no pass phrase, and all its certificates have the same key: for tests only.
     """
 
     def __init__(self, root: Path) -> None:
-        """The authority in the directory `root`, where `make` has made one; a copy of the directory is one too."""
+        """The CA in the directory `root`, which `make` has made, or in a copy of it."""
         self.root = root.absolute()
         self.authority = Authority(self.root / "database-ca")
         self._issued: list[Issued] = []
@@ -100,7 +100,7 @@ class ThrowawayAuthority:
 
     @classmethod
     def make(cls, root: Path, organization: str = "Tests") -> ThrowawayAuthority:
-        """A new one in the directory `root`, which is made where it is missing. Raises DatabaseCaError."""
+        """A new CA in the directory `root`, which is made where it is missing. Raises DatabaseCaError."""
         made = cls(root)
         try:
             made.root.mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ class ThrowawayAuthority:
         organization = organization_name(organization)
         settings = AuthoritySettings(organization, authority_name_for(organization), bits=BITS)
         start, end = creation.period(dates.now())
-        # earlier, so that certificates which have ended already lie within its time
+        # earlier, so that expired certificates lie within its validity too
         new = NewAuthority(settings, start - timedelta(days=DAYS), end, "modern", encrypted=False)
         creation.create(made.authority, new)
         key = ("genpkey", "-algorithm", "RSA", "-pkeyopt", f"rsa_keygen_bits:{BITS}", "-out", HOST_KEY)
@@ -118,26 +118,25 @@ class ThrowawayAuthority:
 
     @property
     def directory(self) -> Path:
-        """The directory of the authority itself, for `dbca-openssl --ca`."""
+        """The CA directory, for `dbca-openssl --ca`."""
         return self.authority.directory
 
     @property
     def certificate_file(self) -> Path:
-        """The certificate of the authority."""
+        """The CA certificate."""
         return self.authority.path(CERTIFICATE)
 
     @property
     def revocation_list_file(self) -> Path:
-        """The revocation list."""
+        """The CRL."""
         return self.authority.path(CRL)
 
     def issue(self, name: str, *alternative_names: str, days: int = DAYS) -> Issued:
-        """A certificate for the host or client `name`, and for further DNS names and addresses.
+        """A certificate for the host or client `name`, whose SANs are its host name and the given names and addresses.
 
-        A host name is an alternative name too. The certificate is good for `days` days from now; with -1 it ended a day
-        ago. The same arguments give the same certificate, until that is revoked.
-        Raises DatabaseCaError for what is no name, and for other arguments with the same name: an authority knows each
-        name once.
+        It is valid for `days` days; with -1 it expired a day ago. The same arguments give the same certificate, until
+        that is revoked. Raises DatabaseCaError for what is no name, and for other arguments with the same name, which
+        can have one valid certificate only.
         """
         name = entity_name(name)
         further = tuple(map(alternative_name, alternative_names))
@@ -147,8 +146,8 @@ class ThrowawayAuthority:
             if before == asked:
                 return issued
             raise DatabaseCaError(
-                f"{name} has a certificate with other names or days already",
-                f"issue it under a name that is free: issue('other', '{name}'); or revoke that one first",
+                f"{name} already has a certificate with other names or days",
+                f"revoke that one, or use another name: issue('other', '{name}')",
             )
         directory = self._new_directory(name)
         new = NewRequest(name, directory, further, "modern", BITS)
@@ -166,10 +165,10 @@ class ThrowawayAuthority:
         return issued
 
     def revoke(self, issued: Issued) -> None:
-        """Revoke a certificate, and give the new revocation list to everything that was issued.
+        """Revoke a certificate, and copy the new CRL to all directories.
 
-        A server that runs reads the list at its next `FLUSH SSL` (MariaDB) or `ALTER INSTANCE RELOAD TLS` (MySQL).
-        There is no reason to give: the shared key, once compromised, would not be signed again.
+        A running server reads it at `FLUSH SSL` (MariaDB) or `ALTER INSTANCE RELOAD TLS` (MySQL). No reason is given:
+        the shared key, once compromised, would not be signed again.
         Raises DatabaseCaError where the certificate is revoked already.
         """
         rows = revocation.propose(self.authority, str(issued.certificate_file))
@@ -179,16 +178,13 @@ class ThrowawayAuthority:
             _copy(self.revocation_list_file, one.revocation_list_file)
 
     def client_context(self, client: Issued | None = None) -> SSLContext:
-        """A context that trusts this authority alone, verifies names and the revocation list as it is now.
-
-        With `client` it shows that certificate.
-        """
+        """A context that trusts only this CA, checks names and the current CRL, and shows `client`'s certificate."""
         import ssl
 
         return self._context(ssl.PROTOCOL_TLS_CLIENT, client)
 
     def server_context(self, server: Issued) -> SSLContext:
-        """A context that shows the certificate of `server`, and accepts the clients of this authority alone."""
+        """A context that shows the certificate of `server`, and accepts the clients of this CA only."""
         import ssl
 
         context = self._context(ssl.PROTOCOL_TLS_SERVER, server)
@@ -207,15 +203,13 @@ class ThrowawayAuthority:
         return context
 
     def _new_directory(self, name: str) -> Path:
-        for number in count(1):
-            directory = self.root / "hosts" / (name if number == 1 else f"{name}.{number}")
-            try:
-                directory.mkdir(parents=True)
-            except FileExistsError:  # of a certificate that was revoked
-                continue
-            except OSError as error:
-                raise of_system(f"cannot make {directory}", error) from None
-            break
+        names = (name if number == 1 else f"{name}.{number}" for number in count(1))
+        # that of a revoked certificate stays
+        directory = next(path for path in map(self.root.joinpath("hosts").joinpath, names) if not path.exists())
+        try:
+            directory.mkdir(parents=True)
+        except OSError as error:
+            raise of_system(f"cannot make {directory}", error) from None
         return directory
 
     def _signed(self, file: str, days: int) -> Signed:
@@ -223,11 +217,11 @@ class ThrowawayAuthority:
         (proposal,) = signing.propose(self.authority, [file], period)
         if days > 0:
             return signing.sign(self.authority, [proposal], period)[0]
-        a_second = timedelta(seconds=1)  # in its last one it is still good, for OpenSSL 4.0
-        return self._signed_as_ended(proposal, dates.now() + timedelta(days=days) - a_second)
+        a_second = timedelta(seconds=1)  # in its last second it is still valid for OpenSSL 4.0
+        return self._sign_expired(proposal, dates.now() + timedelta(days=days) - a_second)
 
-    def _signed_as_ended(self, proposal: Proposal, end: datetime) -> Signed:
-        """`sign` knows no start, and newer openssl may refuse an end that lies before it."""
+    def _sign_expired(self, proposal: Proposal, end: datetime) -> Signed:
+        """`sign` has no start date, and newer openssl may refuse an end date before it."""
         with Change(self.authority, compared=signing.files_of([proposal])) as change:
             change.write(request_of(proposal.name), proposal.request.pem)
             start = end - timedelta(days=1)
@@ -240,9 +234,9 @@ class ThrowawayAuthority:
 
 @contextmanager
 def throwaway_authority(root: Path | None = None, organization: str = "Tests") -> Iterator[ThrowawayAuthority]:
-    """A new throw-away authority in a temporary directory that is removed afterwards, or in `root`, which stays.
+    """A new throw-away CA in a temporary directory that is removed afterwards, or in `root`, which is kept.
 
-    Raises DatabaseCaError where there is one in `root` already, or openssl is missing.
+    Raises DatabaseCaError where `root` has one already, or openssl is missing.
     """
     import tempfile
 
@@ -254,7 +248,7 @@ def throwaway_authority(root: Path | None = None, organization: str = "Tests") -
 
 
 def _copy(source: Path, target: Path) -> None:
-    """A public file, put in its place at once: a server may read it meanwhile."""
+    """Replace a public file in one step: a server may be reading it."""
     new = target.with_name(f".{target.name}.new")
     try:
         shutil.copyfile(source, new)

@@ -50,7 +50,7 @@ class Site:
         """A new revocation list, by hand."""
         self._ca("-gencrl", "-out", "crl/database-ca.crl", *options)
 
-    def list_that_is_over(self) -> None:
+    def expired_crl(self) -> None:
         """A new revocation list, by hand, on the first of January 2026 for a month."""
         program = frozen_openssl(self.hosts, "2026-01-01 00:00:00")  # 1.1.1 has no -crl_lastupdate
         self._ca("-gencrl", "-out", "crl/database-ca.crl", "-crldays", "31", program=program)

@@ -192,7 +192,7 @@ def test_the_account_that_asks_is_not_locked_out(shared_server: Server, shared_s
     for requirement in (("--x509",), ("--certificate", REVOKED)):
         refused = tool(*command, *authority, *requirement, directory=tmp_path)
         assert refused.code == 1
-        assert "is the account that asks" in refused.messages
+        assert "is the account that connects" in refused.messages
     assert server.sql("SELECT user, host, ssl_type FROM mysql.user ORDER BY user, host") == before
 
 

@@ -18,6 +18,9 @@ def test_the_command_line_has_the_administrators_options_and_no_password() -> No
     assert client.command() == (
         *("/usr/bin/mariadb", "--defaults-file=my.cnf", "--socket=socket", "--host=host", "--port=3307", "--user=user"),
         *("--batch", "--binary-mode", "--default-character-set=utf8mb4", "--connect-timeout=10"),
+        *("--local-infile=0", "--loose-load-data-local-dir=", "--quick", "--skip-safe-updates", "--skip-force"),
+        *("--delimiter=;", "--column-names", "--skip-table", "--skip-vertical", "--skip-html", "--skip-xml"),
+        "--skip-raw",
     )
     assert client._replace(tls=True).command() == (*client.command(), "--ssl")
 
@@ -35,11 +38,11 @@ def test_a_client_that_uses_no_tls_unasked_is_told_the_date_too(shared_server: S
 
 def test_rows_are_what_the_server_has(shared_server: Server) -> None:
     client = _client(shared_server)
-    assert client.query(r"SELECT 'a\tb\nc\\d\0e' AS odd, NULL AS nothing, 'ü' AS `a head`, '' AS none") == [
+    assert list(client.query(r"SELECT 'a\tb\nc\\d\0e' AS odd, NULL AS nothing, 'ü' AS `a head`, '' AS none")) == [
         {"odd": "a\tb\nc\\d\0e", "nothing": "NULL", "a head": "ü", "none": ""}
     ]
-    assert client.query("SELECT 'a\u2028b\x0bc\rd' AS breaks") == [{"breaks": "a\u2028b\x0bc\rd"}]
-    assert client.query("SELECT 1 AS one FROM DUAL WHERE FALSE") == []
+    assert list(client.query("SELECT 'a\u2028b\x0bc\rd' AS breaks")) == [{"breaks": "a\u2028b\x0bc\rd"}]
+    assert list(client.query("SELECT 1 AS one FROM DUAL WHERE FALSE")) == []
     assert client.server_flavor() == shared_server.programs.flavor
 
 

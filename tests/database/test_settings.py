@@ -25,10 +25,10 @@ SERVER = """\
 ssl_ca                      = /etc/mysql/ssl/database-ca.cert.pem
 ssl_cert                    = /etc/mysql/ssl/aiken.example.net.cert.pem
 ssl_key                     = /etc/mysql/ssl/private/aiken.example.net.key.pem
-# Every client that shows a certificate is refused once this list is over: renew it in time, and reload it
+# Once this CRL has expired, every client that shows a certificate is refused: renew and reload it in time
 ssl_crl                     = /etc/mysql/ssl/database-ca.crl
 tls_version                 = TLSv1.2,TLSv1.3
-# Without this line an account without REQUIRE may connect in the clear
+# Without this line an account without REQUIRE may connect without TLS
 require_secure_transport    = ON
 """
 

@@ -84,8 +84,8 @@ def test_the_whole_story(site: Site, start: StartServer, tmp_path: Path) -> None
     assert _levels(site, server, tmp_path) == {"check": 1, "probe": 1}
 
 
-def test_a_server_whose_list_is_over_is_found_and_mended(site: Site, start: StartServer, tmp_path: Path) -> None:
-    site.list_that_is_over()
+def test_a_server_whose_crl_has_expired_is_found_and_fixed(site: Site, start: StartServer, tmp_path: Path) -> None:
+    site.expired_crl()
     site.deploy(AIKEN)
     # the settings for MySQL do not let it come so far
     enforced = "--loose-tls-certificates-enforced-validation=OFF"
@@ -97,7 +97,7 @@ def test_a_server_whose_list_is_over_is_found_and_mended(site: Site, start: Star
     assert server.over_tcp(*with_certificate).code != 0
     found = tool("server", "probe", AIKEN, *here, "--client", *pair, "--json", directory=tmp_path)
     assert found.code == 2
-    assert "certificate or revocation list expired" in _text(found.document, "client")
+    assert "certificate or CRL expired" in _text(found.document, "client")
     assert "expired on 2026-02-01" in _text(found.document, "crl")
     assert _levels(site, server, tmp_path) == {"check": 2, "probe": 2}
     site.new_list()
@@ -107,16 +107,16 @@ def test_a_server_whose_list_is_over_is_found_and_mended(site: Site, start: Star
     assert tool("server", "probe", AIKEN, *here, "--client", *pair, directory=tmp_path).code == 0
 
 
-def test_a_list_that_is_over_is_not_loaded(site: Site, start: StartServer, tmp_path: Path) -> None:
+def test_an_expired_crl_is_not_loaded(site: Site, start: StartServer, tmp_path: Path) -> None:
     server = start(settings_of(site, AIKEN))
     server.sql("CREATE USER app@localhost IDENTIFIED BY 'p4ss'")
     with_certificate = ("--user=app", "--password=p4ss", *server.with_tls(site.ssl(CLIENT), CLIENT))
-    site.list_that_is_over()
+    site.expired_crl()
     site.deploy(AIKEN)
     here = ("--connect", server.address, "--ca", str(site.authority))
     refused = tool("server", "reload", AIKEN, *here, *server.connection, directory=tmp_path)
     assert refused.code == 1
-    assert "the revocation list on the server is over since 2026-02-01 00:00:00Z" in refused.messages
+    assert "the CRL on the server expired on 2026-02-01 00:00:00Z" in refused.messages
     assert server.over_tcp(*with_certificate).code == 0
 
 
@@ -128,7 +128,7 @@ def test_a_server_that_cannot_load_its_files_goes_on(site: Site, start: StartSer
     key.write_text("no key\n")
     refused = tool("server", "reload", AIKEN, *here, *server.connection, directory=tmp_path)
     assert refused.code == 1
-    assert refused.messages.startswith("dbca-openssl: the server goes on with what it had: ")
+    assert refused.messages.startswith("dbca-openssl: the server keeps the files that it had loaded: ")
     assert tool("server", "probe", AIKEN, *here, directory=tmp_path).code == 0
     key.write_text(text)
     done("server", "reload", AIKEN, *here, *server.connection, directory=tmp_path)
