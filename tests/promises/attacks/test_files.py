@@ -123,7 +123,7 @@ ATTACKS = {
 
 
 def _run(attack: Attack, verb: str, ca: Path, environment: dict[str, str]) -> Finished:
-    program = f"{attack.prepare}\nfrom dbca_openssl.cli import main\nmain()"
+    program = f"{attack.prepare}\nfrom dbca_openssl.cli.main import main\nmain()"
     return run(sys.executable, "-c", program, verb, "--ca", ca, directory=Path("/"), environment=environment)
 
 

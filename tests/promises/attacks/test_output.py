@@ -62,7 +62,7 @@ def in_a_certificate(fleet: Path) -> None:
 
 def server_variables(fleet: Path) -> None:
     """A client that hands over what a rogue server says of its replication."""
-    rows = f"Connection_name\\tSlave_IO_Running\\tLast_IO_Error\\nmain{ESCAPES}\\tNo\\t{ESCAPES}\\n"
+    rows = f"Connection_name\\tSlave_IO_Running\\tLast_IO_Error\\nmain{ESCAPES}\\tNo\\t{ESCAPES}\\nlast\\nrow\\n"
     program(fleet, "client", f"cat > {os.devnull}\nprintf '{rows}'\n")
 
 
