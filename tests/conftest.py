@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import signal
 from collections import Counter
@@ -34,8 +36,23 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with `ca.key.pem` (4096 bits, encrypted), `plain-ca.key.pem` (the same), `host.key.pem`, `phrase`."""
-    directory = tmp_path_factory.mktemp("keys")
+    """A directory with `ca.key.pem` (4096 bits, encrypted), `plain-ca.key.pem` (the same), `host.key.pem`, `phrase`.
+
+    All workers of a run have the same one, not to be changed: a key of 4096 bits costs seconds.
+    """
+    own = tmp_path_factory.getbasetemp()
+    directory = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "keys"
+    with open(f"{directory}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not directory.exists():
+            work = directory.with_suffix(".new")
+            work.mkdir()
+            _make_keys(work)
+            work.rename(directory)
+    return directory
+
+
+def _make_keys(directory: Path) -> None:
     (directory / "phrase").write_text(f"{PASSPHRASE}\n")
     (directory / "phrase").chmod(0o600)
     openssl("genrsa", "-out", "plain-ca.key.pem", "4096", directory=directory)
@@ -44,7 +61,6 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     while not all(_is_noticed(phrase, directory) for phrase in WRONG_PASSPHRASES):
         openssl(*encrypt, directory=directory)  # with another salt
     openssl("genrsa", "-out", "host.key.pem", "2048", directory=directory)
-    return directory
 
 
 def _is_noticed(phrase: str, directory: Path) -> bool:

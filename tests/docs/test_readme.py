@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import sh
 
+from tools.conversation import converse
 from tools.support import PASSPHRASE, ROOT, run
 
 README = (ROOT / "README.md").read_text()
@@ -52,32 +52,15 @@ def test_the_commands_of_the_readme_run_at_a_terminal(tmp_path: Path, programs: 
     guide = README.split("## Through the guide\n")[1].split("\n## ")[0]
     script = "set -eu\n" + "".join(re.findall(r"^```sh\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL))
     (tmp_path / "walk.sh").write_text(script)
-    screen: list[str] = []
 
-    def typist(text: str, keyboard: object) -> None:
-        screen.append(text)
-        seen = "".join(screen)
-        if seen.endswith(("key: ", "more: ")):
-            keyboard.put(f"{PASSPHRASE}\n")  # type: ignore[attr-defined]
-            screen.append("\n")
-        elif seen.endswith("[y/N] "):
-            keyboard.put("y\n")  # type: ignore[attr-defined]
-            screen.append("\n")
+    def answer(shown: str) -> str | None:
+        if shown.endswith(("key: ", "more: ")):
+            return f"{PASSPHRASE}\n"
+        return "y\n" if shown.endswith("[y/N] ") else None
 
-    sh.sh(
-        "walk.sh",
-        _cwd=str(tmp_path),
-        _env={
-            "PATH": f"{programs}:{os.environ['PATH']}",
-            "HOME": str(tmp_path),
-            "HOSTS": str(tmp_path / "hosts"),
-        },
-        _tty_in=True,
-        _unify_ttys=True,
-        _out=typist,
-        _out_bufsize=0,
-    )
-    seen = "".join(screen)
+    more = {"PATH": f"{programs}:{os.environ['PATH']}", "HOSTS": str(tmp_path / "hosts")}
+    code, seen = converse("sh", "walk.sh", answer=answer, directory=tmp_path, environment=more)
+    assert code == 0, seen
     assert "certs/aiken.example.net.cert.pem: OK" in seen
     assert "signed    1 valid, 0 expired, 0 revoked" in seen
     delivered = tmp_path / "hosts/aiken.example.net/etc/mysql/ssl"

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from pathlib import Path
-from typing import Any
-
-import sh
 
 from tools.agreement import require_agreement
+from tools.conversation import converse
 from tools.ssh_hosts import Fleet
 from tools.support import HOSTS, PASSPHRASE
 
@@ -19,28 +16,18 @@ AIKEN, MARGARET, _ = HOSTS
 
 def at_terminal(*arguments: str | Path, directory: Path, answers: dict[str, str], columns: int = 80) -> str:
     """Run the command at a terminal of its own, type the answer to each prompt once, and return what was on it."""
-    screen: list[str] = []
 
-    def look(character: str, keyboard: Any) -> None:
-        screen.append(character)
-        for prompt in [prompt for prompt in answers if "".join(screen[-len(prompt) :]) == prompt]:
-            keyboard.put(f"{answers.pop(prompt)}\n")
+    def answer(shown: str) -> str | None:
+        for prompt in filter(shown.endswith, answers):
+            return f"{answers.pop(prompt)}\n"
+        return None
 
-    sh.Command(sys.executable)(
-        *("-m", "dbca_openssl", *map(str, arguments)),
-        _cwd=str(directory),
-        _env={"PATH": os.environ["PATH"], "HOME": str(directory), "TERM": "xterm"},
-        _tty_in=True,
-        _tty_out=True,
-        _unify_ttys=True,
-        _err_to_out=True,
-        _tty_size=(24, columns),
-        _out=look,
-        _out_bufsize=0,
-        _ok_code=[0, 1],
+    command = (sys.executable, "-m", "dbca_openssl", *arguments)
+    code, screen = converse(
+        *command, answer=answer, directory=directory, environment={"TERM": "xterm"}, columns=columns
     )
-    assert not answers, "".join(screen)
-    return "".join(screen)
+    assert code in (0, 1) and not answers, screen
+    return screen
 
 
 def test_enroll_at_a_terminal(ca: Path, fleet: Fleet) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
+from tools.conversation import converse
 from tools.support import GUIDE, PASSPHRASE, Finished, openssl
 
 CONFIGURE = "export OPENSSL_CONF=./database-ca.cnf"
@@ -64,37 +63,16 @@ def typed(
 
     What was on the screen is both outputs in one.
     """
-    from queue import Queue
 
-    import sh
+    def answer(shown: str) -> str | None:
+        for prompt, text in answers.items():
+            if shown.endswith((prompt, f"{prompt} ")):
+                return f"{text}\n"
+        return None
 
-    keyboard: Queue[str] = Queue()
-    screen = ""
-
-    def watch(text: str) -> None:
-        nonlocal screen
-        screen += text
-        for prompt, answer in answers.items():
-            if screen.endswith((prompt, f"{prompt} ")) and not screen.endswith(f"{prompt}  "):
-                keyboard.put(f"{answer}\n")
-                screen += " "  # answered; a blank that openssl prints behind its prompt asks for nothing more
-                break
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons warn of forks beside threads
-        finished = sh.Command("sh")(
-            *("-c", f"set -e\n{commands}"),
-            _cwd=str(directory),
-            _env={"PATH": os.environ["PATH"], "HOME": str(directory)} | dict(environment or {}),
-            _in=keyboard,
-            _out=watch,
-            _out_bufsize=0,
-            _tty_in=True,
-            _unify_ttys=True,
-            _ok_code=list(range(256)),
-            _return_cmd=True,
-        )
-    return Finished(finished.exit_code, screen.replace("\r\n", "\n"), "")
+    command = ("sh", "-c", f"set -e\n{commands}")
+    code, screen = converse(*command, answer=answer, directory=directory, environment=environment)
+    return Finished(code, screen.replace("\r\n", "\n"), "")
 
 
 def typed_well(commands: str, directory: Path, environment: Mapping[str, str] | None = None) -> str:

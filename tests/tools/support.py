@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tools.conversation import converse
+
 PASSPHRASE = "correct horse"
 WRONG_PASSPHRASES = ("not the pass phrase", f"{PASSPHRASE} ")
 ORGANIZATION = "example.net"
@@ -201,27 +203,12 @@ def on_a_terminal(
 
     Returns its exit code and all that was shown.
     """
-    import sh
-
-    shown: list[str] = []
     waiting = list(answers)
 
-    def typist(text: str, keyboard: Any) -> None:
-        shown.append(text)
-        if waiting and re.search(r"(?:\[y/N\]|key|more): $|\[y/N\] $", "".join(shown)):
-            keyboard.put(waiting.pop(0) + "\n")
+    def answer(shown: str) -> str | None:
+        if waiting and re.search(r"(?:\[y/N\]|key|more): $|\[y/N\] $", shown):
+            return waiting.pop(0) + "\n"
+        return None
 
-    command = sh.Command(sys.executable)(
-        *("-m", "dbca_openssl", *map(str, arguments)),
-        _cwd=str(directory),
-        _env={"PATH": os.environ["PATH"], "HOME": str(directory)} | dict(environment or {}),
-        _tty_in=True,
-        _unify_ttys=True,
-        _tty_size=(24, columns),
-        _out=typist,
-        _out_bufsize=0,
-        _new_session=True,
-        _ok_code=list(range(256)),
-        _return_cmd=True,
-    )
-    return int(command.exit_code), "".join(shown)
+    command = (sys.executable, "-m", "dbca_openssl", *arguments)
+    return converse(*command, answer=answer, directory=directory, environment=environment, columns=columns)
