@@ -241,7 +241,7 @@ def test_a_flood_without_line_ends_is_cut_off(
     assert process.returncode == 1
     assert f"{AIKEN}: sent more than 256 KiB" in messages.read_text()
     assert "Traceback" not in messages.read_text()
-    assert usage.ru_maxrss < 100_000  # KiB
+    assert usage.ru_maxrss < 150_000  # KiB, of which Python and what it imports have two thirds
 
 
 @pytest.mark.parametrize("end", ["END_OF_FILE", "END_OF_SCRIPT", "END_OF_TEXT", "END_OF_FILE_"])

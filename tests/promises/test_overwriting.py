@@ -205,7 +205,7 @@ def test_a_hosts_key_is_private_from_its_first_byte(tmp_path: Path) -> None:
     trace = _traced(tmp_path, "request", AIKEN, "--ssl-dir", ssl, "--bits", "2048")
     (written,) = set(_made_private(trace, f"{AIKEN}.key.pem"))
     assert written == f"./{KEY}"  # of openssl in the stage
-    renamed = re.findall(rf'rename(?:at2?)?\(.*"([^"]*)".*"{ssl / KEY}"', trace)
+    renamed = re.findall(rf'rename(?:at2?)?\(.*"([^"\n]*)".*"{ssl / KEY}"', trace)
     assert renamed == [f"{ssl}/.commit/{KEY}"]
     assert "umask(077)" in trace
     assert stat.S_IMODE((ssl / KEY).stat().st_mode) == 0o600

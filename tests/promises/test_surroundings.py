@@ -100,8 +100,7 @@ def test_a_path_that_is_no_text_is_printed(encoding: str, tmp_path: Path, keys: 
     root = tmp_path / os.fsdecode(b"\xff")
     root.mkdir()
     printed = _whole_path(root, keys, environment={"PYTHONIOENCODING": encoding}).output
-    shown = str(root) if encoding.startswith("utf-8") else f"{tmp_path}/\\udcff"
-    assert f"\n{shown}/ssl/{HOST}.req.pem  a request for {HOST}\n" in printed
+    assert f"\n{tmp_path}/\\udcff/ssl/{HOST}.req.pem  a request for {HOST}\n" in printed
 
 
 def test_a_result_that_cannot_be_written_is_no_change_undone(tmp_path: Path, ca: Path, keys: Path) -> None:
