@@ -90,7 +90,7 @@ class OpenSSL:
 
     @cached_property
     def version(self) -> str:
-        """The version as the binary gives it, such as `3.0.19`; asked once."""
+        """The version as the binary gives it, such as `3.0.19`; asked once. Raises DatabaseCaError as `run` does."""
         banner = self.run(("version",), directory=Path("/")).output.decode("ascii", "replace").strip()
         match = re.match(r"OpenSSL (\d+)\.(\d+)\.(\d+)\S*", banner)
         if not match or tuple(map(int, match.groups())) < OLDEST:
