@@ -289,6 +289,22 @@ def test_what_is_no_usable_openssl_is_refused(
     assert snapshot(tmp_path, without=(".lock",)) == before
 
 
+def test_a_missing_openssl_is_refused_before_anybody_is_asked(
+    fleet: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """Requests and certificates are read without it, so what would be done could be shown, and could not be done."""
+    before = snapshot(fleet, without=(".lock",))
+    for command in (("renew", AIKEN), ("revoke", AIKEN)):
+        refused = tool(
+            *(*command, "--yes", "--openssl", tmp_path / "missing"), directory=fleet, environment=environment
+        )
+        assert refused.code == 1
+        said, hint = refused.messages.splitlines()
+        assert said == f"dbca-openssl: cannot run {tmp_path}/missing: there is no such program"
+        assert hint.startswith("hint: ")
+    assert snapshot(fleet, without=(".lock",)) == before
+
+
 def test_a_missing_directory_is_not_taken_for_a_missing_openssl(tmp_path: Path) -> None:
     with pytest.raises(DatabaseCaError, match="there is no directory"):
         OpenSSL().run(("version",), directory=tmp_path / "missing")

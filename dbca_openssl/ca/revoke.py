@@ -39,6 +39,7 @@ def propose(authority: Authority, what: str) -> list[Row]:
     Raises DatabaseCaError where there is none, where it is revoked already or where it is the CA itself.
     """
     authority.require()
+    authority.openssl.version  # noqa: B018  # one that cannot be used is refused before anybody is asked anything
     own = own_certificate(authority)
     own_serial = index.serial_text(own.serial)
     serial = what.upper().zfill(len(what) + len(what) % 2)
