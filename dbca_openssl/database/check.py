@@ -37,7 +37,7 @@ def inspect(client: Client, flavor: Flavor, openssl: OpenSSL, trust: Trust | Non
     certificate, crl = server_files(client)
     return [
         *_availability(client, variables),
-        *_certificate(certificate, openssl, variables, end, at),
+        *_certificate(certificate, variables, end, at),
         _crl(crl, openssl, variables, trust, at),
         _protocols(variables),
         *(_start(variables) if flavor == "mysql" else ()),
@@ -63,9 +63,7 @@ def _availability(client: Client, variables: dict[str, str]) -> Iterator[Finding
     yield Finding(Level.OK if enabled else Level.CRITICAL, "tls", "enabled" if enabled else "not enabled")
 
 
-def _certificate(
-    data: bytes | None, openssl: OpenSSL, variables: dict[str, str], end: str, at: datetime
-) -> Iterator[Finding]:
+def _certificate(data: bytes | None, variables: dict[str, str], end: str, at: datetime) -> Iterator[Finding]:
     path = variables.get("ssl_cert", "")
     if not path or not variables.get("ssl_ca"):
         yield Finding(
@@ -81,7 +79,7 @@ def _certificate(
         yield Finding(Level.UNKNOWN, "loaded", f"{path}; the server sent an end date that cannot be read")
         return
     yield finding.until("loaded", loaded, at, finding.CERTIFICATE_DAYS, path)
-    if data is not None and read_certificate(openssl, data, path).end != loaded:
+    if data is not None and read_certificate(data, path).end != loaded:
         yield Finding(Level.WARNING, "file", f"{path} is not the loaded certificate: server reload")
 
 

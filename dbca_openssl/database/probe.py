@@ -64,7 +64,7 @@ def certificate(what: Probe, served: Served, issued: Certificate, at: datetime) 
 
     Raises DatabaseCaError where what is served cannot be read.
     """
-    shown = read_certificate(what.trust.openssl, served.certificate, f"what {what.where} serves")
+    shown = read_certificate(served.certificate, f"what {what.where} serves")
     serial = index.serial_text(shown.serial)
     if shown.encoded == issued.encoded:
         yield Finding(Level.OK, "certificate", f"serial {serial}, as issued")

@@ -43,7 +43,7 @@ def reload(client: Client, flavor: Flavor, trust: Trust, name: str, where: Targe
             *error.hints,
             detail=error.detail,
         ) from None
-    shown = read_certificate(trust.openssl, handshake.served(trust.openssl, where).certificate, f"what {where} serves")
+    shown = read_certificate(handshake.served(trust.openssl, where).certificate, f"what {where} serves")
     if shown.encoded != issued.encoded:
         raise DatabaseCaError(
             f"{where} was reloaded, but serves serial {index.serial_text(shown.serial)} of "

@@ -31,7 +31,7 @@ class Trust(NamedTuple):
 
     def issued(self, name: str) -> Certificate:
         """The certificate that was issued to `name`. Raises DatabaseCaError where there is none that can be read."""
-        return read_certificate(self.openssl, _read(self.path(name)), str(self.path(name)))
+        return read_certificate(_read(self.path(name)), str(self.path(name)))
 
     def crl_end(self) -> datetime:
         """When the CRL expires. Raises DatabaseCaError where it cannot be read, or this CA did not sign it (crl(1))."""
@@ -50,7 +50,7 @@ def of_authority(authority: Authority) -> Trust:
     return Trust(authority.openssl, directory / CERTIFICATE, directory / CRL, directory / "certs")
 
 
-def read_certificate(openssl: OpenSSL, pem: bytes, label: str) -> Certificate:
+def read_certificate(pem: bytes, label: str) -> Certificate:
     """The one certificate in `pem`, called `label` in messages. Raises DatabaseCaError where there is none."""
     try:
         return x509.certificate_in(pem)
@@ -87,7 +87,7 @@ def requirement(trust: Trust, name: str) -> Requirement:
     if result.code != 0 or not found:
         raise DatabaseCaError(f"{path} is no certificate that can be read", detail=result.messages)
     certificate = trust.issued(name)
-    issuer = read_certificate(trust.openssl, _read(trust.authority), str(trust.authority))
+    issuer = read_certificate(_read(trust.authority), str(trust.authority))
     if certificate.issuer != issuer.subject:
         raise DatabaseCaError(f"{path} was not issued by the CA of {trust.authority}")
     for part, pairs in (("subject", certificate.subject_parts), ("issuer", issuer.subject_parts)):

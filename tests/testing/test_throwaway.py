@@ -152,7 +152,7 @@ def test_it_is_a_whole_ordinary_authority(authority: ThrowawayAuthority) -> None
     ]
     done("verify", "app", "--ca", authority.directory, directory=authority.root)
     checked = tool("check", "--ca", authority.directory, directory=authority.root).output
-    assert {line.split()[1] for line in checked.splitlines() if line.startswith(("WARNING ", "CRITICAL "))} == {
+    assert {line.split()[2] for line in checked.splitlines() if line.startswith(("WARNING ", "CRITICAL "))} == {
         "expired"
     }
     environment = {"OPENSSL_CONF": "./database-ca.cnf"}
