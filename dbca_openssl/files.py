@@ -147,7 +147,7 @@ def state(path: str) -> str:
             if identity not in _digests:
                 digest = _sha256(file.read())
                 # times in whole seconds may be those of a file system that has no finer ones, such as FAT
-                patience = SETTLED if status.st_ctime_ns % SECOND else COARSELY_SETTLED
+                patience = UNCHANGED if status.st_ctime_ns % SECOND else LONG_UNCHANGED
                 if time.time_ns() - status.st_ctime_ns < patience:
                     return digest
                 _digests[identity] = digest
@@ -166,9 +166,9 @@ def _sha256(data: bytes) -> str:
 
 SECOND = 1_000_000_000
 
-SETTLED, COARSELY_SETTLED = SECOND // 10, 3 * SECOND
+UNCHANGED, LONG_UNCHANGED = SECOND // 10, 3 * SECOND
 """Nanoseconds: a file left alone so long shows every later change. Ten times the coarsest clock of a kernel; and more
 than the two seconds of FAT."""
 
 _digests: dict[tuple[int, ...], str] = {}
-"""Of files that have settled, by what changes with them: an index of megabytes is looked at several times."""
+"""Of files that were left alone, by what changes with them: an index of megabytes is read several times."""

@@ -197,7 +197,9 @@ def replay(disk: Disk, trace: Path) -> Iterator[str]:
             masks[process] = int(arguments, 8)
         elif call == "chdir" and value == "0":
             places[process] = paths[0]
-        elif call in _CALLED and not value.startswith("-") and _CALLED[call](disk, descriptors, paths, arguments):
+        elif (
+            call in _CALLED and not value.startswith(("-", "?")) and _CALLED[call](disk, descriptors, paths, arguments)
+        ):
             yield call
 
 
