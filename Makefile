@@ -47,7 +47,7 @@ bench: .venv/test
 	$(BIN)/python tests/benchmarks
 
 manual: .venv/installed
-	$(BIN)/python -m dbca_openssl.cli.manual
+	PYTHONPATH=docs $(BIN)/python -m manual.page
 
 pictures: .venv/test
 	mkdir -p .pictures

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dbca_openssl import __version__
-from dbca_openssl.cli import grammar, manual
+from manual import grammar, page
 from tools.support import GUIDE, ORGANIZATION, ROOT, Finished, openssl, run
 
 pytestmark = pytest.mark.wheel
@@ -63,7 +63,7 @@ def require_working(programs: Path, place: Path, package: Path) -> None:
     # where man, bash-completion, zsh and fish look by themselves
     environment = {"PATH": f"{programs}:/usr/bin:/bin"}
     found = run("man", "-w", "dbca-openssl", directory=elsewhere, environment=environment).output.strip()
-    assert Path(found).read_text() == manual.page(grammar.verbs())
+    assert Path(found).read_text() == page.page(grammar.verbs())
     assert Path(found).is_relative_to(programs.parent)
     for name in ("bash-completion/completions/dbca-openssl", "zsh/site-functions/_dbca-openssl"):
         assert (programs.parent / "share" / name).is_file()
@@ -87,12 +87,13 @@ def test_the_wheel_is_complete(tmp_path: Path) -> None:
         assert f"dbca_openssl/templates/{name}" in packed  # once, at the place that the link stands for
         with zipfile.ZipFile(wheel) as members:
             assert members.read(f"dbca_openssl/templates/{name}") == (ROOT / "templates" / name).read_bytes()
-    page = "share/man/man1/dbca-openssl.1"
+    man_page = "share/man/man1/dbca-openssl.1"
     with zipfile.ZipFile(wheel) as members:
         assert [name for name in members.namelist() if name.endswith(".1")] == [
-            f"dbca_openssl-{__version__}.data/data/{page}"
+            f"dbca_openssl-{__version__}.data/data/{man_page}"
         ]
-    assert not packed & {f"dbca_openssl/{page}", "dbca_openssl/cli/grammar.json"}  # each build makes them
+        assert not [name for name in members.namelist() if "manual" in name or "hook" in name]  # only builds use them
+    assert not packed & {f"dbca_openssl/{man_page}", "dbca_openssl/cli/grammar.json"}  # each build makes them
     assert {"pyproject.toml", "README.md", "LICENSE", "Makefile", "docs/errata.md", "tests/guide/openssl.cnf"} <= packed
     shutil.rmtree(tmp_path / "source")
 

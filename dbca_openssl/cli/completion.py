@@ -61,7 +61,7 @@ def candidates(words: Sequence[str]) -> tuple[str, dict[str, str]]:
 
 
 class Line:
-    """The words before the one that is being typed: the verb (as `grammar.as_data` has it) and its arguments.
+    """The words before the one that is being typed: the verb (by `as_data` in docs/manual) and its arguments.
 
     `expects` says what the value of an option may be, where that comes next; `ca` is the CA's directory.
     """
@@ -127,7 +127,7 @@ class Names:
         self.rows = [row for row in _rows(f"{directory}/database-ca.index") if row[5] in known]
 
     def find(self, source: str, word: str) -> dict[str, str]:
-        """What begins with `word` of a source of `grammar.EXPECTED`, each with a description."""
+        """What begins with `word` of a source of `EXPECTED` in docs/manual, each with a description."""
         if source.endswith("serials"):
             rows = (row for row in self.rows if row[0] == "V" or source == "serials")
             return {row[3]: f"{row[5]}, {_state(row)}" for row in rows if row[3].startswith(word)}

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from dbca_openssl.cli import grammar
 from dbca_openssl.cli.completion import GRAMMAR
+from manual import grammar
 from tools.support import HOSTS, ROOT, done, run, tool
 from tools.terminal import typed
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import typer
 
-from dbca_openssl.cli import grammar
 from dbca_openssl.cli.main import build
+from manual import grammar
 from tools.support import HOSTS, PASSPHRASE, run, tool
 
 VERBS = {verb.words: verb for verb in grammar.verbs()}

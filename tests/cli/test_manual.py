@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dbca_openssl.cli import grammar, manual
+from manual import grammar, page
 from tools.support import ROOT, run, tool
 
 VERBS = grammar.verbs()
@@ -20,32 +20,34 @@ LOCALE = {"LC_ALL": "C.UTF-8", "MANWIDTH": "100"}
 def text(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The page as man shows it in a pipe."""
     directory = tmp_path_factory.mktemp("manual")
-    finished = run("man", "--warnings", "-l", manual.PAGE, directory=directory, environment=LOCALE)
+    finished = run("man", "--warnings", "-l", page.PAGE, directory=directory, environment=LOCALE)
     assert (finished.code, finished.messages) == (0, "")
     return re.sub("\N{HYPHEN}\n *", "", finished.output)  # words that it has divided
 
 
 def test_the_page_is_the_one_that_the_help_makes() -> None:
-    assert manual.PAGE.read_text() == manual.page(VERBS), "run `make manual`"
+    assert page.PAGE.read_text() == page.page(VERBS), "run `make manual`"
 
 
 def test_make_manual_writes_what_is_kept(tmp_path: Path) -> None:
     ignored = shutil.ignore_patterns("man", "grammar.json", "__pycache__")
     package = Path(shutil.copytree(ROOT / "dbca_openssl", tmp_path / "dbca_openssl", ignore=ignored))
-    finished = run(sys.executable, "-m", "dbca_openssl.cli.manual", directory=tmp_path)
+    shutil.copytree(ROOT / "docs/manual", tmp_path / "docs/manual", ignore=ignored)
+    docs = {"PYTHONPATH": "docs"}
+    finished = run(sys.executable, "-m", "manual.page", directory=tmp_path, environment=docs)
     assert (finished.code, finished.output, finished.messages) == (0, "", "")
-    for path in (manual.PAGE, manual.DATA):
-        assert (package / path.relative_to(manual.PACKAGE)).read_bytes() == path.read_bytes()
+    for path in (page.PAGE, page.DATA):
+        assert (package / path.relative_to(page.PACKAGE)).read_bytes() == path.read_bytes()
 
 
 def test_no_formatter_complains(tmp_path: Path) -> None:
     for program in (("mandoc", "-Tlint"), ("groff", "-man", "-ww", "-Tutf8", "-z")):
-        finished = run(*program, manual.PAGE, directory=tmp_path)
+        finished = run(*program, page.PAGE, directory=tmp_path)
         assert (finished.code, finished.output, finished.messages) == (0, "", ""), program
 
 
 def test_it_has_a_name_by_which_it_is_found(tmp_path: Path) -> None:
-    finished = run("lexgrog", manual.PAGE, directory=tmp_path)
+    finished = run("lexgrog", page.PAGE, directory=tmp_path)
     assert f'"dbca-openssl - {VERBS[0].summary[0].lower()}{VERBS[0].summary[1:]}"' in finished.output
 
 

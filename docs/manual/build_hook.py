@@ -1,6 +1,7 @@
 """What hatchling runs when it builds the package: it makes the manual page and the data for completion."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
@@ -11,7 +12,7 @@ class Manual(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called by hatchling before it collects the files, also for an editable installation."""
-        sys.path.insert(0, self.root)
-        from dbca_openssl.cli import manual
+        sys.path[:0] = [self.root, str(Path(self.root, "docs"))]
+        from manual import page
 
-        manual.write()
+        page.write()

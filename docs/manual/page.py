@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dbca_openssl import __version__, render
-from dbca_openssl.cli import grammar
-from dbca_openssl.cli.grammar import Parameter, Verb
+from manual import grammar
+from manual.grammar import Parameter, Verb
 
-PACKAGE = Path(__file__).parents[1]
+PACKAGE = Path(__file__).parents[2] / "dbca_openssl"
 
 PAGE, DATA = PACKAGE / "share/man/man1/dbca-openssl.1", PACKAGE / "cli/grammar.json"
 
