@@ -1,4 +1,4 @@
-"""The one error that the user is meant to read: what is wrong, and what mends it."""
+"""The one error that the user is meant to read: what is wrong, and how to fix it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import errno
 class DatabaseCaError(Exception):
     """Something was refused or failed, and nothing was changed.
 
-    `message` is one line without a full stop; `hints` are lines that tell the mend, in a traceback too; `detail` is
+    `message` is one line without a full stop; `hints` are lines that say how to fix it, in a traceback too; `detail` is
     what openssl itself said, shown only with `--verbose`. None of them ever holds a secret.
     """
 
@@ -36,13 +36,13 @@ def reason(error: OSError) -> str:
 
 
 def of_system(doing: str, error: OSError, *hints: str) -> DatabaseCaError:
-    """The error for what the operating system refused: `doing` and its reason; `hints` where it has no own mend."""
-    mend = _MENDS.get(error.errno or 0)
-    return DatabaseCaError(f"{doing}: {reason(error)}", *((mend,) if mend else hints))
+    """The error for what the operating system refused: `doing` and its reason; `hints` where the reason has none of its own."""
+    fix = _FIXES.get(error.errno or 0)
+    return DatabaseCaError(f"{doing}: {reason(error)}", *((fix,) if fix else hints))
 
 
 _OWNER, _ROOM = "look at owner and mode of the files, or do it as their owner", "make room, then run it again"
-_MENDS = {
+_FIXES = {
     errno.EACCES: _OWNER,
     errno.EPERM: _OWNER,
     errno.ENOSPC: _ROOM,

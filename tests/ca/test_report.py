@@ -84,7 +84,7 @@ def test_the_figures_are_those_of_list(fleet: Path, environment: dict[str, str],
             row["name"],
             row["serial"],
             row["not_after"][:10],
-            f"{row['days_left']} days",
+            str(row['days_left']),
             row["status"] + (f", {row['reason']}" if row["reason"] else ""),
         ]
         for row in rows
@@ -93,8 +93,8 @@ def test_the_figures_are_those_of_list(fleet: Path, environment: dict[str, str],
         ["Reason", "Certificates"], ["cessationOfOperation", "1"], ["superseded", "1"],
     ]  # fmt: skip
     glance = frozen_tool(clock, "--json", directory=fleet).document
-    assert page.figures["days of the authority"] == str(glance["days_left"])
-    assert page.figures["days of the revocation list"] == str(glance["crl_days_left"])
+    assert page.figures["days left of the CA certificate"] == str(glance["days_left"])
+    assert page.figures["days left of the CRL"] == str(glance["crl_days_left"])
     assert page.figures["0 found by check"] == "ok"
 
 
@@ -130,7 +130,7 @@ def test_what_check_finds_is_on_it(fleet: Path, tmp_path: Path) -> None:
         assert one["fix"] in text
     page = Page(text)
     assert page.figures["2 found by check"] == "critical"
-    assert page.figures["days of the revocation list"] == "none"
+    assert page.figures["days left of the CRL"] == "none"
     clock = f"{datetime.now(UTC) + timedelta(days=3000):%Y-%m-%d %H:%M:%S}"
     over = frozen_tool(clock, "report", "-o", tmp_path / "over.html", "--ca", fleet, directory=tmp_path)
     assert over.code == 0, over.messages
