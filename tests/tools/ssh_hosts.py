@@ -271,7 +271,8 @@ def _make_etc(etc: Path, keys: Path) -> None:
         source = Path("/etc") / name
         (etc / name).parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, etc / name, symlinks=True)
+            ignore = shutil.ignore_patterns("opasswd")  # only the root of the machine may read it
+            shutil.copytree(source, etc / name, symlinks=True, ignore=ignore)
         elif source.exists():
             shutil.copy2(source, etc / name)
     (etc / "passwd").write_text(_PASSWD)
