@@ -81,10 +81,9 @@ def run(arguments: Sequence[str]) -> int:
 
     def failed(error: DatabaseCaError, code: int) -> int:
         option = MONITORING.get(verb)
-        if option is None or (option and not _understood(command, rest).get(option)):
-            output.error(error)
-            return code
-        return output.unknown(error)
+        of_plugin = option is not None and (not option or bool(_understood(command, rest).get(option)))
+        output.error(error, of_plugin)
+        return BUG if of_plugin else code
 
     try:
         code = command(rest, prog_name=" ".join(("dbca-openssl", *arguments[:words])), standalone_mode=False)
@@ -153,11 +152,11 @@ SERVER_HELP = """Configure database servers, and check what they really do.
     """
 
 
-def _function(verb: str) -> Callable[..., int | None]:
+def _function(verb: str) -> Callable[..., int]:
     from importlib import import_module
 
     module = import_module(f"dbca_openssl.cli.commands.{verb.replace(' ', '.')}")
-    function: Callable[..., int | None] = getattr(module, "list_" if verb == "list" else verb.rpartition(" ")[2])
+    function: Callable[..., int] = getattr(module, "list_" if verb == "list" else verb.rpartition(" ")[2])
     return function
 
 

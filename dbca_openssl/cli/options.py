@@ -165,6 +165,12 @@ class Run:
         found = directory or self.ca or (Path() if Path(CONFIGURATION).is_file() else Path("database-ca"))
         return Authority(found.absolute(), OpenSSL(self.openssl), output.tell, self.lock_timeout, output.progress)
 
+    def existing_authority(self, directory: Path | None = None) -> Authority:
+        """As `authority`, where it exists."""
+        found = self.authority(directory)
+        found.require()
+        return found
+
     def passphrase(self, *, new: bool = False) -> Passphrase:
         """The pass phrase from a file, a descriptor or the terminal, where a new one is asked for twice."""
         if self.passphrase_fd is not None:
@@ -227,15 +233,17 @@ class Run:
 
         return scripts.place(self.ssl_dir or render.SSL_DIR, self.owner)
 
-    def ssh(self, hosts: "Sequence[Host]") -> "Ssh":
-        """The way to `hosts`; ssh asks at the terminal only where one host at a time is worked on."""
-        from dbca_openssl.host.ssh import Ssh
+    def hosts(self, words: Sequence[str]) -> "tuple[list[Host], Ssh]":
+        """The hosts [USER@]HOST, and the way to them; ssh asks at the terminal only for one host at a time."""
+        from dbca_openssl.host.ssh import Ssh, hosts
 
+        found = hosts(words)
         config = self.ssh_config
         if config is not None and not config.is_file():
             raise DatabaseCaError(f"there is no file {config}", "--ssh-config names one that ssh -F can read")
-        asking = terminal.is_there() and min(self.jobs, len(hosts)) == 1
-        return Ssh(config.absolute() if config else None, batch=not asking, timeout=self.timeout, sudo=self.sudo)
+        asking = terminal.is_there() and min(self.jobs, len(found)) == 1
+        ssh = Ssh(config.absolute() if config else None, batch=not asking, timeout=self.timeout, sudo=self.sudo)
+        return found, ssh
 
     def client(self) -> "tuple[Client, Flavor]":
         """The database client, and what the server is: as it was given, or as the server says."""
@@ -263,12 +271,12 @@ class Run:
 DEFAULTS: dict[str, Any] = {name: getattr(Run, name).default for name in Run.__annotations__}
 
 
-def verb(*options: str) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
+def verb(*options: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Give a function the named options of `Run` (and --json and --verbose), and hand it what was given as a `Run`."""
     common = [one for name in (*options, "every") for one in GROUPS.get(name, (name,))]
 
-    def decorate(function: Callable[..., int | None]) -> Callable[..., int | None]:
-        def call(**given: Any) -> int | None:
+    def decorate(function: Callable[..., int]) -> Callable[..., int]:
+        def call(**given: Any) -> int:
             run = Run(**DEFAULTS | {name: given.pop(name) for name in common})
             output.as_json, output.verbose = run.json, run.verbose
             return function(run, **given)

@@ -12,9 +12,10 @@ import shlex
 import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import IO, Any
 
-from dbca_openssl import names
+from dbca_openssl import dates, names
 from dbca_openssl.errors import DatabaseCaError, reason
 from dbca_openssl.finding import Level
 
@@ -61,24 +62,28 @@ def command(*words: str) -> str:
     return shlex.join(("dbca-openssl", *words))
 
 
-def result(document: Mapping[str, Any], lines: Iterable[str]) -> None:
-    """The result of a verb: `document` with --json, otherwise `lines`."""
-    _to_stdout([_json(document)] if as_json else map(printable, lines))
+def result(document: Mapping[str, Any], lines: Iterable[str]) -> int:
+    """The result of a verb: `document` with --json, otherwise `lines`. Returns the exit code of success.
+
+    The document may have datetimes and paths.
+    """
+    return _to_stdout([_json(document)] if as_json else map(printable, lines))
 
 
-def verbatim(document: Mapping[str, Any], text: str) -> None:
-    """A result that programs read, such as a script: as it is, but for the eyes of somebody at a terminal."""
+def verbatim(document: Mapping[str, Any], text: str) -> int:
+    """A result that programs read, such as a script: unchanged, but printable on a terminal. Returns as `result`."""
     lines: Iterable[str] = text.removesuffix("\n").split("\n")
     if sys.stdout.isatty():
         lines = ("\t".join(map(printable, line.split("\t"))) for line in lines)
-    _to_stdout([_json(document)] if as_json else lines)
+    return _to_stdout([_json(document)] if as_json else lines)
 
 
-def _to_stdout(lines: Iterable[str]) -> None:
+def _to_stdout(lines: Iterable[str]) -> int:
     try:
         for line in lines:
             print(line)
         sys.stdout.flush()
+        return 0
     except BrokenPipeError:
         raise
     except OSError as problem:
@@ -108,9 +113,9 @@ def begin() -> None:
         sys.stdout.reconfigure(errors="surrogateescape" if unicode else "backslashreplace")
 
 
-def script(text: str) -> None:
-    """The script of --print."""
-    verbatim({"script": text}, text)
+def script(text: str) -> int:
+    """The script of --print. Returns as `result`."""
+    return verbatim({"script": text}, text)
 
 
 def tell(line: str) -> None:
@@ -174,8 +179,8 @@ def progress(steps: int, done: int) -> None:
         wipe()
 
 
-def error(problem: DatabaseCaError) -> None:
-    """What was refused or failed."""
+def error(problem: DatabaseCaError, of_plugin: bool = False) -> None:
+    """What was refused or failed; a plugin of monitoring says in one line on standard output why it has no answer."""
     wipe()
     if as_json:
         document = {"error": problem.message, "hints": list(problem.hints)}
@@ -183,22 +188,10 @@ def error(problem: DatabaseCaError) -> None:
             document["openssl"] = problem.detail
         print(_json(document))
         return
-    print(coloured("dbca-openssl:", "error", sys.stderr) + f" {printable(problem.message)}", file=sys.stderr)
-    _details(problem)
-
-
-def unknown(problem: DatabaseCaError) -> Level:
-    """What keeps monitoring from an answer, as its plugins say it: one line on standard output. Returns UNKNOWN."""
-    if as_json:
-        error(problem)
-    else:
-        wipe()
+    if of_plugin:
         print(coloured(Level.UNKNOWN.name) + f": {printable(problem.message)}")
-        _details(problem)
-    return Level.UNKNOWN
-
-
-def _details(problem: DatabaseCaError) -> None:
+    else:
+        print(coloured("dbca-openssl:", "error", sys.stderr) + f" {printable(problem.message)}", file=sys.stderr)
     show(f"hint: {hint}" for hint in problem.hints)
     if verbose:
         show(problem.detail.rstrip().splitlines())
@@ -247,7 +240,10 @@ def fields(pairs: Iterable[tuple[str, str]]) -> list[str]:
 def _json(document: Mapping[str, Any]) -> str:
     import json
 
-    text = json.dumps(document, indent=2, ensure_ascii=False)
+    def plain(value: object) -> str:
+        return dates.iso(value) if isinstance(value, datetime) else str(value)
+
+    text = json.dumps(document, indent=2, ensure_ascii=False, default=plain)
     if text.replace("\n", "").isprintable():
         return text
     return "".join(letter if letter.isprintable() or letter == "\n" else json.dumps(letter)[1:-1] for letter in text)

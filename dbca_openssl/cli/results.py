@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dbca_openssl import dates, finding
 from dbca_openssl.ca.layout import CRL, Authority, request_of
@@ -58,9 +58,9 @@ def signed_lines(signed: Sequence[Signed]) -> list[str]:
     return [f"{one.path}  serial {one.serial}, valid until {dates.shown(one.end)}" for one in signed]
 
 
-def signed_document(one: Signed) -> dict[str, str]:
+def signed_document(one: Signed) -> dict[str, Any]:
     """A new certificate with --json."""
-    return {"name": one.name, "serial": one.serial, "certificate": one.path, "not_after": dates.iso(one.end)}
+    return {"name": one.name, "serial": one.serial, "certificate": one.path, "not_after": one.end}
 
 
 def deliveries(authority: Authority, signed: Sequence[Signed], *with_them: str) -> list[str]:
@@ -72,12 +72,7 @@ def deliveries(authority: Authority, signed: Sequence[Signed], *with_them: str) 
 
 def crl_document(made: RevocationList | None) -> dict[str, object] | None:
     """A new CRL with --json."""
-    return made and {
-        "path": CRL,
-        "number": made.number,
-        "last_update": dates.iso(made.start),
-        "next_update": dates.iso(made.end),
-    }
+    return made and {"path": CRL, "number": made.number, "last_update": made.start, "next_update": made.end}
 
 
 def crl_lines(authority: Authority, made: RevocationList) -> list[str]:
@@ -91,12 +86,10 @@ def crl_lines(authority: Authority, made: RevocationList) -> list[str]:
 
 def findings(title: str, found: Sequence[Finding]) -> finding.Level:
     """Print what a check found, worst first; monitoring shows the first line. Returns the exit code."""
-    found = sorted(found, key=lambda one: -one.level)
-    output.result(
-        {"status": finding.worst(found).name, "findings": [finding_document(one) for one in found]},
-        finding_lines(title, found),
-    )
-    return finding.worst(found)
+    found, worst = sorted(found, key=lambda one: -one.level), finding.worst(found)
+    documents = [one._asdict() | {"level": one.level.name} for one in found]
+    output.result({"status": worst.name, "findings": documents}, finding_lines(title, found))
+    return worst
 
 
 def ask_server(title: str, ask: Callable[[], Sequence[Finding]]) -> finding.Level:
@@ -107,11 +100,6 @@ def ask_server(title: str, ask: Callable[[], Sequence[Finding]]) -> finding.Leve
     except UnreachableError as error:
         found = [finding.Finding(finding.CRITICAL, "server", error.message, "; ".join(error.hints))]
     return findings(title, found)
-
-
-def finding_document(one: Finding) -> dict[str, str]:
-    """A finding with --json."""
-    return {"level": one.level.name, "code": one.code, "text": one.text, "fix": one.fix}
 
 
 def finding_lines(title: str, found: Sequence[Finding]) -> list[str]:
@@ -127,17 +115,33 @@ def finding_lines(title: str, found: Sequence[Finding]) -> list[str]:
     return lines
 
 
-def host_document(host: Host, state: str, error: DatabaseCaError | None, **more: Any) -> dict[str, Any]:
-    """What came of one host, with --json."""
-    failure = {"error": error.message, "hints": list(error.hints)} if error else {}
-    return {"name": host.name, "destination": host.destination, "state": state} | failure | more
+class HostOutcome(NamedTuple):
+    """What came of one host: its cells in the table, and what --json says besides; without a state it failed."""
+
+    host: Host
+    error: DatabaseCaError | None = None
+    state: str = "failed"
+    cells: Sequence[str] = ()
+    more: dict[str, Any] | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The host with --json."""
+        failure: dict[str, Any] = {"error": self.error.message, "hints": self.error.hints} if self.error else {}
+        state = {"name": self.host.name, "destination": self.host.destination, "state": self.state}
+        return state | failure | (self.more or {})
 
 
-def hosts(
-    documents: Sequence[Mapping[str, Any]], errors: Sequence[DatabaseCaError], table: list[str], following: list[str]
-) -> int:
-    """Print what came of each host, and the errors; the exit code is 1 where there are any."""
-    output.result({"hosts": documents}, [*table, *next_lines(following)])
+def hosts(heads: Sequence[str], outcomes: Sequence[HostOutcome], following: Sequence[str] = ()) -> int:
+    """Print what came of each host, and the errors; the exit code is 1 where there are any.
+
+    Where files on hosts have changed, the servers are to read them next.
+    """
+    documents = [one.document() for one in outcomes]
+    if any(one.get("changed") for one in documents):
+        following = [f"on each host, {RELOAD}"]
+    rows = ((one.host.name, *(one.cells or [output.coloured(one.state)])) for one in outcomes)
+    output.result({"hosts": documents}, [*output.table(("HOST", *heads), rows), *next_lines(following)])
+    errors = [one.error for one in outcomes if one.error]
     host_errors(errors)
     return 1 if errors else 0
 

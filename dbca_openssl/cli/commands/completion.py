@@ -20,7 +20,7 @@ SCRIPTS = {
 def completion(
     run: Run,
     shell: Literal["bash", "zsh", "fish"] = argument(..., "SHELL", "bash, zsh or fish."),
-) -> None:
+) -> int:
     """Print the script by which a shell completes command lines.
 
     \b
@@ -32,4 +32,4 @@ def completion(
     find the script by themselves.
     """
     text = (SHARE / SCRIPTS[shell]).read_text()
-    output.verbatim({"shell": shell, "text": text}, text)
+    return output.verbatim({"shell": shell, "text": text}, text)

@@ -11,7 +11,7 @@ def crl(
     days: int | None = option(
         None, "--days", "Validity of the CRL in days [default: the configuration's default_crl_days].", "N", 1, 3650
     ),
-) -> None:
+) -> int:
     """Make a new CRL.
 
     \b
@@ -22,10 +22,8 @@ def crl(
 
     The guide: "Revocation List (CRL)".
     """
-    authority = run.authority()
-    authority.require()
+    authority = run.existing_authority()
     if run.print_:
-        output.script(revocation.plan(run.printable(authority), days).script())
-        return
+        return output.script(revocation.plan(run.printable(authority), days).script())
     made = revocation.renew_list(run.unlocked(authority), days)
-    output.result({"crl": results.crl_document(made)}, results.crl_lines(authority, made))
+    return output.result({"crl": results.crl_document(made)}, results.crl_lines(authority, made))

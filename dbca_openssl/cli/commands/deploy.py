@@ -8,12 +8,12 @@ from dbca_openssl.ca.layout import Authority
 from dbca_openssl.cli import output, results
 from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
 from dbca_openssl.cli.progress import Progress
+from dbca_openssl.cli.results import HostOutcome
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import deploy as delivery
-from dbca_openssl.host import enroll, print_scripts, scripts
+from dbca_openssl.host import print_scripts, scripts
 from dbca_openssl.host.deploy import Delivered
 from dbca_openssl.host.ssh import Host, Ssh
-from dbca_openssl.host.ssh import hosts as hosts_of
 
 
 @verb("ca", "hosts", "print_", "yes")
@@ -39,18 +39,16 @@ def deploy(
 
     The guide: "Copy to Target Systems".
     """
-    authority = run.authority()
-    authority.require()
+    authority = run.existing_authority()
     if local:
         return _deploy_here(run, authority, host or [])
     if not host:
         raise UsageError("name a HOST, or give --local")
-    hosts, where = hosts_of(host), run.place()
-    ssh = run.ssh(hosts)
+    where = run.place()
+    hosts, ssh = run.hosts(host)
     files = delivery.files(authority, [one.name for one in hosts])
     if run.print_:
-        output.script(print_scripts.deploy(ssh, {one: files[one.name] for one in hosts}, where))
-        return 0
+        return output.script(print_scripts.deploy(ssh, {one: files[one.name] for one in hosts}, where))
     with Progress(hosts, "delivered") as progress:
 
         def work(one: Host) -> Delivered:
@@ -60,18 +58,13 @@ def deploy(
             return done
 
         outcomes = ssh.each(hosts, work, run.jobs)
-    rows, documents, errors, changed = [], [], [], False
-    for one, outcome in zip(hosts, outcomes, strict=True):
-        if isinstance(outcome, DatabaseCaError):
-            errors.append(outcome)
-            rows.append((one.name, output.coloured(enroll.FAILED)))
-            documents.append(results.host_document(one, enroll.FAILED, outcome))
-        else:
-            changed = changed or bool(outcome.changed)
-            rows.append((one.name, _changes(outcome.changed)))
-            documents.append(results.host_document(one, "delivered", None, **_document(outcome)))
-    following = [f"on each host, {results.RELOAD}"] if changed else []
-    return results.hosts(documents, errors, output.table(("HOST", "CHANGED"), rows), following)
+    shown = [
+        HostOutcome(one, outcome)
+        if isinstance(outcome, DatabaseCaError)
+        else HostOutcome(one, None, "delivered", [_changes(outcome.changed)], _document(outcome))
+        for one, outcome in zip(hosts, outcomes, strict=True)
+    ]
+    return results.hosts(["CHANGED"], shown)
 
 
 def _deploy_here(run: Run, authority: Authority, arguments: Sequence[str]) -> int:
@@ -83,10 +76,9 @@ def _deploy_here(run: Run, authority: Authority, arguments: Sequence[str]) -> in
     name = whose[0] if whose else "localhost"
     files = delivery.files(authority, whose)[name] if whose else list(delivery.common_files(authority))
     if run.print_:
-        output.script(scripts.deploy(name, where, files))
-        return 0
+        return output.script(scripts.deploy(name, where, files))
     done = delivery.deploy_here(Ssh(timeout=run.timeout), name, where, files)
-    output.result({"directory": str(directory), **_document(done)}, [f"{directory}  {_changes(done.changed)}"])
+    return output.result({"directory": str(directory), **_document(done)}, [f"{directory}  {_changes(done.changed)}"])
     return 0
 
 

@@ -1,15 +1,14 @@
 """`enroll`: key, request, certificate and delivery for hosts, over ssh."""
 
-from dbca_openssl import dates
 from dbca_openssl.ca.sign import Period
 from dbca_openssl.cli import output, results, terminal
 from dbca_openssl.cli.options import Run, argument, option, verb
 from dbca_openssl.cli.progress import Progress
+from dbca_openssl.cli.results import HostOutcome
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import enroll as enrolment
 from dbca_openssl.host import print_scripts
 from dbca_openssl.host.enroll import Enrolment, HostResult
-from dbca_openssl.host.ssh import hosts as hosts_of
 
 
 @verb("ca", "alt_name", "profile", "days", "cap", "bits", "hosts", "key", "lock_timeout", "print_", "yes")
@@ -34,15 +33,12 @@ def enroll(
 
     The guide: "Certificate Signing Requests", "Sign Certificates", "Copy to Target Systems".
     """
-    authority = run.authority()
-    authority.require()
+    authority = run.existing_authority()
     period = Period(run.days, run.cap)
     how = Enrolment(run.place(), run.names_to_add(), run.profile, run.bits, period, rekey)
-    hosts = hosts_of(host)
-    ssh = run.ssh(hosts)
+    hosts, ssh = run.hosts(host)
     if run.print_:
-        output.script(print_scripts.enroll(run.printable(authority), ssh, hosts, how))
-        return 0
+        return output.script(print_scripts.enroll(run.printable(authority), ssh, hosts, how))
     encrypted = authority.key_is_encrypted()
     asked_later = run.passphrase_file is None and run.passphrase_fd is None and terminal.is_there()
     if encrypted and not asked_later:
@@ -58,23 +54,10 @@ def enroll(
         raise
     with Progress(hosts, *enrolment.STATES) as progress:
         states = enrolment.deliver(authority, ssh, states, how, run.jobs, progress)
-    return results.hosts(
-        [
-            results.host_document(
-                one.host,
-                one.state,
-                one.error,
-                serial=one.serial,
-                not_after=dates.iso(one.end) if one.end else None,
-                changed=list(one.changed),
-            )
-            for one in states
-        ],
-        [one.error for one in states if one.error],
-        output.table(("HOST", "STATE", "SERIAL", "UNTIL"), map(_row, states)),
-        [f"on each host, {results.RELOAD}"] if any(one.changed for one in states) else [],
-    )
+    return results.hosts(("STATE", "SERIAL", "UNTIL"), [_outcome(one) for one in states])
 
 
-def _row(one: HostResult) -> tuple[str, str, str, str]:
-    return one.host.name, output.coloured(one.state), one.serial or "-", f"{one.end:%Y-%m-%d}" if one.end else "-"
+def _outcome(one: HostResult) -> HostOutcome:
+    cells = (output.coloured(one.state), one.serial or "-", f"{one.end:%Y-%m-%d}" if one.end else "-")
+    more = {"serial": one.serial, "not_after": one.end, "changed": one.changed}
+    return HostOutcome(one.host, one.error, one.state, cells, more)

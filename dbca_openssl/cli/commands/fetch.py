@@ -4,11 +4,10 @@ from dbca_openssl.ca.layout import request_of
 from dbca_openssl.cli import output, results
 from dbca_openssl.cli.options import Run, argument, verb
 from dbca_openssl.cli.progress import Progress
+from dbca_openssl.cli.results import HostOutcome
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import fetch as fetching
 from dbca_openssl.host import print_scripts
-from dbca_openssl.host.enroll import FAILED
-from dbca_openssl.host.ssh import hosts as hosts_of
 
 
 @verb("ca", "hosts", "lock_timeout", "print_", "yes")
@@ -26,25 +25,19 @@ def fetch(
 
     The guide: "Sign Certificates".
     """
-    authority = run.authority()
-    authority.require()
-    where, hosts = run.place(), hosts_of(host)
-    ssh = run.ssh(hosts)
+    authority = run.existing_authority()
+    where = run.place()
+    hosts, ssh = run.hosts(host)
     if run.print_:
-        output.script(print_scripts.fetch(authority, ssh, hosts, where))
-        return 0
+        return output.script(print_scripts.fetch(authority, ssh, hosts, where))
     with Progress(hosts) as progress:
         outcomes = fetching.fetch(authority, ssh, hosts, where, run.jobs, progress)
-    rows, documents, errors, fetched = [], [], [], []
+    shown, fetched = [], []
     for one, outcome in outcomes:
         if isinstance(outcome, DatabaseCaError):
-            errors.append(outcome)
-            rows.append((one.name, output.coloured(FAILED)))
-            documents.append(results.host_document(one, FAILED, outcome))
-        else:
-            path, state = request_of(one.name), "fetched" if outcome else "there already"
-            fetched.append(one.name)
-            rows.append((one.name, f"{state}: {path}"))
-            documents.append(results.host_document(one, state, None, request=path))
-    following = [output.command("sign", *fetched)] if fetched else []
-    return results.hosts(documents, errors, output.table(("HOST", "REQUEST"), rows), following)
+            shown.append(HostOutcome(one, outcome))
+            continue
+        path, state = request_of(one.name), "fetched" if outcome else "there already"
+        fetched.append(one.name)
+        shown.append(HostOutcome(one, None, state, [f"{state}: {path}"], {"request": path}))
+    return results.hosts(["REQUEST"], shown, [output.command("sign", *fetched)] if fetched else [])

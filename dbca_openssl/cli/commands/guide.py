@@ -12,7 +12,7 @@ WIDEST = 98
 
 
 @verb()
-def guide(run: Run) -> None:
+def guide(run: Run) -> int:
     """Print where the guide does not run, and what is done.
 
     \b
@@ -27,4 +27,4 @@ def guide(run: Run) -> None:
                 text, columns, initial_indent=f"{head}{word:<8} ", subsequent_indent=" " * 13, break_on_hyphens=False
             )
         lines.append("")
-    output.result({"errata": [erratum._asdict() for erratum in ERRATA]}, lines[:-1])
+    return output.result({"errata": [erratum._asdict() for erratum in ERRATA]}, lines[:-1])

@@ -21,7 +21,7 @@ def init(
     bits: int = option(render.AUTHORITY_BITS, "--bits", "The size of the CA's RSA key.", "N", 2048, 16384),
     renew: bool = option(False, "--renew", "Make a new certificate for the key of this CA."),
     no_passphrase: bool = option(False, "--no-passphrase", "Do not encrypt the key: for throw-away CAs in CI."),
-) -> None:
+) -> int:
     """Make a certificate authority, or its own certificate again.
 
     \b
@@ -38,8 +38,7 @@ def init(
     if renew:
         if run.organization is not None or key is not None or run.print_:
             raise UsageError("--renew keeps the name and the key, and has no script")
-        renew_certificate(run, years)
-        return
+        return renew_certificate(run, years)
     if run.organization is None:
         raise UsageError("missing option --organization")
     authority = run.authority(run.ca or Path("database-ca"))
@@ -47,24 +46,23 @@ def init(
     start, end = creation.period(dates.now(), years)
     new = NewAuthority(settings, start, end, run.profile, key.absolute() if key else None, not no_passphrase)
     if run.print_:
-        output.script(creation.plan(run.printable(authority), new).script())
-        return
+        return output.script(creation.plan(run.printable(authority), new).script())
     creation.require_possible(authority, new)
     if not no_passphrase:
         authority = authority.unlocked(run.passphrase(new=key is None))
     with busy("making the CA" if key else f"making a key of {bits} bits"):
         crl_end = creation.create(authority, new).end
-    output.result(
+    return output.result(
         {
             "directory": str(authority.directory),
             "subject": {"organization": settings.organization, "common_name": settings.common_name},
             "certificate": CERTIFICATE,
             "serial": creation.FIRST_SERIALS[run.profile],
-            "not_before": dates.iso(start),
-            "not_after": dates.iso(end),
+            "not_before": start,
+            "not_after": end,
             "key": KEY,
             "crl": CRL,
-            "crl_next_update": dates.iso(crl_end),
+            "crl_next_update": crl_end,
         },
         [
             f"CA {settings.common_name!r} in {authority.directory}",
@@ -83,18 +81,17 @@ def init(
     )
 
 
-def renew_certificate(run: Run, years: int) -> None:
+def renew_certificate(run: Run, years: int) -> int:
     """`init --renew`."""
-    authority = run.authority()
-    authority.require()
+    authority = run.existing_authority()
     start, end = creation.period(dates.now(), years)
     new = rollover.renew_own_certificate(run.unlocked(authority), start, end)
-    output.result(
+    return output.result(
         {
             "certificate": CERTIFICATE,
             "serial": index.serial_text(new.serial),
-            "not_before": dates.iso(new.start),
-            "not_after": dates.iso(new.end),
+            "not_before": new.start,
+            "not_after": new.end,
         },
         [
             f"{CERTIFICATE}  valid until {dates.shown(new.end)}; what was signed before stays valid",

@@ -17,7 +17,7 @@ def list_(
     expired: bool = option(False, "--expired", "Those that have expired."),
     revoked: bool = option(False, "--revoked", "Those that are revoked."),
     expiring: int | None = option(None, "--expiring", "Those that expire within DAYS days.", "DAYS", 0),
-) -> None:
+) -> int:
     """List the certificates of hosts and clients.
 
     \b
@@ -37,8 +37,8 @@ def list_(
         ]
     if not rows and not run.json:
         output.tell("no such certificate" if wanted or expiring is not None else "no certificate has been signed yet")
-        return
-    output.result(
+        return 0
+    return output.result(
         {"certificates": [_document(row, at) for row in rows] if run.json else []},
         output.table(("NAME", "SERIAL", "UNTIL", "DAYS", "STATUS"), (_cells(row, at) for row in rows)),
     )
@@ -61,9 +61,9 @@ def _document(row: Row, at: datetime) -> dict[str, Any]:
         "name": row.name,
         "serial": row.serial,
         "status": row.status(at),
-        "not_after": dates.iso(row.end),
+        "not_after": row.end,
         "days_left": dates.days_left(row.end, at),
-        "revoked_at": dates.iso(row.revoked_at) if row.revoked_at else None,
+        "revoked_at": row.revoked_at,
         "reason": row.reason,
         "subject": row.subject,
     }

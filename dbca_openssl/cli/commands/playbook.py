@@ -12,7 +12,7 @@ from dbca_openssl.render import SSL_DIR
 def playbook(
     run: Run,
     hosts: str = option("databases", "--hosts", "Which hosts of the inventory.", "GROUP"),
-) -> None:
+) -> int:
     """Print an Ansible playbook that enrolls many hosts.
 
     \b
@@ -25,4 +25,4 @@ def playbook(
     """
     where = scripts.place(run.ssl_dir or SSL_DIR, run.owner or "mysql")
     text = playbooks.playbook(Fleet(hosts, run.authority().directory, where, run.profile, run.bits))
-    output.verbatim({"playbook": text}, text)
+    return output.verbatim({"playbook": text}, text)

@@ -15,7 +15,7 @@ def render(
     file: Literal["database-ca.cnf", "openssl.cnf"] = argument(..., "FILE", "database-ca.cnf or openssl.cnf."),
     bits: int | None = option(None, "--bits", "The size of the key [default: 4096 and 3072].", "N", 2048, 16384),
     name: str = option("localhost", "--name", "Whose openssl.cnf it is.", "NAME"),
-) -> None:
+) -> int:
     """Print a configuration file as init or request writes it.
 
     \b
@@ -34,4 +34,4 @@ def render(
             profile=run.profile,
             bits=bits or templates.HOST_BITS,
         ).configuration()
-    output.verbatim({"file": file, "text": text}, text)
+    return output.verbatim({"file": file, "text": text}, text)

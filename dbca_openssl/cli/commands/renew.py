@@ -14,7 +14,7 @@ def renew(
     run: Run,
     names: list[str] | None = argument(None, "NAME...", "Hosts or clients."),
     expiring: int | None = option(None, "--expiring", "All that expire within DAYS days, or have expired.", "DAYS", 0),
-) -> None:
+) -> int:
     """Sign stored requests again, superseding the old certificates.
 
     \b
@@ -30,8 +30,7 @@ def renew(
     period = Period(run.days, run.cap)
     wanted = list(dict.fromkeys(names)) if names else renewal.expiring(authority, expiring or 0)
     if not wanted:
-        output.result({"renewed": [], "crl": None}, [f"no certificate expires within {expiring} days"])
-        return
+        return output.result({"renewed": [], "crl": None}, [f"no certificate expires within {expiring} days"])
     with busy("vetting"):
         renewals = renewal.propose(authority, wanted, period)
     allowed = run.allowed_names()
@@ -44,11 +43,10 @@ def renew(
             output.show(output.fields([*more, *([("loses", lost)] if lost else [])]))
         results.require_consent([one.proposal], allowed | one.names_before, ask=not run.yes and not run.print_)
     if run.print_:
-        output.script(renewal.plan(run.printable(authority), renewals, period, not run.no_crl).script())
-        return
+        return output.script(renewal.plan(run.printable(authority), renewals, period, not run.no_crl).script())
     run.confirm("Renew it?" if len(renewals) == 1 else f"Renew these {len(renewals)}?")
     signed, made = renewal.renew(run.unlocked(authority), renewals, period, not run.no_crl)
-    output.result(
+    return output.result(
         {"renewed": [results.signed_document(one) for one in signed], "crl": results.crl_document(made)},
         [
             *results.signed_lines(signed),

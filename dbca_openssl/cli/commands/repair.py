@@ -9,7 +9,7 @@ from dbca_openssl.cli.progress import busy
 
 
 @verb("ca", "yes", "lock_timeout")
-def repair(run: Run) -> None:
+def repair(run: Run) -> int:
     """Fix what can be fixed without the key and without a guess.
 
     \b
@@ -27,7 +27,7 @@ def repair(run: Run) -> None:
     done = repairing.repair(authority, agreed)
     with busy("checking"):
         left = checking.check(authority, checking.Limits()).findings
-    output.result(
+    return output.result(
         {"repaired": done, "status": finding.worst(left).name, "left": [one.text for one in left]},
         [*(done or ["nothing to fix"]), *(results.finding_lines("", left) if left else [])],
     )

@@ -13,7 +13,7 @@ from dbca_openssl.plan import write_new
 def report(
     run: Run,
     file: Path = option(..., "--output -o", "A new file.", "FILE.html"),
-) -> None:
+) -> int:
     """Write one static page about the CA.
 
     \b
@@ -24,4 +24,4 @@ def report(
     with busy("checking"):
         text = reporting.page(run.authority())
     write_new(file, text.encode(), 0o644)
-    output.result({"report": str(file.absolute())}, [f"{file}  a page for a browser"])
+    return output.result({"report": str(file.absolute())}, [f"{file}  a page for a browser"])

@@ -18,7 +18,7 @@ def request(
     run: Run,
     name: str = argument(..., "NAME", "The host's full name, or a client's."),
     kit: bool = option(False, "--kit", "Print one script to carry to the host, which needs only openssl there."),
-) -> None:
+) -> int:
     """On a host or client: make a key and its signing request.
 
     \b
@@ -35,15 +35,13 @@ def request(
     new = NewRequest(plain, run.directory(), run.names_to_add(), run.profile, run.bits)
     if kit:
         scripts.place(str(new.directory))
-        output.script(scripts.kit(new))
-        return
+        return output.script(scripts.kit(new))
     if run.print_:
-        output.script(requests.plan(new).script())
-        return
+        return output.script(requests.plan(new).script())
     with busy(f"making a key of {run.bits} bits"):
         requests.make(new, OpenSSL(run.openssl), output.tell, run.lock_timeout)
     directory = new.directory
-    output.result(
+    return output.result(
         {"name": plain, "directory": str(directory), "key": new.key, "request": new.request},
         [
             f"{directory / new.request}  a request for {plain}",

@@ -17,7 +17,7 @@ def revoke(
     run: Run,
     what: str = argument(..., "NAME|SERIAL|FILE", "With a name, all of its valid certificates."),
     reason: Reason | None = option(None, "--reason", _REASONS, "REASON"),
-) -> None:
+) -> int:
     """Revoke certificates, and make a new CRL.
 
     \b
@@ -31,13 +31,13 @@ def revoke(
     authority = run.authority()
     rows = revocation.propose(authority, what)
     if run.print_:
-        output.script(revocation.plan_revocation(run.printable(authority), rows, reason, not run.no_crl).script())
-        return
+        plan = revocation.plan_revocation(run.printable(authority), rows, reason, not run.no_crl)
+        return output.script(plan.script())
     output.show(f"revoke {row.name}, serial {row.serial}, valid until {dates.shown(row.end)}" for row in rows)
     run.confirm("Revoke it, for good?" if len(rows) == 1 else f"Revoke these {len(rows)}, for good?")
     made = revocation.revoke(run.unlocked(authority), rows, reason, not run.no_crl)
     following = ["next, when the new certificate is in place:", "  dbca-openssl crl"]
-    output.result(
+    return output.result(
         {
             "revoked": [{"name": row.name, "serial": row.serial, "reason": reason} for row in rows],
             "crl": results.crl_document(made),

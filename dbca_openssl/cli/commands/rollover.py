@@ -17,7 +17,7 @@ def rollover(
     run: Run,
     old: Path = argument(..., "OLD", "The directory of the old CA."),
     bundle: Path | None = option(None, "--output -o", "Write the files of both for the hosts there.", "DIR"),
-) -> None:
+) -> int:
     """Move the hosts from an old CA to a new one.
 
     \b
@@ -27,9 +27,7 @@ def rollover(
     It says how far they are, and what to do next. Stage 1: deliver the certificates and CRLs of both. Stage 2: sign
     each host's request by the new one. Stage 3: all have moved; deliver the new one's files alone.
     """
-    leaving, coming = run.authority(old), run.authority()
-    leaving.require()
-    coming.require()
+    leaving, coming = run.existing_authority(old), run.existing_authority()
     with busy("comparing the two"):
         state = succession.rollover(leaving, coming)
     written = []
@@ -51,7 +49,7 @@ def rollover(
         ],
     }[state.stage]
     moves = [output.command("sign", str(leaving.path(request_of(name))), "--ca", new) for name in state.waiting[:5]]
-    output.result(
+    return output.result(
         {"stage": state.stage, "moved": list(state.moved), "waiting": list(state.waiting), "bundle": written},
         [
             *(f"{path}  of both CAs" for path in written),

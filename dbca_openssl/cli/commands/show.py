@@ -12,7 +12,7 @@ from dbca_openssl.cli.options import Run, argument, verb
 def show(
     run: Run,
     what: str = argument(..., "NAME|SERIAL|FILE", "A name in certs/, a serial, or a file."),
-) -> None:
+) -> int:
     """Show one certificate in full.
 
     \b
@@ -27,11 +27,11 @@ def show(
         "name": certificate.common_name,
         "serial": index.serial_text(certificate.serial),
         "status": status,
-        "revoked_at": dates.iso(revoked_at) if revoked_at else None,
+        "revoked_at": revoked_at,
         "reason": row.reason if row else None,
         "alternative_names": [f"{kind}:{name}" for kind, name in found.alternative_names],
-        "not_before": dates.iso(certificate.start),
-        "not_after": dates.iso(certificate.end),
+        "not_before": certificate.start,
+        "not_after": certificate.end,
         "days_left": dates.days_left(certificate.end, at),
         "sha256": found.fingerprint,
         "path": found.path,
@@ -39,7 +39,7 @@ def show(
     status = output.coloured(status)
     if revoked_at:
         status += f" on {dates.shown(revoked_at)}" + (f", {document['reason']}" if document["reason"] else "")
-    output.result(
+    return output.result(
         document,
         [
             certificate.common_name,

@@ -13,7 +13,7 @@ def sign(
     run: Run,
     what: list[str] | None = argument(None, "NAME|FILE...", "A name in certreqs/, or a request file."),
     every: bool = option(False, "--all", "Every request in certreqs/ that has no certificate yet."),
-) -> None:
+) -> int:
     """Vet, show and sign requests: all of them, or none.
 
     \b
@@ -31,20 +31,18 @@ def sign(
     period = Period(run.days, run.cap)
     wanted = signing.waiting(authority) if every else list(dict.fromkeys(what or []))
     if not wanted:
-        output.result({"signed": []}, ["no request in certreqs/ is waiting"])
-        return
+        return output.result({"signed": []}, ["no request in certreqs/ is waiting"])
     with busy("vetting"):
         proposals = signing.propose(authority, wanted, period)
     allowed = run.allowed_names()
     if run.print_:
         results.require_consent(proposals, allowed, ask=False)
-        output.script(signing.plan(run.printable(authority), proposals, period).script())
-        return
+        return output.script(signing.plan(run.printable(authority), proposals, period).script())
     output.show(line for proposal in proposals for line in results.proposal_lines(proposal))
     results.require_consent(proposals, allowed, ask=not run.yes)
     run.confirm("Sign it?" if len(proposals) == 1 else f"Sign these {len(proposals)}?")
     signed = signing.sign(run.unlocked(authority), proposals, period)
-    output.result(
+    return output.result(
         {"signed": [results.signed_document(one) for one in signed]},
         [
             *results.signed_lines(signed),

@@ -21,7 +21,7 @@ def status(
     run: Run,
     context: typer.Context,
     version: bool = option(False, "--version", "Print the version."),
-) -> None:
+) -> int:
     """A private certificate authority for MariaDB and MySQL.
 
     \b
@@ -41,10 +41,9 @@ def status(
         for name in ("ca", "openssl"):
             if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE":
                 context.fail(f"--{name} stands before the verb; options stand after it")
-        return
+        return 0
     if version:
-        output.result({"version": __version__}, [f"dbca-openssl {__version__}"])
-        return
+        return output.result({"version": __version__}, [f"dbca-openssl {__version__}"])
     authority = run.authority()
     try:
         authority.require()
@@ -52,24 +51,23 @@ def status(
         if run.ca is not None:
             raise
         first = "dbca-openssl init --organization NAME"
-        output.result(
+        return output.result(
             {"directory": None, "next": [first]},
             ["no CA here yet", *results.next_lines([first, "dbca-openssl --help"])],
         )
-        return
     found = listing.status(authority)
     crl, own, at = found.revocation_list, found.own, found.at
     soon = [row.name for row in found.ending_soon()]
     following = _next(found, soon)
     counts = found.counts()
     crl_text = _until(crl.end, at, CRL_SOON) if crl else output.coloured("none", "critical")
-    output.result(
+    return output.result(
         {
             "directory": str(authority.directory),
             "common_name": own.common_name,
-            "not_after": dates.iso(own.end),
+            "not_after": own.end,
             "days_left": dates.days_left(own.end, at),
-            "crl_next_update": dates.iso(crl.end) if crl else None,
+            "crl_next_update": crl.end if crl else None,
             "crl_days_left": dates.days_left(crl.end, at) if crl else None,
             "certificates": counts,
             "ending_soon": soon,

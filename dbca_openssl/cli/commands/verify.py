@@ -10,7 +10,7 @@ def verify(
     run: Run,
     what: str = argument(..., "NAME|FILE", "A name in certs/, or a certificate file."),
     host: str | None = option(None, "--host", "It must be valid for this host name or address.", "HOST"),
-) -> None:
+) -> int:
     """Ask openssl whether a server or client would accept it.
 
     \b
@@ -20,4 +20,4 @@ def verify(
     It is checked strictly, and against the CRL.
     """
     path = verification.verify(run.authority(), what, host)
-    output.result({"certificate": str(path), "accepted": True}, [f"{path}: " + output.coloured("OK")])
+    return output.result({"certificate": str(path), "accepted": True}, [f"{path}: " + output.coloured("OK")])

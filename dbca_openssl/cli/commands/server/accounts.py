@@ -7,7 +7,7 @@ from dbca_openssl.database import accounts as accounts_
 
 
 @verb("server")
-def accounts(run: Run) -> None:
+def accounts(run: Run) -> int:
     """List the accounts that may connect without TLS.
 
     \b
@@ -27,7 +27,7 @@ def accounts(run: Run) -> None:
     free = [entry for kind in ("open", "socket") for entry in found if entry.kind == kind]
     others = {kind: sum(entry.kind == kind for entry in found) for kind in ("tls", "locked", "role", "system")}
     rows = ((entry.account.shown(), entry.kind) for entry in free)
-    output.result(
+    return output.result(
         {
             "require_secure_transport": closed,
             "accounts": [

@@ -12,7 +12,7 @@ from dbca_openssl.database import reload as reloading
 def reload(
     run: Run,
     server: str = argument(..., "HOST[:PORT]", "The server, by the name in its certificate."),
-) -> None:
+) -> int:
     """Have a server read new files, and see that it serves them.
 
     \b
@@ -29,7 +29,7 @@ def reload(
         client, kind = run.client()
         issued = reloading.reload(client, kind, trust, name, where, dates.now())
     serial = index.serial_text(issued.serial)
-    output.result(
-        {"host": name, "serial": serial, "not_after": dates.iso(issued.end)},
+    return output.result(
+        {"host": name, "serial": serial, "not_after": issued.end},
         [f"{where}  has reloaded, and serves serial {serial}, valid until {dates.shown(issued.end)}"],
     )

@@ -18,7 +18,7 @@ def require(
         None, "--certificate", "It must show the certificate that was issued to NAME.", "NAME"
     ),
     apply: bool = option(False, "--apply", "Execute it; without, it is only printed."),
-) -> None:
+) -> int:
     """Have an account use TLS, or show a certificate.
 
     \b
@@ -37,12 +37,11 @@ def require(
         requirement = trust.requirement(run.trust(), names.entity_name(certificate))
     sql = statements.script(statements.require(who, requirement))
     if not apply:
-        output.verbatim({"sql": sql, "applied": False}, sql)
-        return
+        return output.verbatim({"sql": sql, "applied": False}, sql)
     with busy("asking the server"):
         client, _ = run.client()
         accounts.require(client, who, requirement)
-    output.result(
+    return output.result(
         {"sql": sql, "applied": True},
         [
             f"{who.sql()}  requires {requirement.sql()}",

@@ -16,7 +16,7 @@ def settings(
     client: bool = option(False, "--client", "For a client that connects, not for the server."),
     galera: bool = option(False, "--galera", "For a node of a Galera cluster of MariaDB."),
     write_to: Path | None = option(None, "--output", "Write it there, where no file is yet.", "FILE"),
-) -> None:
+) -> int:
     """Print the option file that makes a server or client use TLS.
 
     \b
@@ -37,11 +37,10 @@ def settings(
     made = Settings(plain, run.flavor or "mariadb", "client" if client else "server", run.directory(), galera)
     text = made.text()
     if write_to is None:
-        output.verbatim({"text": text}, text)
-        return
+        return output.verbatim({"text": text}, text)
     settings_.write(text, write_to)
     following = ["next, once the files are there: restart the server, then", f"  dbca-openssl server probe {plain}"]
-    output.result(
+    return output.result(
         {"text": text, "file": str(write_to)},
         [f"{write_to}  the settings of {plain}", *([] if client else following)],
     )
