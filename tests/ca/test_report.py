@@ -84,7 +84,7 @@ def test_the_figures_are_those_of_list(fleet: Path, environment: dict[str, str],
             row["name"],
             row["serial"],
             row["not_after"][:10],
-            str(row['days_left']),
+            str(row["days_left"]),
             row["status"] + (f", {row['reason']}" if row["reason"] else ""),
         ]
         for row in rows
