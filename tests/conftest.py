@@ -30,7 +30,12 @@ def _real_openssl() -> None:
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DBCA_CA", "DBCA_OPENSSL", "DBCA_PASSPHRASE_FILE", "OPENSSL_CONF", "CA_HOME", "CN"):
+    for name in (
+        *("DBCA_CA", "DBCA_OPENSSL", "DBCA_PASSPHRASE_FILE", "DBCA_TRUST_DIRECTORY"),
+        "OPENSSL_CONF",
+        "CA_HOME",
+        "CN",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 

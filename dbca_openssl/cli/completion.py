@@ -12,6 +12,8 @@ import shlex
 import sys
 from collections.abc import Sequence
 
+from dbca_openssl import ownership
+
 TYPE_CHECKING = False  # as in typing, which takes as long to import as all of this
 if TYPE_CHECKING:
     from typing import Any
@@ -74,6 +76,7 @@ class Line:
         self.arguments: list[str] = []
         self.expects: list[str] | None = None
         self.ca = os.environ.get("DBCA_CA", "")
+        self.trusted = os.environ.get("DBCA_TRUST_DIRECTORY", "")
         for word in remaining:
             if word == "--" and not options_end:
                 options_end = True
@@ -85,6 +88,8 @@ class Line:
                     self.expects = expects
                 elif flag == "--ca":
                     self.ca = values[0] or ""
+                elif flag == "--trust-directory":
+                    self.trusted = values[0] or ""
             elif word in self.verb["below"] and not self.arguments:
                 name = f"{name} {word}".lstrip()
                 self.verb = grammar[name]
@@ -108,10 +113,11 @@ class Line:
         return (others[0], {}) if others and not found else ("words", found)
 
     def directory(self) -> str:
-        """The CA that is meant, as `options.Run.authority` finds it."""
-        if self.ca:
-            return os.path.expandvars(os.path.expanduser(self.ca))  # noqa: PTH111
-        return "." if os.path.isfile("database-ca.cnf") else "database-ca"  # noqa: PTH113
+        """The CA that is meant, as `options.Run.authority` finds it; where it refuses that, no directory."""
+        found = _expanded(self.ca) or ("." if os.path.isfile("database-ca.cnf") else "database-ca")  # noqa: PTH113
+        if self.trusted and ownership.is_same(_expanded(self.trusted), found):
+            return found
+        return os.devnull if ownership.distrust(found, ownership.sudo_user(os.environ)) else found
 
 
 class Names:
@@ -174,6 +180,11 @@ def _state(row: Sequence[str]) -> str:
     """The state of a certificate by its row in the index, where the year has two digits or four."""
     day = f"20{row[1]}"[-15:-7]
     return "revoked" if row[0] == "R" else f"valid until {day[:4]}-{day[4:6]}-{day[6:]}"
+
+
+def _expanded(path: str) -> str:
+    """A path as the shell would give it."""
+    return os.path.expandvars(os.path.expanduser(path))  # noqa: PTH111
 
 
 def _unquoted(word: str) -> str:

@@ -5,6 +5,7 @@ over what was given as one `Run`.
 """
 
 import inspect
+import os
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from dbca_openssl import names, render
+from dbca_openssl import names, ownership, render
 from dbca_openssl import passphrase as passphrases
 from dbca_openssl.ca.layout import CONFIGURATION, Authority
 from dbca_openssl.cli import output, terminal
@@ -35,7 +36,7 @@ UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 CONTEXT_SETTINGS = {"help_option_names": ["--help", "-h"], "max_content_width": 100}
 
 GROUPS = {
-    "ca": ("ca", "openssl"),
+    "ca": ("ca", "trust_directory", "openssl"),
     "key": ("passphrase_file", "passphrase_fd"),
     "hosts": ("ssl_dir", "owner", "sudo", "ssh_config", "jobs", "timeout"),
     "server": ("flavor", "defaults_file", "socket", "host", "port", "user", "client_program"),
@@ -88,6 +89,13 @@ class Run:
     """
 
     ca: Path | None = option(None, "--ca", _CA, "DIR", variable="DBCA_CA")
+    trust_directory: Path | None = option(
+        None,
+        "--trust-directory",
+        "Use the CA in DIR although another user owns it, or everyone may write it.",
+        "DIR",
+        variable="DBCA_TRUST_DIRECTORY",
+    )
     openssl: str = option("openssl", "--openssl", "The openssl binary.", "PATH", variable="DBCA_OPENSSL")
     passphrase_file: Path | None = option(
         None,
@@ -160,9 +168,14 @@ class Run:
     user: str | None = option(None, "--user", "The account that asks.", "USER")
     client_program: str | None = option(None, "--client-program", "The client [default: mariadb, else mysql].", "PATH")
 
-    def authority(self, directory: Path | None = None) -> Authority:
-        """The CA in `directory`, by default that of --ca, or where one is expected; its paths are absolute."""
+    def authority(self, directory: Path | None = None, *, by_mode: bool = True) -> Authority:
+        """The CA in `directory`, by default that of --ca, or where one is expected; its paths are absolute.
+
+        Raises DatabaseCaError where somebody else decides what is in it; `by_mode` False: only where they own it.
+        """
         found = directory or self.ca or (Path() if Path(CONFIGURATION).is_file() else Path("database-ca"))
+        if directory or os.path.lexists(found):
+            self._require_trusted(found, by_mode)
         return Authority(found.absolute(), OpenSSL(self.openssl), output.tell, self.lock_timeout, output.progress)
 
     def existing_authority(self, directory: Path | None = None) -> Authority:
@@ -170,6 +183,20 @@ class Run:
         found = self.authority(directory)
         found.require()
         return found
+
+    def _require_trusted(self, directory: Path, by_mode: bool) -> None:
+        if self.trust_directory is not None and ownership.is_same(self.trust_directory, directory):
+            return
+        sudo = ownership.sudo_user(os.environ)
+        if (found := ownership.distrust(str(directory.absolute()), sudo, by_mode=by_mode)) is not None:
+            path, why = found
+            raise DatabaseCaError(
+                f"{path} {why}",
+                "a configuration can load code, which would run as you",
+                *((f"see what is in it, then: chmod o-w {shlex.quote(path)}",) if why == ownership.OPEN else ()),
+                f"if you trust who may write there: --trust-directory {shlex.quote(str(directory.absolute()))} "
+                "(or DBCA_TRUST_DIRECTORY)",
+            )
 
     def passphrase(self, *, new: bool = False) -> Passphrase:
         """The pass phrase from a file, a descriptor or the terminal, where a new one is asked for twice."""

@@ -92,7 +92,10 @@ WORDS: Expected = (
     ("list --exp", {"--expired", "--expiring"}),
     (
         "list ",
-        {"--ca", "--valid", "--expired", "--revoked", "--expiring", "--openssl", "--json", "--verbose", "--help"},
+        {
+            *("--ca", "--trust-directory", "--openssl", "--json", "--verbose", "--help"),
+            *("--valid", "--expired", "--revoked", "--expiring"),
+        },
     ),
     ("check --format ", {"text", "prometheus"}),
     ("check --format=p", {"--format=prometheus"}),
@@ -277,7 +280,10 @@ def test_an_answer_needs_neither_openssl_nor_what_is_slow_to_import(place: Path)
     *answer, modules = finished.output.splitlines()
     assert len(answer) == 1 + 6, finished.messages
     ours = {name for name in modules.split() if name.startswith("dbca_openssl")}
-    assert ours == {"dbca_openssl", "dbca_openssl.cli", "dbca_openssl.cli.main", "dbca_openssl.cli.completion"}
+    assert ours == {
+        *("dbca_openssl", "dbca_openssl.ownership"),
+        *("dbca_openssl.cli", "dbca_openssl.cli.main", "dbca_openssl.cli.completion"),
+    }
     assert not {"typer", "subprocess", "dataclasses", "pathlib", "datetime", "typing", "rich"} & set(modules.split())
 
 

@@ -41,7 +41,7 @@ def check(
     prometheus = format_ == "prometheus" and not run.json
     try:
         with busy("checking"):
-            checked = checking.check(run.authority(), Limits(warn_days, critical_days, deep))
+            checked = checking.check(run.authority(by_mode=False), Limits(warn_days, critical_days, deep))
     except DatabaseCaError as error:
         if not prometheus:
             raise
