@@ -31,11 +31,6 @@ class Element(NamedTuple):
     content: bytes
     parts: tuple[Element, ...]
 
-    @property
-    def constructed(self) -> bool:
-        """Whether it consists of elements, and is not a plain value."""
-        return bool(self.tag & _CONSTRUCTED)
-
     def text(self) -> str:
         """The content of a string, decoded as UTF-8. Raises UnreadableError where it is not UTF-8."""
         try:

@@ -168,14 +168,8 @@ def secret_of(public_key: bytes) -> tuple[object, ...]:
 def request(encoded: bytes) -> Request:
     """The request in DER bytes (RFC 2986, 4). Raises UnreadableError."""
     information, algorithm, _ = _exactly(der.read(encoded).parts, 3)
-    version, subject, key, *attributes = (
-        information.parts
-        if len(information.parts) == 4
-        else _exactly(
-            information.parts,
-            3,  # without attributes, which some programs leave out
-        )
-    )
+    parts = information.parts  # some programs leave out the attributes
+    version, subject, key, *attributes = parts if len(parts) == 4 else _exactly(parts, 3)
     if version.number() != 0:
         raise UnreadableError("its version is not 1")
     kinds, extensions = [], []

@@ -10,6 +10,7 @@ Two things make it fast without a difference in the files that it leaves:
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 
@@ -136,15 +137,10 @@ class Change(Transaction):
             after = whole
         self._set_index(after)
 
-    def set_rows(self, rows: tuple[Row, ...]) -> None:
-        """Write the states of `rows` into the staged index, where openssl has no command for it."""
-        lines = self.index.decode("utf-8", "surrogateescape").split("\n")
-        states = {row.serial: row.state for row in rows}
-        for number, line in enumerate(lines):
-            fields = line.split("\t")
-            if len(fields) == 6:
-                lines[number] = "\t".join((states[fields[3]], *fields[1:]))
-        self._set_index("\n".join(lines).encode("utf-8", "surrogateescape"))
+    def expire(self, serial: str) -> None:
+        """Mark a valid row as expired in the staged index, where openssl has no command for it."""
+        state = rf"^{index.VALID}(?=\t\w+\t\t{serial}\t)".encode()
+        self._set_index(re.sub(state, index.EXPIRED.encode(), self.index, flags=re.MULTILINE))
 
     def commit(self, deciding: Iterable[str], following: Iterable[str] = (), backups: Iterable[str] = ()) -> None:
         """Make it count, as `Transaction.commit` does."""

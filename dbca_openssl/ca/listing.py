@@ -61,10 +61,8 @@ def certificates(authority: Authority) -> list[Row]:
 
 def status(authority: Authority) -> Status:
     """The state of the CA. Raises DatabaseCaError where there is none, or it cannot be read."""
-    authority.require()
-    own = own_certificate(authority)
-    rows = of_hosts(index.rows(authority.read(INDEX)), own)
-    return Status(own, _list(authority), rows, signing.waiting(authority), dates.now())
+    rows = certificates(authority)
+    return Status(own_certificate(authority), _list(authority), rows, signing.waiting(authority), dates.now())
 
 
 def details(authority: Authority, what: str) -> Details:

@@ -195,7 +195,8 @@ def _data(authority: Authority, name: str) -> bytes | None:
 def _replace(authority: Authority, name: str, data: bytes) -> None:
     """Replace a data file by a rename, and keep the old one under a name of its own."""
     if old := _data(authority, name):
-        write_new(next(path for path in _kept(authority, name) if not os.path.lexists(path)), old)
+        kept = (authority.path(f"{name}.damaged{number or ''}") for number in count())
+        write_new(next(path for path in kept if not os.path.lexists(path)), old)
         fsync(authority.directory)  # before the only other copy is replaced
     _put(authority, name, data)
 
@@ -221,7 +222,3 @@ def _make_directory(path: Path) -> None:
 
 def _append(authority: Authority, line: str) -> None:
     _put(authority, INDEX, authority.read(INDEX) + line.encode())
-
-
-def _kept(authority: Authority, name: str) -> Iterator[Path]:
-    return (authority.path(f"{name}.damaged{number or ''}") for number in count())

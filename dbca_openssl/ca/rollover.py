@@ -48,7 +48,7 @@ def renew_own_certificate(authority: Authority, start: datetime, end: datetime) 
         old = own_certificate(authority)  # not before: an interrupted change is recovered first
         _require_lasting(authority, listing.of_hosts(change.rows, old))
         change.staged(CERTIFICATE).unlink()
-        change.set_rows(tuple(_retired(row, old) for row in change.rows))
+        change.expire(index.serial_text(old.serial))
         change.run(guide_commands.self_sign(start, end, home=change.stage))
         rows = change.appended()
         change.require_intact(*DATABASE, CERTIFICATE)
@@ -103,8 +103,3 @@ def bundle(authorities: Sequence[Authority]) -> dict[str, bytes]:
         parts = [authority.read(name) for authority in authorities]
         files[name.rpartition("/")[2]] = b"".join(part if part.endswith(b"\n") else part + b"\n" for part in parts)
     return files
-
-
-def _retired(row: Row, old: Certificate) -> Row:
-    mine = row.serial == index.serial_text(old.serial) and row.state == index.VALID
-    return row._replace(state=index.EXPIRED) if mine else row

@@ -33,9 +33,6 @@ from dbca_openssl.x509 import Certificate
 if TYPE_CHECKING:
     from dbca_openssl.plan import Plan, Step
 
-KEY_COMPROMISE = "keyCompromise"
-"""The reason in RFC 5280 for a key that somebody else has."""
-
 CERTIFICATE_AUTHORITY_FALSE = {b"\x30\x00", b"\x30\x03\x01\x01\x00"}
 
 
@@ -140,7 +137,7 @@ def waiting(authority: Authority) -> list[str]:
 
 
 def end_of(authority: Authority, period: Period, own: Certificate) -> datetime:
-    """Until when a certificate issued now is good. Raises DatabaseCaError where it would outlive the authority."""
+    """When a certificate issued now expires. Raises DatabaseCaError where that is after the CA certificate does."""
     end = dates.days_after(dates.now(), period.days or default_days(authority))
     if end > own.end and not period.cap:
         raise _outlives(end, own.end)
@@ -243,7 +240,7 @@ def _is_name(authority: Authority, text: str) -> bool:
 
 def _require_uncompromised(authority: Authority, rows: Sequence[index.Row], requests: Sequence[Vetted]) -> None:
     """Raise DatabaseCaError where a request has a key whose certificate was revoked because the key was compromised."""
-    revoked = [issued(row.serial) for row in rows if row.reason == KEY_COMPROMISE]
+    revoked = [issued(row.serial) for row in rows if row.reason == "keyCompromise"]
     files = [file for file in revoked if authority.path(file).is_file()]
     compromised = {x509.secret_of(read_certificate(authority, file).public_key) for file in files}
     for request in requests:
