@@ -36,7 +36,7 @@ def reason(error: OSError) -> str:
 
 
 def of_system(doing: str, error: OSError, *hints: str) -> DatabaseCaError:
-    """The error for what the operating system refused: `doing` and its reason; `hints` where that has none of its own."""
+    """The error for what the operating system refused: `doing` and its reason; `hints` where it has none."""
     fix = _FIXES.get(error.errno or 0)
     return DatabaseCaError(f"{doing}: {reason(error)}", *((fix,) if fix else hints))
 
