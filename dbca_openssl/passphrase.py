@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dbca_openssl import ownership
 from dbca_openssl.errors import DatabaseCaError, of_system
+from dbca_openssl.files import is_fat
 
 SHORTEST, LONGEST = 4, 1023
 """Bytes: openssl refuses fewer when it encrypts a key, and silently cuts off more."""
@@ -47,10 +50,20 @@ class Passphrase:
             os.close(reading)
 
 
-def from_file(path: Path) -> Passphrase:
-    """The first line of the file `path`, as `openssl -passin file:` reads it. Raises DatabaseCaError."""
+def from_file(path: Path, users: Collection[int | None] | None = None) -> Passphrase:
+    """The first line of the file `path`, as `openssl -passin file:` reads it.
+
+    Raises DatabaseCaError, also where somebody other than `users` (None: root and ourselves) chooses the pass phrase.
+    """
     try:
         with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if status.st_uid not in (ownership.believed() if users is None else users):
+                raise DatabaseCaError(f"the pass phrase file {path} belongs to another user", "make one of your own")
+            if stat.S_ISREG(status.st_mode) and status.st_mode & 0o022 and not is_fat(path):
+                raise DatabaseCaError(
+                    f"others may write the pass phrase file {path}", f"chmod 600 {shlex.quote(str(path))}"
+                )
             return Passphrase(_first_line(file.readline(LONGEST + 3)), path.absolute())
     except OSError as error:
         hint = "its first line is the pass phrase"

@@ -25,7 +25,17 @@ from dbca_openssl.host.request import NewRequest
 from dbca_openssl.openssl import OpenSSL
 from dbca_openssl.passphrase import Passphrase
 from tools.recorder import Recorder
-from tools.support import HOSTS, ORGANIZATION, PASSPHRASE, MakeRequest, done, snapshot, tool
+from tools.support import (
+    HOSTS,
+    ORGANIZATION,
+    PASSPHRASE,
+    MakeRequest,
+    done,
+    recorded,
+    recording_openssl,
+    snapshot,
+    tool,
+)
 
 AIKEN, MARGARET, _ = HOSTS
 STAGE = ".stage.01234567"
@@ -308,3 +318,12 @@ def test_a_missing_openssl_is_refused_before_anybody_is_asked(
 def test_a_missing_directory_is_not_taken_for_a_missing_openssl(tmp_path: Path) -> None:
     with pytest.raises(DatabaseCaError, match="there is no directory"):
         OpenSSL().run(("version",), directory=tmp_path / "missing")
+
+
+def test_a_relative_program_is_the_callers(ca: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+    """Whatever directory openssl runs in: one of that name in the CA's directory must not be run."""
+    program, record = recording_openssl(tmp_path)
+    (ca / program.name).write_text("#!/bin/sh\nexit 9\n")
+    (ca / program.name).chmod(0o755)
+    done("crl", "--ca", ca, "--openssl", f"./{program.name}", directory=tmp_path, environment=environment)
+    assert recorded(record, "ca")

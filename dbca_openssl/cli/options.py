@@ -168,6 +168,10 @@ class Run:
     user: str | None = option(None, "--user", "The account that asks.", "USER")
     client_program: str | None = option(None, "--client-program", "The client [default: mariadb, else mysql].", "PATH")
 
+    def program(self) -> OpenSSL:
+        """The openssl of --openssl; a path is the caller's, whatever directory openssl runs in."""
+        return OpenSSL(os.path.abspath(self.openssl) if "/" in self.openssl else self.openssl)  # noqa: PTH100
+
     def authority(self, directory: Path | None = None, *, by_mode: bool = True) -> Authority:
         """The CA in `directory`, by default that of --ca, or where one is expected; its paths are absolute.
 
@@ -176,7 +180,7 @@ class Run:
         found = directory or self.ca or (Path() if Path(CONFIGURATION).is_file() else Path("database-ca"))
         if directory or os.path.lexists(found):
             self._require_trusted(found, by_mode)
-        return Authority(found.absolute(), OpenSSL(self.openssl), output.tell, self.lock_timeout, output.progress)
+        return Authority(found.absolute(), self.program(), output.tell, self.lock_timeout, output.progress)
 
     def existing_authority(self, directory: Path | None = None) -> Authority:
         """As `authority`, where it exists."""
@@ -203,7 +207,7 @@ class Run:
         if self.passphrase_fd is not None:
             return passphrases.from_descriptor(self.passphrase_fd)
         if (file := self.passphrase_file) is not None:
-            secret = passphrases.from_file(file)
+            secret = self._from_file(file)
             if passphrases.readable_by_others(file):
                 output.tell(f"others can read the pass phrase file {file}: chmod 600 {shlex.quote(str(file))}")
             return secret
@@ -212,13 +216,16 @@ class Run:
             raise DatabaseCaError("the two pass phrases are not the same")
         return secret
 
+    def _from_file(self, file: Path) -> Passphrase:
+        return passphrases.from_file(file, ownership.believed(ownership.sudo_user(os.environ)))
+
     def unlocked(self, authority: Authority) -> Authority:
         """The CA with the pass phrase of its key, where that is encrypted."""
         return authority.unlocked(self.passphrase()) if authority.key_is_encrypted() else authority
 
     def printable(self, authority: Authority) -> Authority:
         """The CA for a printed script, which names the file of the pass phrase, or has openssl ask for it."""
-        return authority.unlocked(passphrases.from_file(self.passphrase_file) if self.passphrase_file else None)
+        return authority.unlocked(self._from_file(self.passphrase_file) if self.passphrase_file else None)
 
     def confirm(self, question: str) -> None:
         """Ask at the terminal, unless --yes was given. Raises DatabaseCaError where the answer is no."""

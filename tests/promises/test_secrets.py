@@ -24,7 +24,7 @@ from dbca_openssl.command import Command
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.openssl import OpenSSL
 from dbca_openssl.passphrase import Passphrase
-from tools.support import PASSPHRASE, MakeRequest, done, openssl, snapshot, tool
+from tools.support import PASSPHRASE, MakeRequest, done, openssl, refusal, snapshot, tool
 from tools.terminal import typed
 
 AIKEN = "aiken.example.net"
@@ -267,6 +267,23 @@ def test_a_file_that_others_can_read_gets_a_warning(mode: int, warned: bool, wai
     signed = done("sign", AIKEN, "--yes", "--passphrase-file", phrase, directory=waiting)
     warning = f"dbca-openssl: others can read the pass phrase file {phrase}: chmod 600 {phrase}\n"
     assert (warning in signed.messages) == warned
+
+
+@pytest.mark.parametrize(("mode", "owner", "complaint"), [
+    (0o620, 0, "others may write the pass phrase file {}"),
+    (0o602, 0, "others may write the pass phrase file {}"),
+    (0o600, 4242, "the pass phrase file {} belongs to another user"),
+])  # fmt: skip
+def test_a_file_that_somebody_else_decides_is_refused(
+    mode: int, owner: int, complaint: str, waiting: Path, tmp_path: Path
+) -> None:
+    phrase, before = _phrase(tmp_path, PASSPHRASE.encode(), mode), snapshot(waiting)
+    if owner:
+        os.chown(phrase, owner, owner)
+    for command in (("sign", AIKEN, "--yes"), ("sign", AIKEN, "--print"), ("crl",)):
+        refused = tool(*command, "--passphrase-file", phrase, directory=waiting)
+        assert refusal(refused) == complaint.format(phrase)
+    assert snapshot(waiting) == before
 
 
 def test_files_and_descriptors_that_are_none(waiting: Path, tmp_path: Path) -> None:

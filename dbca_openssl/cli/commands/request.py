@@ -10,7 +10,6 @@ from dbca_openssl.cli.progress import busy
 from dbca_openssl.host import request as requests
 from dbca_openssl.host import scripts
 from dbca_openssl.host.request import NewRequest
-from dbca_openssl.openssl import OpenSSL
 
 
 @verb("ssl_dir", "alt_name", "profile", "bits", "lock_timeout", "print_", "yes", "openssl")
@@ -39,7 +38,7 @@ def request(
     if run.print_:
         return output.script(requests.plan(new).script())
     with busy(f"making a key of {run.bits} bits"):
-        requests.make(new, OpenSSL(run.openssl), output.tell, run.lock_timeout)
+        requests.make(new, run.program(), output.tell, run.lock_timeout)
     directory = new.directory
     return output.result(
         {"name": plain, "directory": str(directory), "key": new.key, "request": new.request},

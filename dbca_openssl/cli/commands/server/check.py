@@ -7,7 +7,6 @@ from dbca_openssl.database import check as inspection
 from dbca_openssl.database import probe as probes
 from dbca_openssl.database.probe import Probe
 from dbca_openssl.finding import Finding
-from dbca_openssl.openssl import OpenSSL
 
 
 @verb("connect", "ca", "server")
@@ -32,7 +31,7 @@ def check(
         at = dates.now()
         trust = run.trust() if run.ca is not None or server is not None else None
         client, kind = run.client()
-        findings = inspection.inspect(client, kind, OpenSSL(run.openssl), trust, at)
+        findings = inspection.inspect(client, kind, run.program(), trust, at)
         if server is not None and trust is not None:
             findings += probes.probe(Probe(trust, *run.server(server)), at)
         return findings
