@@ -23,6 +23,8 @@ CHALLENGE_PASSWORD, UNSTRUCTURED_NAME = "2A864886F70D010907", "2A864886F70D01090
 BASIC_CONSTRAINTS, KEY_USAGE, EXTENDED_KEY_USAGE = "551D13", "551D0F", "551D25"
 SUBJECT_KEY_IDENTIFIER, ALTERNATIVE_NAME, AUTHORITY_KEY_IDENTIFIER = "551D0E", "551D11", "551D23"
 
+NETSCAPE_TYPE = "6086480186F8420101"
+
 RSA, EC = "2A864886F70D010101", "2A8648CE3D0201"
 
 _PEM = re.compile(rb"^-----BEGIN ([A-Z0-9 ]+)-----[ \t]*\r?\n(.*?)^-----END \1-----", re.DOTALL | re.MULTILINE)
@@ -67,6 +69,8 @@ class Certificate(NamedTuple):
     public_key: bytes
     extensions: tuple[tuple[str, Extension], ...]
     alternative_names: AlternativeNames
+    signature_algorithm: tuple[str, ...]
+    """Its identifier and parameters, as a request's `key_algorithm`."""
     names_issuers_serial: bool
     """Whether its authorityKeyIdentifier has the serial of the issuer's certificate (RFC 5280, 4.2.1.1)."""
 
@@ -140,6 +144,11 @@ def alternative_names(value: bytes) -> AlternativeNames:
     return tuple(map(_alternative_name, element.parts))
 
 
+def purposes(value: bytes) -> list[str]:
+    """The identifiers in an extendedKeyUsage (RFC 5280, 4.2.1.12). Raises UnreadableError."""
+    return [_oid(part) for part in der.read(value).parts]
+
+
 def rsa_numbers(key_bits: bytes) -> tuple[int, int]:
     """Modulus and exponent of an RSA key, the content of its BIT STRING. Raises UnreadableError."""
     modulus, exponent = (part.number() for part in _exactly(der.read(key_bits).parts, 2))
@@ -200,7 +209,7 @@ def certificate(encoded: bytes) -> Certificate:
     parts = [part for part in information.parts if part.tag != _context(0, constructed=True)]  # the version
     if len(parts) < 6:
         raise UnreadableError("it is no certificate")
-    serial, _, issuer, validity, subject, key, *more = parts
+    serial, algorithm, issuer, validity, subject, key, *more = parts
     wrapped = next((part for part in more if part.tag == _context(3, constructed=True)), None)
     extensions = _extensions(_exactly(wrapped.parts, 1)[0]) if wrapped else []
     values = {kind: extension.value for kind, extension in extensions}
@@ -220,6 +229,7 @@ def certificate(encoded: bytes) -> Certificate:
         public_key=key.encoded,
         extensions=tuple(extensions),
         alternative_names=alternative_names(values[ALTERNATIVE_NAME]) if ALTERNATIVE_NAME in values else (),
+        signature_algorithm=_algorithm(algorithm),
         names_issuers_serial=any(part.tag == _context(2) for part in issuer_key),
     )
 
@@ -236,8 +246,12 @@ def _key_parts(key: Element) -> tuple[tuple[str, ...], bytes]:
     algorithm, bits = _exactly(key.parts, 2)
     if bits.tag != der.BIT_STRING or bits.content[:1] != b"\0":  # the number of bits to be cut off at the end
         raise UnreadableError("its key is not in whole bytes")
-    parameters = (part.encoded.hex().upper() for part in algorithm.parts[1:])
-    return (_oid(*algorithm.parts[:1]), *parameters), bits.content[1:]
+    return _algorithm(algorithm), bits.content[1:]
+
+
+def _algorithm(element: Element) -> tuple[str, ...]:
+    """An AlgorithmIdentifier: its identifier and its parameters, which are DER in hex (RFC 5280, 4.1.1.2)."""
+    return _oid(*element.parts[:1]), *(part.encoded.hex().upper() for part in element.parts[1:])
 
 
 def _name(element: Element) -> tuple[tuple[str, str], ...]:

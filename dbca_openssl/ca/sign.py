@@ -33,8 +33,6 @@ from dbca_openssl.x509 import Certificate
 if TYPE_CHECKING:
     from dbca_openssl.plan import Plan, Step
 
-CERTIFICATE_AUTHORITY_FALSE = {b"\x30\x00", b"\x30\x03\x01\x01\x00"}
-
 
 class Proposal(NamedTuple):
     """A vetted request, the file it was read from (None: the stored one), and when its certificate would expire."""
@@ -327,23 +325,16 @@ def _check(
             or certificate.subject_parts != ((x509.COMMON_NAME, request.name),)
             or certificate.public_key != request.public_key
             or certificate.extension(x509.ALTERNATIVE_NAME) != request.alternative_names_value
-            or certificate.extension(x509.BASIC_CONSTRAINTS) not in CERTIFICATE_AUTHORITY_FALSE
-            or _may_sign_certificates(certificate)
+            or not vetting.is_harmless(certificate)
         )
         if wrong:
             raise DatabaseCaError(
                 f"the certificate that openssl made for {request.name} is not what was asked for, and is discarded",
-                f"see [ cert_ext ] and [ cert_policy ] in {CONFIGURATION}",
+                f"see default_md, [ cert_ext ] and [ cert_policy ] in {CONFIGURATION}",
             )
         if certificate.end > own.end:
             raise _outlives(certificate.end, own.end)
     return certificates
-
-
-def _may_sign_certificates(certificate: Certificate) -> bool:
-    """Whether its keyUsage has keyCertSign or cRLSign, bits 5 and 6 (RFC 5280, 4.2.1.3)."""
-    value = certificate.extension(x509.KEY_USAGE) or b""
-    return len(value) > 3 and bool(value[3] & 0x06)
 
 
 def _outlives(end: datetime, limit: datetime) -> DatabaseCaError:

@@ -18,7 +18,7 @@ from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.names import RESERVED, alternative_name, is_entity_name, shown
 from dbca_openssl.openssl import OpenSSL
-from dbca_openssl.x509 import AlternativeNames, Request
+from dbca_openssl.x509 import AlternativeNames, Certificate, Request
 
 PEM_LABEL = "CERTIFICATE REQUEST"
 
@@ -52,6 +52,14 @@ _WEAK_SIGNATURES = {
     "2A8648CE3D0401": "SHA-1",
     "2A8648CE380403": "SHA-1",
 }
+
+_NO_AUTHORITY = {b"\x30\x00", b"\x30\x03\x01\x01\x00"}
+"""basicConstraints with CA:FALSE, as openssl and as others write it."""
+
+_STRONG_PREFIX = "6086480165030403"
+"""NIST's own identifiers of signatures: with SHA-2 and SHA-3, ML-DSA, SLH-DSA."""
+_OTHERS_BY_AN_AUTHORITY = {"2B6571", "2A864886F70D01010F", "2A864886F70D010110"}  # Ed448, RSA with SHA-512/224, /256
+_PSS, _SHA2 = "2A864886F70D01010A", "6086480165030402"
 
 _SERVER, _CLIENT = "06082B06010505070301", "06082B06010505070302"
 _ALLOWED_VALUES = {
@@ -193,6 +201,33 @@ def _check_key_kind(label: str, request: Request) -> None:
             f"{label} has a key of a kind that is not accepted",
             f"accepted: RSA of {SMALLEST_RSA} to {LARGEST_RSA} bits; EC on P-256, P-384 or P-521; Ed25519",
         )
+
+
+def is_harmless(certificate: Certificate) -> bool:
+    """Whether an issued certificate is what a server or client needs: no CA's, for TLS alone, and well signed.
+
+    What it may do is the configuration's decision, and a careless one is noticed here (RFC 5280, 4.2.1).
+    """
+    algorithm, *parameters = certificate.signature_algorithm
+    well_signed = (
+        algorithm in _SIGNATURES | _OTHERS_BY_AN_AUTHORITY
+        or algorithm.startswith(_STRONG_PREFIX)
+        or (algorithm == _PSS and _SHA2 in "".join(parameters))
+    )
+    usage = certificate.extension(x509.KEY_USAGE) or b""
+    netscape = certificate.extension(x509.NETSCAPE_TYPE) or b""
+    extended = certificate.extension(x509.EXTENDED_KEY_USAGE)
+    try:
+        purposes = x509.purposes(extended) if extended is not None else []
+    except UnreadableError:
+        return False
+    return (
+        well_signed
+        and certificate.extension(x509.BASIC_CONSTRAINTS) in _NO_AUTHORITY
+        and not (len(usage) > 3 and usage[3] & 0x06)  # keyCertSign and cRLSign
+        and not (len(netscape) > 3 and netscape[3] & 0x3F)  # all but sslClient and sslServer
+        and {_SERVER[4:], _CLIENT[4:]}.issuperset(purposes)
+    )
 
 
 def _check_signature(label: str, request: Request) -> None:

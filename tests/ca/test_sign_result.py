@@ -78,8 +78,19 @@ def test_a_certificate_for_another_name_is_discarded(
         "/ cert_ext /,$ s/digitalSignature, keyEncipherment/digitalSignature, cRLSign/",
         "/ cert_ext /,$ s/^basicConstraints.*/&\\nsubjectAltName = DNS:evil.example.net/",
         "/ cert_policy /,$ s/^commonName/organizationName = optional\\n&/",
+        "s/^default_md .*/default_md = md5/",
+        "s/^default_md .*/default_md = sha1/",
+        "/ cert_ext /,$ s/serverAuth, clientAuth/&, codeSigning/",
+        "/ cert_ext /,$ s/serverAuth, clientAuth/&, anyExtendedKeyUsage/",
+        "/ cert_ext /,$ s/serverAuth, clientAuth/OCSPSigning/",
+        "/ cert_ext /,$ s/^basicConstraints.*/&\\nnsCertType = server, sslCA/",
+        "/ cert_ext /,$ s/^basicConstraints.*/&\\nnsCertType = objCA/",
+        "/ cert_ext /,$ s/^basicConstraints.*/&\\nnsCertType = client, objsign/",
     ],
-    ids=["CA:TRUE", "no basicConstraints", "keyCertSign", "cRLSign", "an alternative name", "an organisation"],
+    ids=[
+        *("CA:TRUE", "no basicConstraints", "keyCertSign", "cRLSign", "an alternative name", "an organisation"),
+        *("MD5", "SHA-1", "codeSigning", "any usage", "OCSPSigning", "sslCA", "objCA", "objsign"),
+    ],
 )
 def test_a_certificate_by_a_dangerous_configuration_is_discarded(
     expression: str, workshop: Workshop, ca: Path, tmp_path: Path, environment: dict[str, str]
@@ -90,8 +101,34 @@ def test_a_certificate_by_a_dangerous_configuration_is_discarded(
     refused = tool("sign", AIKEN, "--yes", "--openssl", wrapper, directory=ca, environment=environment)
     assert refused.code == 1
     assert DISCARDED in refused.messages
-    assert "hint: see [ cert_ext ] and [ cert_policy ] in database-ca.cnf" in refused.messages
+    assert "hint: see default_md, [ cert_ext ] and [ cert_policy ] in database-ca.cnf" in refused.messages
     assert snapshot(ca, without=(".lock",)) == before
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "s/^default_md .*/default_md = sha384/",
+        "s/^default_md .*/default_md = sha3-256/",
+        "/ cert_ext /,$ s/serverAuth, clientAuth/clientAuth/",
+        "/ cert_ext /,$ s/^extendedKeyUsage.*//",
+        "/ cert_ext /,$ s/^basicConstraints.*/&\\nnsCertType = server, client/",
+        "/ cert_ext /,$ s/^basicConstraints.*/&\\ncrlDistributionPoints = URI:http:\\/\\/x.example.net\\/x.crl/",
+    ],
+)
+def test_a_configuration_of_ones_own_may_be_harmless(
+    expression: str, workshop: Workshop, ca: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    (ca / f"certreqs/{AIKEN}.req.pem").write_bytes(workshop.good())
+    done(
+        "sign",
+        AIKEN,
+        "--yes",
+        "--openssl",
+        _wrapper(tmp_path, _edited(expression)),
+        directory=ca,
+        environment=environment,
+    )
 
 
 def test_the_wrapper_alone_does_no_harm(
