@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-TYPE_CHECKING = False  # as in typing, which costs as much to import as answering a tabulator
+TYPE_CHECKING = False  # as in typing, which costs as much to import as a completion takes
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
@@ -36,8 +36,8 @@ MONITORING = {"check": "", "server check": "", "server probe": "", "server repli
 def main() -> None:
     """Run the command with the arguments of this process, and exit with its code.
 
-    A short process collects no garbage, and the interpreter is not taken down at its end: both together are a tenth
-    of what a short command costs.
+    A short process collects no garbage, and exits without the interpreter's own clean-up: a tenth of what a short
+    command costs.
     """
     import gc
 

@@ -64,7 +64,7 @@ def option(
         min=least,
         max=most,
         envvar=variable,
-        readable=False,  # what cannot be read is refused in our own words
+        readable=False,  # the refusal is ours, with a hint
     )
 
 
@@ -83,7 +83,7 @@ _CA = (
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What one run of a verb was given by the common options; those that the verb does not have are at their default.
+    """The values of the common options; those that the verb does not have are at their default.
 
     The methods raise DatabaseCaError where what was given cannot be used.
     """
@@ -223,7 +223,7 @@ class Run:
         """The CA with the pass phrase of its key, where that is encrypted."""
         return authority.unlocked(self.passphrase()) if authority.key_is_encrypted() else authority
 
-    def printable(self, authority: Authority) -> Authority:
+    def for_script(self, authority: Authority) -> Authority:
         """The CA for a printed script, which names the file of the pass phrase, or has openssl ask for it."""
         return authority.unlocked(self._from_file(self.passphrase_file) if self.passphrase_file else None)
 

@@ -1,7 +1,7 @@
 """Everything that is printed: results to stdout; errors, questions and progress to stderr; with --json one document.
 
 An error is one line `dbca-openssl: what is wrong`, then lines `hint: how to fix it`. Whatever is printed goes through
-`printable`, so that nothing that came from outside (a name, a host's words, a file's) is obeyed by a terminal.
+`printable`, so that no escape sequence from outside (in a name, a file, a host's answer) reaches the terminal.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import IO, Any
 
 from dbca_openssl import dates, names
+from dbca_openssl.cli.main import DONE
 from dbca_openssl.errors import DatabaseCaError, reason
 from dbca_openssl.finding import Level
 
@@ -30,18 +31,18 @@ COLOURS = {
 """The words that have a colour on a terminal, and its number in ECMA-48."""
 
 _screen = threading.RLock()
-"""Held while something is written to the terminal: the line that is rewritten has its own thread."""
+"""Held while something is written to the terminal, since progress is drawn by a thread of its own."""
 
 _is_drawn = False
 
 _NO_WIDTH = ("Mn", "Me", "Cf", "Cc")
 
 BAR, LEAST = 40, 20
-"""Columns: how wide the bar of progress is, and what the first column of a table is not made narrower than."""
+"""Columns: the width of the bar of progress, and the least width of the first column of a table."""
 
 
 class Printable(str):
-    """Text without anything that a terminal would obey, but for our own colours. What is added to it is made so too."""
+    """Text without escape sequences but our own colours. What is added to it is made printable too."""
 
     __slots__ = ()
 
@@ -83,7 +84,7 @@ def _to_stdout(lines: Iterable[str]) -> int:
         for line in lines:
             print(line)
         sys.stdout.flush()
-        return 0
+        return DONE
     except BrokenPipeError:
         raise
     except OSError as problem:
@@ -94,14 +95,14 @@ def _to_stdout(lines: Iterable[str]) -> int:
 
 
 def drop_output() -> None:
-    """Give up standard output, or the interpreter complains at its end of what it cannot write there."""
+    """Discard what else goes to standard output, or the interpreter complains on exit that it cannot write it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def begin() -> None:
     """Make the outputs ready: standard output takes any path, escaped where its encoding lacks a letter.
 
-    An output that was closed (`>&-`) takes everything, and keeps nothing.
+    What is written to an output that was closed (`>&-`) is discarded.
     """
     global as_json, verbose
     as_json = verbose = False
@@ -126,7 +127,7 @@ def tell(line: str) -> None:
 
 
 def show(lines: Iterable[str]) -> None:
-    """What a question is about."""
+    """Print to stderr what a question is about."""
     for line in lines:
         print(printable(line), file=sys.stderr)
 
@@ -144,12 +145,12 @@ def coloured(text: str, word: str = "", stream: IO[str] | None = None) -> str:
 
 
 def can_draw() -> bool:
-    """Whether there is a terminal on which a line can be drawn and wiped out."""
+    """Whether there is a terminal on which a line can be drawn and removed."""
     return not as_json and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def draw(line: str) -> None:
-    """Put `line` in place of the one that was drawn before, on a terminal; cut to its width, and nothing elsewhere."""
+    """Replace the line that was drawn before by `line`, cut to the width of the terminal; without one, do nothing."""
     global _is_drawn
     if not can_draw():
         return
@@ -162,7 +163,7 @@ def draw(line: str) -> None:
 
 
 def wipe() -> None:
-    """Take away the line that was drawn."""
+    """Remove the line that was drawn."""
     global _is_drawn
     with _screen:
         if _is_drawn:
@@ -171,7 +172,7 @@ def wipe() -> None:
 
 
 def progress(steps: int, done: int) -> None:
-    """How far long work is, as a bar on a terminal, wiped out once all is done; nothing anywhere else."""
+    """How many of the steps of long work are done, as a bar on a terminal, removed when all are; nothing elsewhere."""
     filled = BAR * done // steps
     if done < steps:
         draw(f"{'#' * filled}{'.' * (BAR - filled)} {done}/{steps}")
@@ -232,9 +233,9 @@ def width(text: str) -> int:
     return len(plain) + sum(unicodedata.east_asian_width(letter) in "WF" for letter in plain)
 
 
-def fields(pairs: Iterable[tuple[str, str]]) -> list[str]:
-    """Lines of a word and its value, indented under a headline."""
-    return [f"  {word:<9} " + value for word, value in pairs]
+def fields(values: Mapping[str, str | None]) -> list[str]:
+    """Lines of a word and its value, indented under a headline; a word without a value has no line."""
+    return [f"  {word:<9} " + value for word, value in values.items() if value is not None]
 
 
 def _json(document: Mapping[str, Any]) -> str:
@@ -250,5 +251,5 @@ def _json(document: Mapping[str, Any]) -> str:
 
 
 def columns(stream: IO[str]) -> int:
-    """How wide the terminal is; one that does not know it is as wide as most."""
+    """The width of the terminal; 80 where it does not know."""
     return os.get_terminal_size(stream.fileno()).columns or 80

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dbca_openssl import dates, finding
 from dbca_openssl.ca.layout import CRL, Authority, request_of
 from dbca_openssl.cli import output, terminal
-from dbca_openssl.cli.progress import busy
+from dbca_openssl.cli.main import DONE, FAILED
 from dbca_openssl.errors import DatabaseCaError, UnreachableError
 from dbca_openssl.render import SSL_DIR
 
@@ -43,12 +43,12 @@ def proposal_lines(proposal: Proposal) -> list[str]:
     return [
         f"request {proposal.source or request_of(proposal.name)}",
         *output.fields(
-            (
-                ("subject", f"CN={proposal.name}"),
-                ("SAN", names or "none"),
-                ("key", request.key),
-                ("until", dates.shown(proposal.end)),
-            )
+            {
+                "subject": f"CN={proposal.name}",
+                "SAN": names or "none",
+                "key": request.key,
+                "until": dates.shown(proposal.end),
+            }
         ),
     ]
 
@@ -77,10 +77,14 @@ def crl_document(made: RevocationList | None) -> dict[str, object] | None:
 
 def crl_lines(authority: Authority, made: RevocationList) -> list[str]:
     """A new CRL, and what to do with it."""
+    return [f"{CRL}  number {made.number}, valid until {dates.shown(made.end)}", *copy_lines(authority, CRL)]
+
+
+def copy_lines(authority: Authority, name: str) -> list[str]:
+    """What to do next with a public file of the CA that has changed."""
     return [
-        f"{CRL}  number {made.number}, valid until {dates.shown(made.end)}",
         f"next, copy it to every host, and {RELOAD}",
-        f"  {shlex.join(('scp', str(authority.path(CRL)), f'HOST:{SSL_DIR}/'))}",
+        f"  {shlex.join(('scp', str(authority.path(name)), f'HOST:{SSL_DIR}/'))}",
     ]
 
 
@@ -95,7 +99,7 @@ def findings(title: str, found: Sequence[Finding]) -> finding.Level:
 def ask_server(title: str, ask: Callable[[], Sequence[Finding]]) -> finding.Level:
     """Print what `ask` finds of a server; one that does not answer is a finding too. Returns the exit code."""
     try:
-        with busy("asking the server"):
+        with terminal.busy("asking the server"):
             found = ask()
     except UnreachableError as error:
         found = [finding.Finding(finding.CRITICAL, "server", error.message, "; ".join(error.hints))]
@@ -143,7 +147,7 @@ def hosts(heads: Sequence[str], outcomes: Sequence[HostOutcome], following: Sequ
     output.result({"hosts": documents}, [*output.table(("HOST", *heads), rows), *next_lines(following)])
     errors = [one.error for one in outcomes if one.error]
     host_errors(errors)
-    return 1 if errors else 0
+    return FAILED if errors else DONE
 
 
 def host_errors(errors: Sequence[DatabaseCaError]) -> None:

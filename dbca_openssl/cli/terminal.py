@@ -1,12 +1,24 @@
-"""Questions to whoever sits at the terminal, wherever the outputs go."""
+"""Questions at the terminal, wherever the outputs go, and progress: a line that is rewritten, and removed when done."""
 
 from __future__ import annotations
 
 import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import cycle
+from typing import TYPE_CHECKING
 
 from dbca_openssl.cli import output
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.passphrase import Passphrase
+
+if TYPE_CHECKING:
+    from dbca_openssl.host.ssh import Host
+
+PATIENCE, TURN = 0.4, 0.1
+"""Seconds until progress is shown, and from one position of the wheel to the next."""
 
 
 def is_there() -> bool:
@@ -31,7 +43,7 @@ def confirm(question: str) -> None:
 
 
 def ask_secret(prompt: str) -> Passphrase:
-    """What is typed without an echo. Raises DatabaseCaError where nobody can be asked, or nothing is typed."""
+    """A pass phrase, typed without an echo. Raises DatabaseCaError where nobody can be asked, or nothing is typed."""
     if not is_there():
         raise DatabaseCaError(
             "the key needs its pass phrase, and there is no terminal to ask at",
@@ -49,3 +61,56 @@ def ask_secret(prompt: str) -> Passphrase:
     except UnicodeError:
         problem = "what was typed is no text in the terminal's encoding"
     raise DatabaseCaError(problem)  # here, since the error that was caught holds what was typed
+
+
+@contextmanager
+def busy(doing: str) -> Iterator[None]:
+    """Show on a terminal, and nowhere else, what is being done, such as `making a key`, once it takes long."""
+    done = threading.Event()
+
+    def turn() -> None:
+        wheel = cycle("|/-\\")
+        pause = PATIENCE
+        while not done.wait(pause):
+            output.draw(f"{doing} {next(wheel)}")
+            pause = TURN
+
+    thread = threading.Thread(target=turn, daemon=True)
+    # Ctrl-C is the main thread's, which blocks it at times
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    if output.can_draw():
+        thread.start()
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    try:
+        yield
+    finally:
+        done.set()
+        if thread.is_alive():
+            thread.join()
+        output.wipe()
+
+
+@contextmanager
+def progress(hosts: Sequence[Host], *done: str) -> Iterator[Callable[[Host, str], None]]:
+    """What is being done with each of many hosts; elsewhere than on a terminal in plain lines.
+
+    `with progress(hosts, "fetched") as tell:`, then `tell(host, "fetching")` from any thread. A host of which a word of
+    `done` was told is done.
+    """
+    lock, drawn = threading.Lock(), output.can_draw()
+    doing = {host.name: "" for host in hosts}
+
+    def tell(host: Host, word: str) -> None:
+        with lock:
+            doing[host.name] = word
+            if drawn:
+                working = [f"{name}: {word}" for name, word in doing.items() if word and word not in done]
+                count = sum(word in done for word in doing.values())
+                output.draw(f"[{count}/{len(doing)}] {', '.join(working)}")
+            elif not output.as_json:
+                output.tell(f"{host.name}: {word}")
+
+    try:
+        yield tell
+    finally:
+        output.wipe()

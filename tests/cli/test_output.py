@@ -1,4 +1,4 @@
-"""How it looks: columns that stand below each other, colours and what goes on, on a terminal and nowhere else."""
+"""What is printed: aligned columns, and on a terminal only, colours and progress."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLOUR = re.compile(r"\x1b\[\d+m")
 
 @pytest.fixture
 def mixed(fleet: Path, keys: Path, environment: dict[str, str]) -> Path:
-    """An authority with certificates of every kind: valid, ending soon, with the longest name, revoked."""
+    """A CA with certificates of every kind: valid, expiring soon, with the longest name, revoked."""
     plain_request(fleet, LONGEST, keys / "host.key.pem")
     done("sign", LONGEST, "--days", "9", "--yes", directory=fleet, environment=environment)
     done("revoke", GANNIBAL, "--reason", "superseded", "--yes", directory=fleet, environment=environment)
@@ -72,7 +72,7 @@ def test_a_name_too_long_for_the_terminal_has_a_line_of_its_own(mixed: Path, col
 
 
 def without_numbers(text: str) -> list[str]:
-    """The words of a text but for its numbers: a day that is left may end between one look and the other."""
+    """The words of a text but for its numbers: midnight may pass between two calls."""
     return re.sub(r"\d+", "", text).split()
 
 
@@ -119,7 +119,7 @@ def slow(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_key_that_takes_its_time_is_told_on_a_terminal_and_wiped_out(tmp_path: Path, slow: Path) -> None:
+def test_the_progress_of_a_slow_key_is_shown_on_a_terminal_and_removed(tmp_path: Path, slow: Path) -> None:
     options = ("--bits", "2048", "--openssl", slow)
     for words in (("init", "-o", "Lab", "--no-passphrase"), ("request", AIKEN, "--ssl-dir", "ssl")):
         piped = done(*words, *options, directory=tmp_path)
@@ -134,7 +134,7 @@ def test_a_key_that_takes_its_time_is_told_on_a_terminal_and_wiped_out(tmp_path:
         assert [line.split()[0] for line in left] == [line.split()[0] for line in piped.output.splitlines()]
 
 
-def test_what_goes_on_is_not_told_to_a_dumb_terminal_or_beside_json(tmp_path: Path, slow: Path) -> None:
+def test_no_progress_is_shown_on_a_dumb_terminal_or_with_json(tmp_path: Path, slow: Path) -> None:
     cases: list[tuple[list[str], dict[str, str]]] = [(["--json"], XTERM), ([], {"TERM": "dumb"})]
     for number, (options, environment) in enumerate(cases):
         words = ("request", AIKEN, "--ssl-dir", f"ssl{number}", "--bits", "2048", "--openssl", slow)
@@ -144,7 +144,7 @@ def test_what_goes_on_is_not_told_to_a_dumb_terminal_or_beside_json(tmp_path: Pa
 
 
 @pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-"])
-def test_a_closed_output_is_nobodys_trouble(redirection: str, mixed: Path) -> None:
+def test_a_closed_output_is_no_error(redirection: str, mixed: Path) -> None:
     for words in ("list", "check", "list --nonsense"):
         expected = tool(*words.split(), directory=mixed)
         finished = shell(f"exec {sys.executable} -m dbca_openssl {words} {redirection}", mixed, XTERM)

@@ -94,7 +94,7 @@ def same(one: Path, other: Path, *, backups: bool = True) -> None:
 
 @pytest.fixture
 def other(ca: Path, tmp_path: Path) -> Path:
-    """A second copy of the authority in `ca`, for the script."""
+    """A second copy of the CA in `ca`, for the script."""
     return Path(shutil.copytree(ca, tmp_path / "other"))
 
 

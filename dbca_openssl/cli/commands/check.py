@@ -1,15 +1,13 @@
 """`check`: what is wrong with the CA's directory, or will be soon."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Literal
 
 from dbca_openssl import finding
 from dbca_openssl.ca import check as checking
-from dbca_openssl.ca.check import Checked, Limits
-from dbca_openssl.cli import output, results
+from dbca_openssl.cli import output, results, terminal
 from dbca_openssl.cli.options import Run, option, verb
-from dbca_openssl.cli.progress import busy
 from dbca_openssl.errors import DatabaseCaError
 
 
@@ -40,12 +38,12 @@ def check(
     """
     prometheus = format_ == "prometheus" and not run.json
     try:
-        with busy("checking"):
-            checked = checking.check(run.authority(by_mode=False), Limits(warn_days, critical_days, deep))
+        with terminal.busy("checking"):
+            checked = checking.check(run.authority(by_mode=False), checking.Limits(warn_days, critical_days, deep))
     except DatabaseCaError as error:
         if not prometheus:
             raise
-        output.verbatim({}, "\n".join(_metric(*_STATUS, [("", finding.UNKNOWN)])))
+        output.verbatim({}, "\n".join(_metric(*_STATUS, {"": finding.UNKNOWN})))
         output.error(error)
         return finding.UNKNOWN
     if not prometheus:
@@ -57,31 +55,30 @@ def check(
 _STATUS = ("dbca_check_status", "0 OK, 1 warning, 2 critical, 3 unknown")
 
 
-def _prometheus(checked: Checked) -> list[str]:
+def _prometheus(checked: checking.Checked) -> list[str]:
     """In the text format of Prometheus; times in seconds since 1970, as its own functions have them."""
     counts = Counter(row.status(checked.at) for row in checked.rows)
-    by_status = [(f'{{status="{word}"}}', float(counts[word])) for word in ("valid", "expired", "revoked")]
-    figures: list[tuple[str, str, list[tuple[str, float]]]] = [
-        (*_STATUS, [("", checked.level)]),
-        ("dbca_certificates", "Certificates in the index by status", by_status),
-    ]
-    for name, what, end in (
-        ("dbca_authority_not_after_seconds", "When the CA certificate expires", checked.authority_end),
-        ("dbca_crl_next_update_seconds", "When the CRL expires", checked.list_end),
-    ):
-        if end:
-            figures.append((name, what, [("", end.timestamp())]))
-    ends = {  # no labels twice, or Prometheus drops everything
+    by_status = {f'{{status="{word}"}}': counts[word] for word in ("valid", "expired", "revoked")}
+    expiry = {  # no labels twice, or Prometheus drops everything
         f'{{name="{_label(row.name)}",serial="{row.serial}"}}': row.end.timestamp()
         for row in checked.rows
         if row.state == "V"
     }
-    figures.append(("dbca_certificate_not_after_seconds", "When a certificate expires", list(ends.items())))
-    return [line for name, what, samples in figures for line in _metric(name, what, samples)]
+    own, crl = ({"": end.timestamp()} if end else None for end in (checked.authority_end, checked.list_end))
+    return [
+        *_metric(*_STATUS, {"": checked.level}),
+        *_metric("dbca_certificates", "Certificates in the index by status", by_status),
+        *_metric("dbca_authority_not_after_seconds", "When the CA certificate expires", own),
+        *_metric("dbca_crl_next_update_seconds", "When the CRL expires", crl),
+        *_metric("dbca_certificate_not_after_seconds", "When a certificate expires", expiry),
+    ]
 
 
-def _metric(name: str, what: str, samples: Iterable[tuple[str, float]]) -> list[str]:
-    values = [f"{name}{labels} {value:.0f}" for labels, value in samples]
+def _metric(name: str, what: str, samples: Mapping[str, float] | None) -> list[str]:
+    """The lines of a metric by its labels; none where it is not known."""
+    if samples is None:
+        return []
+    values = [f"{name}{labels} {value:.0f}" for labels, value in samples.items()]
     return [f"# HELP {name} {what}", f"# TYPE {name} gauge", *values]
 
 

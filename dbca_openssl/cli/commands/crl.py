@@ -24,6 +24,6 @@ def crl(
     """
     authority = run.existing_authority()
     if run.print_:
-        return output.script(revocation.plan(run.printable(authority), days).script())
+        return output.script(revocation.plan(run.for_script(authority), days).script())
     made = revocation.renew_list(run.unlocked(authority), days)
     return output.result({"crl": results.crl_document(made)}, results.crl_lines(authority, made))

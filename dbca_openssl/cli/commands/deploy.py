@@ -5,14 +5,11 @@ from pathlib import Path
 
 from dbca_openssl import names
 from dbca_openssl.ca.layout import Authority
-from dbca_openssl.cli import output, results
+from dbca_openssl.cli import output, results, terminal
 from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
-from dbca_openssl.cli.progress import Progress
-from dbca_openssl.cli.results import HostOutcome
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import deploy as delivery
 from dbca_openssl.host import print_scripts, scripts
-from dbca_openssl.host.deploy import Delivered
 from dbca_openssl.host.ssh import Host, Ssh
 
 
@@ -49,9 +46,9 @@ def deploy(
     files = delivery.files(authority, [one.name for one in hosts])
     if run.print_:
         return output.script(print_scripts.deploy(ssh, {one: files[one.name] for one in hosts}, where))
-    with Progress(hosts, "delivered") as progress:
+    with terminal.progress(hosts, "delivered") as progress:
 
-        def work(one: Host) -> Delivered:
+        def work(one: Host) -> delivery.Delivered:
             progress(one, "delivering")
             done = delivery.deploy(ssh, one, where, files[one.name])
             progress(one, "delivered")
@@ -59,9 +56,9 @@ def deploy(
 
         outcomes = ssh.each(hosts, work, run.jobs)
     shown = [
-        HostOutcome(one, outcome)
+        results.HostOutcome(one, outcome)
         if isinstance(outcome, DatabaseCaError)
-        else HostOutcome(one, None, "delivered", [_changes(outcome.changed)], _document(outcome))
+        else results.HostOutcome(one, None, "delivered", [_changes(outcome.changed)], _document(outcome))
         for one, outcome in zip(hosts, outcomes, strict=True)
     ]
     return results.hosts(["CHANGED"], shown)
@@ -79,11 +76,10 @@ def _deploy_here(run: Run, authority: Authority, arguments: Sequence[str]) -> in
         return output.script(scripts.deploy(name, where, files))
     done = delivery.deploy_here(Ssh(timeout=run.timeout), name, where, files)
     return output.result({"directory": str(directory), **_document(done)}, [f"{directory}  {_changes(done.changed)}"])
-    return 0
 
 
-def _document(done: Delivered) -> dict[str, list[str]]:
-    return {"changed": list(done.changed), "unchanged": list(done.same)}
+def _document(done: delivery.Delivered) -> dict[str, Sequence[str]]:
+    return {"changed": done.changed, "unchanged": done.same}
 
 
 def _changes(changed: Sequence[str]) -> str:

@@ -3,12 +3,9 @@
 from dbca_openssl.ca.sign import Period
 from dbca_openssl.cli import output, results, terminal
 from dbca_openssl.cli.options import Run, argument, option, verb
-from dbca_openssl.cli.progress import Progress
-from dbca_openssl.cli.results import HostOutcome
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import enroll as enrolment
 from dbca_openssl.host import print_scripts
-from dbca_openssl.host.enroll import Enrolment, HostResult
 
 
 @verb("ca", "alt_name", "profile", "days", "cap", "bits", "hosts", "key", "lock_timeout", "print_", "yes")
@@ -35,15 +32,15 @@ def enroll(
     """
     authority = run.existing_authority()
     period = Period(run.days, run.cap)
-    how = Enrolment(run.place(), run.names_to_add(), run.profile, run.bits, period, rekey)
+    how = enrolment.Enrolment(run.place(), run.names_to_add(), run.profile, run.bits, period, rekey)
     hosts, ssh = run.hosts(host)
     if run.print_:
-        return output.script(print_scripts.enroll(run.printable(authority), ssh, hosts, how))
+        return output.script(print_scripts.enroll(run.for_script(authority), ssh, hosts, how))
     encrypted = authority.key_is_encrypted()
     asked_later = run.passphrase_file is None and run.passphrase_fd is None and terminal.is_there()
     if encrypted and not asked_later:
         authority = authority.unlocked(run.passphrase())
-    with Progress(hosts, *enrolment.STATES) as progress:
+    with terminal.progress(hosts, *enrolment.STATES) as progress:
         states = enrolment.prepare(authority, ssh, hosts, how, run.jobs, progress)
     if encrypted and asked_later and any(one.proposal for one in states):
         authority = authority.unlocked(run.passphrase())
@@ -52,12 +49,12 @@ def enroll(
     except DatabaseCaError:
         results.host_errors([one.error for one in states if one.error])
         raise
-    with Progress(hosts, *enrolment.STATES) as progress:
+    with terminal.progress(hosts, *enrolment.STATES) as progress:
         states = enrolment.deliver(authority, ssh, states, how, run.jobs, progress)
     return results.hosts(("STATE", "SERIAL", "UNTIL"), [_outcome(one) for one in states])
 
 
-def _outcome(one: HostResult) -> HostOutcome:
+def _outcome(one: enrolment.HostResult) -> results.HostOutcome:
     cells = (output.coloured(one.state), one.serial or "-", f"{one.end:%Y-%m-%d}" if one.end else "-")
     more = {"serial": one.serial, "not_after": one.end, "changed": one.changed}
-    return HostOutcome(one.host, one.error, one.state, cells, more)
+    return results.HostOutcome(one.host, one.error, one.state, cells, more)

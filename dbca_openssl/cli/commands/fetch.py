@@ -1,10 +1,8 @@
 """`fetch`: copy the requests of hosts into certreqs/."""
 
 from dbca_openssl.ca.layout import request_of
-from dbca_openssl.cli import output, results
+from dbca_openssl.cli import output, results, terminal
 from dbca_openssl.cli.options import Run, argument, verb
-from dbca_openssl.cli.progress import Progress
-from dbca_openssl.cli.results import HostOutcome
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import fetch as fetching
 from dbca_openssl.host import print_scripts
@@ -30,14 +28,14 @@ def fetch(
     hosts, ssh = run.hosts(host)
     if run.print_:
         return output.script(print_scripts.fetch(authority, ssh, hosts, where))
-    with Progress(hosts) as progress:
+    with terminal.progress(hosts) as progress:
         outcomes = fetching.fetch(authority, ssh, hosts, where, run.jobs, progress)
     shown, fetched = [], []
     for one, outcome in outcomes:
         if isinstance(outcome, DatabaseCaError):
-            shown.append(HostOutcome(one, outcome))
+            shown.append(results.HostOutcome(one, outcome))
             continue
         path, state = request_of(one.name), "fetched" if outcome else "there already"
         fetched.append(one.name)
-        shown.append(HostOutcome(one, None, state, [f"{state}: {path}"], {"request": path}))
+        shown.append(results.HostOutcome(one, None, state, [f"{state}: {path}"], {"request": path}))
     return results.hosts(["REQUEST"], shown, [output.command("sign", *fetched)] if fetched else [])

@@ -1,16 +1,13 @@
 """`init`: make a CA, or its own certificate again."""
 
-import shlex
 from pathlib import Path
 
 from dbca_openssl import dates, render
 from dbca_openssl.ca import index, rollover
 from dbca_openssl.ca import init as creation
-from dbca_openssl.ca.init import NewAuthority
 from dbca_openssl.ca.layout import CERTIFICATE, CRL, KEY
-from dbca_openssl.cli import output, results
+from dbca_openssl.cli import output, results, terminal
 from dbca_openssl.cli.options import Run, UsageError, option, verb
-from dbca_openssl.cli.progress import busy
 
 
 @verb("configuration", "profile", "ca", "key", "print_", "yes")
@@ -44,13 +41,13 @@ def init(
     authority = run.authority(run.ca or Path("database-ca"))
     settings = run.settings(run.organization, bits)
     start, end = creation.period(dates.now(), years)
-    new = NewAuthority(settings, start, end, run.profile, key.absolute() if key else None, not no_passphrase)
+    new = creation.NewAuthority(settings, start, end, run.profile, key.absolute() if key else None, not no_passphrase)
     if run.print_:
-        return output.script(creation.plan(run.printable(authority), new).script())
+        return output.script(creation.plan(run.for_script(authority), new).script())
     creation.require_possible(authority, new)
     if not no_passphrase:
         authority = authority.unlocked(run.passphrase(new=key is None))
-    with busy("making the CA" if key else f"making a key of {bits} bits"):
+    with terminal.busy("making the CA" if key else f"making a key of {bits} bits"):
         crl_end = creation.create(authority, new).end
     return output.result(
         {
@@ -67,11 +64,11 @@ def init(
         [
             f"CA {settings.common_name!r} in {authority.directory}",
             *output.fields(
-                (
-                    ("key", f"{KEY}, {'not encrypted' if no_passphrase else 'encrypted'}: keep it off every network"),
-                    ("cert", f"{CERTIFICATE}, valid until {dates.shown(end)}"),
-                    ("crl", f"{CRL}, valid until {dates.shown(crl_end)}"),
-                )
+                {
+                    "key": f"{KEY}, {'not encrypted' if no_passphrase else 'encrypted'}: keep it off every network",
+                    "cert": f"{CERTIFICATE}, valid until {dates.shown(end)}",
+                    "crl": f"{CRL}, valid until {dates.shown(crl_end)}",
+                }
             ),
             "next, on each host:",
             "  dbca-openssl request NAME",
@@ -95,7 +92,6 @@ def renew_certificate(run: Run, years: int) -> int:
         },
         [
             f"{CERTIFICATE}  valid until {dates.shown(new.end)}; what was signed before stays valid",
-            f"next, copy it to every host, and {results.RELOAD}",
-            f"  {shlex.join(('scp', str(authority.path(CERTIFICATE)), f'HOST:{render.SSL_DIR}/'))}",
+            *results.copy_lines(authority, CERTIFICATE),
         ],
     )

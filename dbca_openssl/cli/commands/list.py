@@ -7,6 +7,7 @@ from dbca_openssl import dates
 from dbca_openssl.ca import listing
 from dbca_openssl.ca.index import Row
 from dbca_openssl.cli import output
+from dbca_openssl.cli.main import DONE
 from dbca_openssl.cli.options import Run, option, verb
 
 
@@ -37,7 +38,7 @@ def list_(
         ]
     if not rows and not run.json:
         output.tell("no such certificate" if wanted or expiring is not None else "no certificate has been signed yet")
-        return 0
+        return DONE
     return output.result(
         {"certificates": [_document(row, at) for row in rows] if run.json else []},
         output.table(("NAME", "SERIAL", "UNTIL", "DAYS", "STATUS"), (_cells(row, at) for row in rows)),

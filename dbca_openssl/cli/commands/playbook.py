@@ -4,7 +4,6 @@ from dbca_openssl.cli import output
 from dbca_openssl.cli.options import Run, option, verb
 from dbca_openssl.host import playbook as playbooks
 from dbca_openssl.host import scripts
-from dbca_openssl.host.playbook import Fleet
 from dbca_openssl.render import SSL_DIR
 
 
@@ -24,5 +23,5 @@ def playbook(
     Run again, it does only what is missing.
     """
     where = scripts.place(run.ssl_dir or SSL_DIR, run.owner or "mysql")
-    text = playbooks.playbook(Fleet(hosts, run.authority().directory, where, run.profile, run.bits))
+    text = playbooks.playbook(playbooks.Fleet(hosts, run.authority().directory, where, run.profile, run.bits))
     return output.verbatim({"playbook": text}, text)

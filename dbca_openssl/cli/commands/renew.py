@@ -3,9 +3,8 @@
 from dbca_openssl.ca import renew as renewal
 from dbca_openssl.ca.layout import CRL
 from dbca_openssl.ca.sign import Period
-from dbca_openssl.cli import output, results
+from dbca_openssl.cli import output, results, terminal
 from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
-from dbca_openssl.cli.progress import busy
 from dbca_openssl.render import SSL_DIR
 
 
@@ -31,19 +30,20 @@ def renew(
     wanted = list(dict.fromkeys(names)) if names else renewal.expiring(authority, expiring or 0)
     if not wanted:
         return output.result({"renewed": [], "crl": None}, [f"no certificate expires within {expiring} days"])
-    with busy("vetting"):
+    with terminal.busy("vetting"):
         renewals = renewal.propose(authority, wanted, period)
     allowed = run.allowed_names()
     for one in renewals:
         if not run.print_:
-            replaced = ", ".join(row.serial for row in one.superseded) or "none that is valid"
-            lost = ", ".join(sorted(one.lost_names))
-            more = [("its key", "as before" if one.same_key else "a NEW key"), ("replaces", replaced)]
-            output.show(results.proposal_lines(one.proposal))
-            output.show(output.fields([*more, *([("loses", lost)] if lost else [])]))
+            changes = {
+                "its key": "as before" if one.same_key else "a NEW key",
+                "replaces": ", ".join(row.serial for row in one.superseded) or "none that is valid",
+                "loses": ", ".join(sorted(one.lost_names)) or None,
+            }
+            output.show([*results.proposal_lines(one.proposal), *output.fields(changes)])
         results.require_consent([one.proposal], allowed | one.names_before, ask=not run.yes and not run.print_)
     if run.print_:
-        return output.script(renewal.plan(run.printable(authority), renewals, period, not run.no_crl).script())
+        return output.script(renewal.plan(run.for_script(authority), renewals, period, not run.no_crl).script())
     run.confirm("Renew it?" if len(renewals) == 1 else f"Renew these {len(renewals)}?")
     signed, made = renewal.renew(run.unlocked(authority), renewals, period, not run.no_crl)
     return output.result(

@@ -3,9 +3,8 @@
 from dbca_openssl import finding
 from dbca_openssl.ca import check as checking
 from dbca_openssl.ca import repair as repairing
-from dbca_openssl.cli import output, results
+from dbca_openssl.cli import output, results, terminal
 from dbca_openssl.cli.options import Run, verb
-from dbca_openssl.cli.progress import busy
 
 
 @verb("ca", "yes", "lock_timeout")
@@ -25,7 +24,7 @@ def repair(run: Run) -> int:
         run.confirm("Do that?")
 
     done = repairing.repair(authority, agreed)
-    with busy("checking"):
+    with terminal.busy("checking"):
         left = checking.check(authority, checking.Limits()).findings
     return output.result(
         {"repaired": done, "status": finding.worst(left).name, "left": [one.text for one in left]},

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from dbca_openssl.ca import report as reporting
-from dbca_openssl.cli import output
+from dbca_openssl.cli import output, terminal
 from dbca_openssl.cli.options import Run, option, verb
-from dbca_openssl.cli.progress import busy
 from dbca_openssl.plan import write_new
 
 
@@ -21,7 +20,7 @@ def report(
 
     When certificates expire, the CRL, revocations by reason, and what check finds.
     """
-    with busy("checking"):
+    with terminal.busy("checking"):
         text = reporting.page(run.authority())
     write_new(file, text.encode(), 0o644)
     return output.result({"report": str(file.absolute())}, [f"{file}  a page for a browser"])

@@ -4,12 +4,10 @@ import shlex
 import socket
 
 from dbca_openssl import names
-from dbca_openssl.cli import output
+from dbca_openssl.cli import output, terminal
 from dbca_openssl.cli.options import Run, argument, option, verb
-from dbca_openssl.cli.progress import busy
 from dbca_openssl.host import request as requests
 from dbca_openssl.host import scripts
-from dbca_openssl.host.request import NewRequest
 
 
 @verb("ssl_dir", "alt_name", "profile", "bits", "lock_timeout", "print_", "yes", "openssl")
@@ -31,20 +29,20 @@ def request(
     plain = names.entity_name(name)
     if plain != name:
         output.tell(f"the name is written {plain}")
-    new = NewRequest(plain, run.directory(), run.names_to_add(), run.profile, run.bits)
+    new = requests.NewRequest(plain, run.directory(), run.names_to_add(), run.profile, run.bits)
     if kit:
         scripts.place(str(new.directory))
         return output.script(scripts.kit(new))
     if run.print_:
         return output.script(requests.plan(new).script())
-    with busy(f"making a key of {run.bits} bits"):
+    with terminal.busy(f"making a key of {run.bits} bits"):
         requests.make(new, run.program(), output.tell, run.lock_timeout)
     directory = new.directory
     return output.result(
         {"name": plain, "directory": str(directory), "key": new.key, "request": new.request},
         [
             f"{directory / new.request}  a request for {plain}",
-            *output.fields((("key", f"{directory / new.key}, {run.bits} bits; it stays on this host"),)),
+            *output.fields({"key": f"{directory / new.key}, {run.bits} bits; it stays on this host"}),
             "next, where the CA is:",
             f"  {shlex.join(('scp', f'{socket.gethostname()}:{directory / new.request}', 'certreqs/'))}",
             f"  {output.command('sign', plain)}",

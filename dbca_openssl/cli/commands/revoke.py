@@ -5,18 +5,17 @@ from typing import get_args
 from dbca_openssl import dates
 from dbca_openssl.ca import revoke as revocation
 from dbca_openssl.ca.layout import issued
-from dbca_openssl.ca.revoke import Reason
 from dbca_openssl.cli import output, results
 from dbca_openssl.cli.options import Run, argument, option, verb
 
-_REASONS = f"Why: {', '.join(get_args(Reason))}."
+_REASONS = f"Why: {', '.join(get_args(revocation.Reason))}."
 
 
 @verb("ca", "no_crl", "yes", "key", "lock_timeout", "print_")
 def revoke(
     run: Run,
     what: str = argument(..., "NAME|SERIAL|FILE", "With a name, all of its valid certificates."),
-    reason: Reason | None = option(None, "--reason", _REASONS, "REASON"),
+    reason: revocation.Reason | None = option(None, "--reason", _REASONS, "REASON"),
 ) -> int:
     """Revoke certificates, and make a new CRL.
 
@@ -31,7 +30,7 @@ def revoke(
     authority = run.authority()
     rows = revocation.propose(authority, what)
     if run.print_:
-        plan = revocation.plan_revocation(run.printable(authority), rows, reason, not run.no_crl)
+        plan = revocation.plan_revocation(run.for_script(authority), rows, reason, not run.no_crl)
         return output.script(plan.script())
     output.show(f"revoke {row.name}, serial {row.serial}, valid until {dates.shown(row.end)}" for row in rows)
     run.confirm("Revoke it, for good?" if len(rows) == 1 else f"Revoke these {len(rows)}, for good?")

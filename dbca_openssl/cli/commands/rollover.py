@@ -3,11 +3,10 @@
 import shlex
 from pathlib import Path
 
-from dbca_openssl.ca import rollover as succession
+from dbca_openssl.ca import rollover as moving
 from dbca_openssl.ca.layout import request_of
-from dbca_openssl.cli import output
+from dbca_openssl.cli import output, terminal
 from dbca_openssl.cli.options import Run, argument, option, verb
-from dbca_openssl.cli.progress import busy
 from dbca_openssl.command import require_absent
 from dbca_openssl.plan import write_new
 
@@ -28,11 +27,11 @@ def rollover(
     each host's request by the new one. Stage 3: all have moved; deliver the new one's files alone.
     """
     leaving, coming = run.existing_authority(old), run.existing_authority()
-    with busy("comparing the two"):
-        state = succession.rollover(leaving, coming)
+    with terminal.busy("comparing the two"):
+        state = moving.rollover(leaving, coming)
     written = []
     if bundle is not None:
-        files = succession.bundle((coming, leaving))
+        files = moving.bundle((coming, leaving))
         for name in files:
             require_absent(bundle / name)
         bundle.mkdir(exist_ok=True)

@@ -44,15 +44,15 @@ def show(
         [
             certificate.common_name,
             *output.fields(
-                (
-                    ("serial", document["serial"]),
-                    ("status", status),
-                    ("SAN", ", ".join(document["alternative_names"]) or "none: clients compare the common name"),
-                    ("from", dates.shown(certificate.start)),
-                    ("until", f"{dates.shown(certificate.end)} ({document['days_left']} days)"),
-                    ("sha256", found.fingerprint),
-                    ("file", found.path),
-                )
+                {
+                    "serial": document["serial"],
+                    "status": status,
+                    "SAN": ", ".join(document["alternative_names"]) or "none: clients compare the common name",
+                    "from": dates.shown(certificate.start),
+                    "until": f"{dates.shown(certificate.end)} ({document['days_left']} days)",
+                    "sha256": found.fingerprint,
+                    "file": found.path,
+                }
             ),
         ],
     )

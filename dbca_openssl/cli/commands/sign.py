@@ -2,10 +2,8 @@
 
 from dbca_openssl.ca import sign as signing
 from dbca_openssl.ca.layout import CERTIFICATE, CRL
-from dbca_openssl.ca.sign import Period
-from dbca_openssl.cli import output, results
+from dbca_openssl.cli import output, results, terminal
 from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
-from dbca_openssl.cli.progress import busy
 
 
 @verb("ca", "days", "cap", "allow_alt_name", "yes", "key", "lock_timeout", "print_")
@@ -28,16 +26,16 @@ def sign(
     if bool(what) == every:
         raise UsageError("name requests, or say --all for every one that waits")
     authority = run.authority()
-    period = Period(run.days, run.cap)
+    period = signing.Period(run.days, run.cap)
     wanted = signing.waiting(authority) if every else list(dict.fromkeys(what or []))
     if not wanted:
         return output.result({"signed": []}, ["no request in certreqs/ is waiting"])
-    with busy("vetting"):
+    with terminal.busy("vetting"):
         proposals = signing.propose(authority, wanted, period)
     allowed = run.allowed_names()
     if run.print_:
         results.require_consent(proposals, allowed, ask=False)
-        return output.script(signing.plan(run.printable(authority), proposals, period).script())
+        return output.script(signing.plan(run.for_script(authority), proposals, period).script())
     output.show(line for proposal in proposals for line in results.proposal_lines(proposal))
     results.require_consent(proposals, allowed, ask=not run.yes)
     run.confirm("Sign it?" if len(proposals) == 1 else f"Sign these {len(proposals)}?")

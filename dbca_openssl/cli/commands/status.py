@@ -7,8 +7,8 @@ import typer
 
 from dbca_openssl import __version__, dates
 from dbca_openssl.ca import listing
-from dbca_openssl.ca.listing import Status
 from dbca_openssl.cli import output, results
+from dbca_openssl.cli.main import DONE
 from dbca_openssl.cli.options import Run, option, verb
 from dbca_openssl.errors import DatabaseCaError
 
@@ -41,7 +41,7 @@ def status(
         for name in ("ca", "openssl"):
             if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE":
                 context.fail(f"--{name} stands before the verb; options stand after it")
-        return 0
+        return DONE
     if version:
         return output.result({"version": __version__}, [f"dbca-openssl {__version__}"])
     authority = run.authority()
@@ -60,7 +60,6 @@ def status(
     soon = [row.name for row in found.ending_soon()]
     following = _next(found, soon)
     counts = found.counts()
-    crl_text = _until(crl.end, at, CRL_SOON) if crl else output.coloured("none", "critical")
     return output.result(
         {
             "directory": str(authority.directory),
@@ -77,13 +76,13 @@ def status(
         [
             f"{own.common_name} in {authority.directory}",
             *output.fields(
-                (
-                    ("CA", _until(own.end, at, listing.SOON)),
-                    ("CRL", crl_text),
-                    ("signed", ", ".join(f"{count} {word}" for word, count in counts.items())),
-                    *((("expiring", output.coloured(_some(soon), "warning")),) if soon else ()),
-                    *((("waiting", _some(found.waiting)),) if found.waiting else ()),
-                )
+                {
+                    "CA": _until(own.end, at, listing.SOON),
+                    "CRL": _until(crl.end, at, CRL_SOON) if crl else output.coloured("none", "critical"),
+                    "signed": ", ".join(f"{count} {word}" for word, count in counts.items()),
+                    "expiring": output.coloured(_some(soon), "warning") if soon else None,
+                    "waiting": _some(found.waiting) if found.waiting else None,
+                }
             ),
             *results.next_lines(following),
         ],
@@ -101,7 +100,7 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _next(found: Status, soon: Sequence[str]) -> list[str]:
+def _next(found: listing.Status, soon: Sequence[str]) -> list[str]:
     """The commands that the state of the CA asks for."""
     lines, crl = [], found.revocation_list
     if dates.days_left(found.own.end, found.at) < listing.SOON:

@@ -1,8 +1,7 @@
 """`server accounts`: who may connect without TLS."""
 
-from dbca_openssl.cli import output
+from dbca_openssl.cli import output, terminal
 from dbca_openssl.cli.options import Run, verb
-from dbca_openssl.cli.progress import busy
 from dbca_openssl.database import accounts as accounts_
 
 
@@ -20,7 +19,7 @@ def accounts(run: Run) -> int:
 
     The guide: its warning that TLS is not enforced.
     """
-    with busy("asking the server"):
+    with terminal.busy("asking the server"):
         client, flavor = run.client()
         found = accounts_.accounts(client, flavor)
         closed = accounts_.secure_transport(client)
@@ -31,13 +30,7 @@ def accounts(run: Run) -> int:
         {
             "require_secure_transport": closed,
             "accounts": [
-                {
-                    "account": entry.account.shown(),
-                    "user": entry.account.user,
-                    "host": entry.account.host,
-                    "kind": entry.kind,
-                }
-                for entry in found
+                {"account": entry.account.shown(), **entry.account._asdict(), "kind": entry.kind} for entry in found
             ],
         },
         [

@@ -5,7 +5,6 @@ from dbca_openssl.cli import results
 from dbca_openssl.cli.options import Run, argument, verb
 from dbca_openssl.database import check as inspection
 from dbca_openssl.database import probe as probes
-from dbca_openssl.database.probe import Probe
 from dbca_openssl.finding import Finding
 
 
@@ -33,7 +32,7 @@ def check(
         client, kind = run.client()
         findings = inspection.inspect(client, kind, run.program(), trust, at)
         if server is not None and trust is not None:
-            findings += probes.probe(Probe(trust, *run.server(server)), at)
+            findings += probes.probe(probes.Probe(trust, *run.server(server)), at)
         return findings
 
     return results.ask_server(server or run.host or "server", found)

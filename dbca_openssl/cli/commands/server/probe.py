@@ -7,7 +7,6 @@ from dbca_openssl.cli import results
 from dbca_openssl.cli.options import Run, argument, option, verb
 from dbca_openssl.database import probe as probes
 from dbca_openssl.database.handshake import ClientCertificate
-from dbca_openssl.database.probe import Probe
 from dbca_openssl.finding import Finding
 
 
@@ -39,7 +38,7 @@ def probe(
     """
 
     def found() -> list[Finding]:
-        what = Probe(
+        what = probes.Probe(
             run.trust(),
             *run.server(server),
             canary=ClientCertificate(*canary) if canary else None,

@@ -2,9 +2,8 @@
 
 from dbca_openssl import dates
 from dbca_openssl.ca import index
-from dbca_openssl.cli import output
+from dbca_openssl.cli import output, terminal
 from dbca_openssl.cli.options import Run, argument, verb
-from dbca_openssl.cli.progress import busy
 from dbca_openssl.database import reload as reloading
 
 
@@ -25,7 +24,7 @@ def reload(
     name, where = run.server(server)
     trust = run.trust()
     trust.issued(name)
-    with busy("asking the server"):
+    with terminal.busy("asking the server"):
         client, kind = run.client()
         issued = reloading.reload(client, kind, trust, name, where, dates.now())
     serial = index.serial_text(issued.serial)

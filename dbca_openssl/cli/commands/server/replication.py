@@ -4,10 +4,10 @@ from pathlib import Path
 
 from dbca_openssl import names
 from dbca_openssl.cli import output, results
+from dbca_openssl.cli.main import DONE
 from dbca_openssl.cli.options import Run, UsageError, option, verb
 from dbca_openssl.database import handshake, statements, trust
 from dbca_openssl.database import replication as replications
-from dbca_openssl.database.replication import Replication
 
 
 @verb("ssl_dir", "ca", "server")
@@ -49,7 +49,7 @@ def replication(
         raise UsageError("give --source HOST and --replica HOST, or --check")
     name = names.entity_name(replica)
     password = "" if existing else replications.password_from(password_file) if password_file else ""
-    made = Replication(
+    made = replications.Replication(
         flavor=run.flavor or "mariadb",
         source=handshake.target(source),
         replica=name,
@@ -67,4 +67,4 @@ def replication(
     )
     if not existing and not password_file:
         output.tell("the statements hold a new password: keep them to yourself")
-    return 0
+    return DONE

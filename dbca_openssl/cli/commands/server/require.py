@@ -1,11 +1,9 @@
 """`server require`: have an account use TLS."""
 
 from dbca_openssl import names
-from dbca_openssl.cli import output
+from dbca_openssl.cli import output, terminal
 from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
-from dbca_openssl.cli.progress import busy
 from dbca_openssl.database import accounts, statements, trust
-from dbca_openssl.database.statements import Requirement
 
 
 @verb("ca", "server", "yes")
@@ -32,13 +30,13 @@ def require(
     if [ssl, x509, certificate is not None].count(True) != 1:
         raise UsageError("give one of --ssl, --x509 and --certificate NAME")
     who = statements.account(account)
-    requirement = Requirement("SSL" if ssl else "X509")
+    requirement = statements.Requirement("SSL" if ssl else "X509")
     if certificate is not None:
         requirement = trust.requirement(run.trust(), names.entity_name(certificate))
     sql = statements.script(statements.require(who, requirement))
     if not apply:
         return output.verbatim({"sql": sql, "applied": False}, sql)
-    with busy("asking the server"):
+    with terminal.busy("asking the server"):
         client, _ = run.client()
         accounts.require(client, who, requirement)
     return output.result(

@@ -6,7 +6,6 @@ from dbca_openssl import names
 from dbca_openssl.cli import output
 from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
 from dbca_openssl.database import settings as settings_
-from dbca_openssl.database.settings import Settings
 
 
 @verb("ssl_dir", "flavor", "ca", "yes")
@@ -34,7 +33,7 @@ def settings(
     plain = names.entity_name(name)
     if run.ca is not None:
         run.trust().issued(plain)
-    made = Settings(plain, run.flavor or "mariadb", "client" if client else "server", run.directory(), galera)
+    made = settings_.Settings(plain, run.flavor or "mariadb", "client" if client else "server", run.directory(), galera)
     text = made.text()
     if write_to is None:
         return output.verbatim({"text": text}, text)
