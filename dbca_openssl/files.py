@@ -6,7 +6,6 @@ import errno
 import os
 import shutil
 import stat
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -141,34 +140,11 @@ ABSENT, DANGLING = "-", "?"
 def state(path: str) -> str:
     """What is there: the SHA-256 of a file, `-` for nothing, `?` for a link that leads nowhere."""
     try:
-        with open(open_file(path), "rb") as file:
-            status = os.fstat(file.fileno())
-            identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-            if identity not in _digests:
-                digest = _sha256(file.read())
-                # times in whole seconds may be those of a file system that has no finer ones, such as FAT
-                patience = UNCHANGED if status.st_ctime_ns % SECOND else LONG_UNCHANGED
-                if time.time_ns() - status.st_ctime_ns < patience:
-                    return digest
-                _digests[identity] = digest
-            return _digests[identity]
+        data = read_file(path)
     except FileNotFoundError:
         return DANGLING if os.path.islink(path) else ABSENT
-
-
-def _sha256(data: bytes) -> str:
     if len(data) > 1024 * 1024:
         import hashlib  # loads OpenSSL's library, which is slow to load and fast at work
 
         return hashlib.sha256(data).hexdigest()
     return str(sha256(data).hexdigest())
-
-
-SECOND = 1_000_000_000
-
-UNCHANGED, LONG_UNCHANGED = SECOND // 10, 3 * SECOND
-"""Nanoseconds: a file left alone so long shows every later change. Ten times the coarsest clock of a kernel; and more
-than the two seconds of FAT."""
-
-_digests: dict[tuple[int, ...], str] = {}
-"""Of files that were left alone, by what changes with them: an index of megabytes is read several times."""
