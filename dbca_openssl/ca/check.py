@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from dbca_openssl import dates, x509
-from dbca_openssl.ca import archive, index, listing
+from dbca_openssl.ca import archive, exposure, index, listing
 from dbca_openssl.ca import revoke as revocation
 from dbca_openssl.ca.certificates import own_certificate
 from dbca_openssl.ca.index import Row
@@ -80,6 +80,7 @@ def check(authority: Authority, limits: Limits) -> Checked:
     at = dates.now()
     own, rows, hosts, current = None, None, [], None
     findings = [*_files(authority), *_leftovers(authority)]
+    findings += (*exposure.writable(authority), *exposure.configuration(authority))
     try:
         own = own_certificate(authority)
         findings += _expiring(own.end, at, limits, "authority", "the CA certificate", "init --renew")
