@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbca_openssl.ca import hosts
-from dbca_openssl.ca.hosts import HOSTS, Hosts, KnownHost, parse
+from dbca_openssl.ca.hosts import KnownHost, parse
+from dbca_openssl.ca.layout import HOSTS, Authority
 from dbca_openssl.errors import DatabaseCaError
 from tools.support import run
 
@@ -64,22 +66,22 @@ def test_a_list_by_hand_is_read() -> None:
 
 
 def test_an_edit_keeps_everything_else() -> None:
-    changed = parse(BY_HAND).with_host(AIKEN._replace(user="admin", sudo=True, owner=None))
+    changed = parse(BY_HAND).with_hosts(AIKEN._replace(user="admin", sudo=True, owner=None))
     expected = BY_HAND.replace(
         "aiken.example.net   ansible_user=root rack='b # 7' dbca_owner=mysql   # the first one",
         "aiken.example.net   ansible_user=admin rack='b # 7' ansible_become=true   # the first one",
     )
     assert changed.text == expected
-    assert changed.with_host(AIKEN).hosts == parse(BY_HAND).hosts
+    assert changed.with_hosts(AIKEN).hosts == parse(BY_HAND).hosts
 
 
 def test_the_same_again_changes_nothing() -> None:
-    assert parse(BY_HAND).with_host(AIKEN).text == BY_HAND
+    assert parse(BY_HAND).with_hosts(AIKEN).text == BY_HAND
 
 
 def test_new_hosts_and_clients_go_to_the_end_of_their_groups() -> None:
-    changed = parse(BY_HAND).with_host(KnownHost("gannibal.example.net", profile="modern"))
-    changed = changed.with_host(KnownHost("backup@margaret", is_client=True))
+    changed = parse(BY_HAND).with_hosts(KnownHost("gannibal.example.net", profile="modern"))
+    changed = changed.with_hosts(KnownHost("backup@margaret", is_client=True))
     lines = changed.text.splitlines()
     assert lines[lines.index("[clients]") - 2] == "gannibal.example.net dbca_profile=modern"
     assert lines[lines.index("app  # no host") + 1] == "backup@margaret"
@@ -90,13 +92,13 @@ def test_new_hosts_and_clients_go_to_the_end_of_their_groups() -> None:
 
 
 def test_a_first_host_makes_the_list() -> None:
-    made = Hosts("", {}).with_host(KnownHost("aiken.example.net"))
+    made = parse("").with_hosts(KnownHost("aiken.example.net"))
     assert made.text.startswith("# The hosts of this CA")
     assert "\n[databases]\naiken.example.net\n" in made.text
 
 
 def test_a_client_that_becomes_a_host_moves() -> None:
-    changed = parse(BY_HAND).with_host(KnownHost("app", owner="mysql"))
+    changed = parse(BY_HAND).with_hosts(KnownHost("app", owner="mysql"))
     assert not changed.hosts["app"].is_client
     assert changed.text.count("\napp") == 1
 
@@ -124,7 +126,7 @@ def test_ansible_reads_what_is_written(tmp_path: Path) -> None:
         reload="sh -c 'a=\"b c\"; echo $a # x'",
         alternative_names=(("DNS", "db.example.net"),),
     )
-    text = Hosts("", {}).with_host(host).text
+    text = parse("").with_hosts(host).text
     assert parse(text).hosts["aiken.example.net"] == host
     theirs = inventory(text, tmp_path)["aiken.example.net"]
     assert theirs["ansible_host"] == host.address
@@ -143,11 +145,11 @@ def test_any_value_survives(reload: str, directory: str, comment: str, own: str)
 
     start = f"[databases]\nx.example.net mine={shlex.quote(own)} # {comment}\n"
     host = KnownHost("x.example.net", reload=reload, directory=f"/{directory}")
-    changed = parse(start).with_host(host)
+    changed = parse(start).with_hosts(host)
     assert changed.hosts["x.example.net"] == host
-    assert changed.text.rstrip("\n").endswith(f" # {comment}".rstrip())
+    assert changed.text.endswith(f" # {comment}\n")
     assert f"mine={shlex.quote(own)}" in changed.text
-    assert changed.with_host(KnownHost("x.example.net")).text.split() == start.split()
+    assert changed.with_hosts(KnownHost("x.example.net")).text.split() == start.split()
 
 
 @pytest.mark.parametrize(
@@ -167,28 +169,76 @@ def test_any_value_survives(reload: str, directory: str, comment: str, own: str)
         ("db[01:50].example.net", "not one host"),
         ("aiken.example.net:22", "not one host"),
         ("AIKEN.example.net", "must be written aiken.example.net"),
-        ("../evil", "'/' in it"),
+        ("../evil", "has a '/'"),
         ("aiken.example.net \x1b[31m=x", "not printable"),
         ("[databases", "not a section"),
         ("[data bases]", "not a section"),
+        ("root@aiken.example.net", "aiken.example.net ansible_user=root"),
+        ("[all:vars]\ndbca_profile=none", "not guide or modern"),
     ],
 )
 def test_a_bad_line_is_refused_with_its_number(line: str, why: str) -> None:
     with pytest.raises(DatabaseCaError) as caught:
         parse(f"# a list\n[databases]\nmargaret.example.net\n{line}\n")
-    assert why in caught.value.message
-    assert f"{HOSTS}, line 4: " in caught.value.message
+    assert why in " ".join((caught.value.message, *caught.value.hints))
+    assert f"{HOSTS}, line {4 + line.count(chr(10))}: " in caught.value.message
     assert caught.value.message.isprintable()
 
 
 def test_bytes_that_are_no_text_are_refused_with_their_line(tmp_path: Path) -> None:
-    path = tmp_path / HOSTS
+    path, authority = tmp_path / HOSTS, Authority(tmp_path)
+    assert hosts.read(authority).hosts == {}
     path.write_bytes(b"[databases]\n# \xff\n")
     with pytest.raises(DatabaseCaError, match="line 2: not UTF-8"):
-        hosts.read(path)
+        hosts.read(authority)
     path.write_bytes(b"#" * (hosts.LARGEST + 1))
     with pytest.raises(DatabaseCaError, match="more than 4 MiB"):
-        hosts.read(path)
+        hosts.read(authority)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(DatabaseCaError, match="not a regular file"):
+        hosts.read(authority)
+
+
+def test_what_groups_say_holds_for_new_hosts_and_is_not_written_again() -> None:
+    known = parse("[all:vars]\ndbca_profile=modern\n[databases:vars]\ndbca_owner=mysql\nansible_become=true\n")
+    new = known.new("aiken.example.net")
+    assert (new.profile, new.owner, new.sudo) == ("modern", "mysql", True)
+    assert known.new("app", is_client=True) == KnownHost("app", is_client=True, profile="modern")
+    changed = known.with_hosts(new, known.new("margaret.example.net")._replace(sudo=False, profile="guide"))
+    assert changed.text.splitlines()[-2:] == [
+        "aiken.example.net",
+        "margaret.example.net ansible_become=false dbca_profile=guide",
+    ]
+    assert not changed.hosts["margaret.example.net"].sudo
+    again = changed.with_hosts(changed.hosts["margaret.example.net"]._replace(sudo=True, profile="modern"))
+    assert again.text.splitlines()[-1] == "margaret.example.net"
+
+
+def test_what_is_named_is_taken_from_the_list_and_changed_by_what_was_asked_for() -> None:
+    known = parse(BY_HAND)
+    [aiken, other, app] = known.named(["admin@aiken.example.net", "OTHER.example.net", "app"])
+    assert aiken == AIKEN._replace(user="admin")
+    assert other == KnownHost("other.example.net", flavor="mariadb", connect="127.0.0.1:3307")
+    assert not app.is_client  # it was named as a host
+    assert aiken.changed(owner=None, directory="/tmp/x", sudo=True) == aiken._replace(directory="/tmp/x", sudo=True)
+    assert [host.name for host in known.servers()] == ["aiken.example.net", "margaret.example.net"]
+    for words in (["root@aiken.example.net", "aiken.example.net", "admin@aiken.example.net"], ["-oProxyCommand=id"]):
+        with pytest.raises(DatabaseCaError):
+            known.named(words)
+    for wrong in ({"directory": "etc"}, {"directory": "/{{ x }}"}, {"owner": "-x"}):
+        with pytest.raises(DatabaseCaError):
+            aiken.changed(**wrong)
+    with pytest.raises(DatabaseCaError, match="there is no host"):
+        parse("[clients]\napp\n").servers()
+
+
+def test_a_variable_is_changed_where_it_is_said() -> None:
+    known = parse("[databases]\nx.example.net # a\r\n[berlin]\nx.example.net dbca_owner=mysql # b\n")
+    changed = known.with_hosts(known.hosts["x.example.net"]._replace(owner="maria", user="root"))
+    assert changed.text == (
+        "[databases]\nx.example.net ansible_user=root # a\r\n[berlin]\nx.example.net dbca_owner=maria # b\n"
+    )
 
 
 def test_a_group_cannot_contain_itself() -> None:
