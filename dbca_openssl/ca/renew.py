@@ -12,9 +12,8 @@ from typing import NamedTuple
 from dbca_openssl import dates
 from dbca_openssl.ca import guide_commands, index, listing, revoke, sign, vetting
 from dbca_openssl.ca.certificates import read_certificate
-from dbca_openssl.ca.change import Change
 from dbca_openssl.ca.index import Row
-from dbca_openssl.ca.layout import CRL, CRL_NUMBER, INDEX, Authority, issued, request_of
+from dbca_openssl.ca.layout import INDEX, Authority, issued, request_of
 from dbca_openssl.ca.revoke import SUPERSEDED, RevocationList
 from dbca_openssl.ca.sign import Period, Proposal, Signed
 from dbca_openssl.errors import DatabaseCaError
@@ -108,7 +107,7 @@ def renew(
     """
     proposals = [renewal.proposal for renewal in renewals]
     names = {proposal.name for proposal in proposals}
-    with Change(authority, CRL_NUMBER, CRL, compared=sign.files_of(proposals)) as change:
+    with revoke.changing(authority, sign.files_of(proposals)) as change:
         at = dates.now()
         expired = {row.serial: index.EXPIRED for row in change.rows if row.state == index.VALID and row.end <= at}
         if expired:
@@ -117,6 +116,7 @@ def renew(
         valid = [row for row in change.rows if row.name in names and row.state == index.VALID]
         revoke.revoke_in(change, valid, SUPERSEDED)
         signed = sign.sign_in(change, proposals, period)
-        made = revoke.list_in(change, None) if with_list else None
-        sign.commit(change, signed, (CRL_NUMBER,) if made else (), (CRL,) if made else ())
-    return signed, made
+        if with_list:
+            return signed, revoke.list_in(change, None, signed)
+        sign.commit(change, signed)
+    return signed, None

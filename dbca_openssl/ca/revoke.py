@@ -8,11 +8,12 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 from dbca_openssl import dates, diagnosis
-from dbca_openssl.ca import guide_commands, index
+from dbca_openssl.ca import canary, guide_commands, index, sign
 from dbca_openssl.ca.certificates import certificate_path, is_path, not_found, own_certificate, read_certificate
 from dbca_openssl.ca.change import BACKUPS, Change
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import CERTIFICATE, CRL, CRL_NUMBER, DATABASE, INDEX, Authority, issued
+from dbca_openssl.ca.sign import Signed
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.plan import Plan, Section, Step
 from dbca_openssl.x509 import Certificate
@@ -64,10 +65,13 @@ def propose(authority: Authority, what: str) -> list[Row]:
     return found
 
 
-def plan(authority: Authority, days: int | None) -> Plan:
-    """The guide's command for a new CRL, for a printed script; `days` is as for `renew_list`."""
+def plan(authority: Authority, days: int | None, *, new_canary: bool = False) -> Plan:
+    """The guide's command for a new CRL, for a printed script; `days` and `new_canary` are as for `renew_list`."""
     steps = authority.key.given_to(guide_commands.revocation_list(days=days))
-    return Plan("A new CRL", authority.directory, (Section("Revocation List (CRL)", steps),))
+    sections = [Section("Revocation List (CRL)", steps)]
+    if new_canary or canary.is_kept(authority):
+        sections.insert(0, Section("A revoked certificate", canary.steps(authority.key, new=new_canary)))
+    return Plan("A new CRL", authority.directory, tuple(sections))
 
 
 def plan_revocation(authority: Authority, rows: Sequence[Row], reason: Reason | None, with_list: bool) -> Plan:
@@ -88,24 +92,28 @@ def revoke(authority: Authority, rows: Sequence[Row], reason: Reason | None, wit
 
     Raises DatabaseCaError, and then nothing has changed.
     """
-    with Change(authority, CRL_NUMBER, CRL) as change:
+    with changing(authority) as change:
         _require_same(change, rows)
         revoke_in(change, rows, reason)
-        made = list_in(change, None) if with_list else None
-        change.commit((*((CRL_NUMBER,) if made else ()), *DATABASE), (CRL,) if made else (), BACKUPS)
-    return made
+        if with_list:
+            return list_in(change, None)
+        change.commit(DATABASE, (), BACKUPS)
+    return None
 
 
-def renew_list(authority: Authority, days: int | None) -> RevocationList:
-    """Make a new CRL, valid for `days` days (None: as configured), in one transaction.
+def renew_list(authority: Authority, days: int | None, *, new_canary: bool = False) -> RevocationList:
+    """Make a new CRL, valid for `days` days (None: as configured), in one transaction; maybe the first with a canary.
 
     Raises DatabaseCaError, and then the old one is unchanged.
     """
     authority.require()
-    with Change(authority, CRL_NUMBER, CRL) as change:
-        made = list_in(change, days)
-        change.commit((CRL_NUMBER,), (CRL,), BACKUPS)
-    return made
+    with changing(authority) as change:
+        return list_in(change, days, new_canary=new_canary)
+
+
+def changing(authority: Authority, compared: Sequence[str] = ()) -> Change:
+    """A change that may make a CRL, and replaces the `compared` files."""
+    return Change(authority, CRL_NUMBER, CRL, compared=(*canary.FILES, *compared))
 
 
 def current_list(authority: Authority) -> RevocationList:
@@ -117,17 +125,32 @@ def revoke_in(change: Change, rows: Sequence[Row], reason: Reason | None) -> Non
     """Revoke within a change that the caller commits. Raises DatabaseCaError."""
     _require_ours(change, rows)
     for row in rows:
-        change.show(serials={row.serial})
-        change.run(guide_commands.revoke(issued(row.serial), reason=reason, home=change.stage))
-        change.require_changed({row.serial: index.REVOKED})
+        _revoke(change, row.serial, issued(row.serial), reason)
 
 
-def list_in(change: Change, days: int | None) -> RevocationList:
-    """`renew_list` within a change that the caller commits. Raises DatabaseCaError."""
+def _revoke(change: Change, serial: str, certificate: str, reason: Reason | None) -> None:
+    change.show(serials={serial})
+    change.run(guide_commands.revoke(certificate, reason=reason, home=change.stage))
+    change.require_changed({serial: index.REVOKED})
+
+
+def list_in(
+    change: Change, days: int | None, signed: Sequence[Signed] = (), *, new_canary: bool = False
+) -> RevocationList:
+    """Make a new CRL within a change, and commit all of it, with what was `signed` in it. Raises DatabaseCaError."""
+    made = list(signed)
+    if new_canary or canary.is_kept(change.authority):
+        made += canary.sign_in(change, new=new_canary)
+        _revoke(change, made[-1].serial, f"{change.stage}/{issued(made[-1].serial)}", None)
     change.show(revoked=True)
     change.run(guide_commands.revocation_list(home=change.stage, days=days))
     change.require_intact(CRL_NUMBER, CRL)
-    return _read(change.authority, f"{change.stage}/{CRL}")
+    crl = _read(change.authority, f"{change.stage}/{CRL}")
+    if change.index == change.base[INDEX]:
+        change.commit((CRL_NUMBER,), (CRL,), BACKUPS)
+    else:
+        sign.commit(change, made, (CRL_NUMBER, *((canary.KEY,) if new_canary else ())), (CRL,))
+    return crl
 
 
 def _require_same(change: Change, rows: Sequence[Row]) -> None:

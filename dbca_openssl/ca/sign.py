@@ -208,6 +208,7 @@ def sign_in(change: Change, proposals: Sequence[Proposal], period: Period) -> li
         change.write(request_of(proposal.name), proposal.request.pem)
         if old is not None:
             change.write(f"{request_of(proposal.name)}.old", old)
+    change.serial += len(proposals)
     return [
         Signed(proposal.name, certificate_of(proposal.name), row.serial, certificate.end)
         for proposal, row, certificate in zip(proposals, rows, certificates, strict=True)

@@ -1,5 +1,6 @@
 """`crl`: make a new CRL."""
 
+from dbca_openssl.ca import canary as canaries
 from dbca_openssl.ca import revoke as revocation
 from dbca_openssl.cli import output, results
 from dbca_openssl.cli.options import Run, option, verb
@@ -11,6 +12,9 @@ def crl(
     days: int | None = option(
         None, "--days", "Validity of the CRL in days [default: the configuration's default_crl_days].", "N", 1, 3650
     ),
+    canary: bool = option(
+        False, "--canary", "From now on have each CRL revoke a client certificate, by which a server proves it loaded."
+    ),
 ) -> int:
     """Make a new CRL.
 
@@ -18,12 +22,15 @@ def crl(
       dbca-openssl crl
       dbca-openssl crl --days 90 --passphrase-file ~/.dbca-passphrase
 
-    A server whose CRL has expired refuses every client.
+    A server whose CRL has expired refuses every client. With --canary the certificate of dbca-canary is signed and
+    revoked with this CRL and each after it: a server that refuses it as revoked has loaded the CRL, which `rotate` and
+    `server probe` look at.
 
     The guide: "Revocation List (CRL)".
     """
     authority = run.existing_authority()
+    new_canary = canary and not canaries.is_kept(authority)
     if run.print_:
-        return output.script(revocation.plan(run.for_script(authority), days).script())
-    made = revocation.renew_list(run.unlocked(authority), days)
+        return output.script(revocation.plan(run.for_script(authority), days, new_canary=new_canary).script())
+    made = revocation.renew_list(run.unlocked(authority), days, new_canary=new_canary)
     return output.result({"crl": results.crl_document(made)}, results.crl_lines(authority, made))
