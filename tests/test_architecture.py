@@ -15,7 +15,8 @@ PACKAGE = ROOT / "dbca_openssl"
 LEVELS = (
     ("__main__",),
     ("cli", "testing"),
-    ("database", "host"),
+    ("host",),
+    ("database",),
     ("ca",),
     ("plan", "transaction"),
     ("lock", "x509"),

@@ -21,7 +21,7 @@ DONE, FAILED, USAGE, BUG, INTERRUPTED = 0, 1, 2, 3, 130
 """The exit codes. What monitoring calls ends with a `finding.Level`, where wrong usage and bugs are UNKNOWN: 3 too."""
 
 VERBS = (
-    *("init", "request", "enroll", "fetch", "sign", "renew", "revoke", "crl", "deploy"),
+    *("init", "request", "enroll", "fetch", "sign", "renew", "revoke", "crl", "deploy", "rotate"),
     *("list", "show", "verify", "check", "repair", "report", "rollover"),
     *("server settings", "server accounts", "server require", "server replication"),
     *("server check", "server probe", "server reload"),

@@ -33,7 +33,7 @@ COLOURS = {
 _screen = threading.RLock()
 """Held while something is written to the terminal, since progress is drawn by a thread of its own."""
 
-_is_drawn = False
+_drawn = 0
 
 _NO_WIDTH = ("Mn", "Me", "Cf", "Cc")
 
@@ -149,26 +149,26 @@ def can_draw() -> bool:
     return not as_json and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def draw(line: str) -> None:
-    """Replace the line that was drawn before by `line`, cut to the width of the terminal; without one, do nothing."""
-    global _is_drawn
+def draw(*lines: str) -> None:
+    """Replace what was drawn before by `lines`, each cut to the width of the terminal; without one, do nothing."""
+    global _drawn
     if not can_draw():
         return
     room = columns(sys.stderr) - 1
     with _screen:
-        _is_drawn = True
-        line = printable(line)
-        shown = line if len(line) <= room else f"{line[: max(0, room - 3)]}..."
-        print(f"\r\033[K{shown}", end="", file=sys.stderr, flush=True)
+        wipe()
+        _drawn = len(lines)
+        shown = (line if len(line) <= room else f"{line[: max(0, room - 3)]}..." for line in map(printable, lines))
+        print("\n".join(shown), end="", file=sys.stderr, flush=True)
 
 
 def wipe() -> None:
-    """Remove the line that was drawn."""
-    global _is_drawn
+    """Remove what was drawn."""
+    global _drawn
     with _screen:
-        if _is_drawn:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
-            _is_drawn = False
+        if _drawn:
+            print(f"\033[{_drawn - 1}A" * (_drawn > 1) + "\r\033[J", end="", file=sys.stderr, flush=True)
+            _drawn = 0
 
 
 def progress(steps: int, done: int) -> None:
@@ -248,6 +248,11 @@ def _json(document: Mapping[str, Any]) -> str:
     if text.replace("\n", "").isprintable():
         return text
     return "".join(letter if letter.isprintable() or letter == "\n" else json.dumps(letter)[1:-1] for letter in text)
+
+
+def rows(stream: IO[str]) -> int:
+    """The height of the terminal; 24 where it does not know."""
+    return os.get_terminal_size(stream.fileno()).lines or 24
 
 
 def columns(stream: IO[str]) -> int:

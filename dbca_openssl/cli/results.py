@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dbca_openssl import dates, finding
@@ -135,16 +135,22 @@ class HostOutcome(NamedTuple):
         return state | failure | (self.more or {})
 
 
-def hosts(heads: Sequence[str], outcomes: Sequence[HostOutcome], following: Sequence[str] = ()) -> int:
+def hosts(
+    heads: Sequence[str],
+    outcomes: Sequence[HostOutcome],
+    following: Sequence[str] | None = None,
+    more: Mapping[str, object] | None = None,
+) -> int:
     """Print what came of each host, and the errors; the exit code is 1 where there are any.
 
-    Where files on hosts have changed, the servers are to read them next.
+    Where files on hosts have changed, the servers are to read them next, unless something else is `following`. `more`
+    is what --json has besides.
     """
     documents = [one.document() for one in outcomes]
-    if any(one.get("changed") for one in documents):
-        following = [f"on each host, {RELOAD}"]
+    if following is None:
+        following = [f"on each host, {RELOAD}"] if any(one.get("changed") for one in documents) else []
     rows = ((one.host.name, *(one.cells or [output.coloured(one.state)])) for one in outcomes)
-    output.result({"hosts": documents}, [*output.table(("HOST", *heads), rows), *next_lines(following)])
+    output.result({"hosts": documents, **(more or {})}, [*output.table(("HOST", *heads), rows), *next_lines(following)])
     errors = [one.error for one in outcomes if one.error]
     host_errors(errors)
     return FAILED if errors else DONE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -92,21 +93,26 @@ def busy(doing: str) -> Iterator[None]:
 
 @contextmanager
 def progress(hosts: Sequence[KnownHost], *done: str) -> Iterator[Callable[[KnownHost, str], None]]:
-    """What is being done with each of many hosts; elsewhere than on a terminal in plain lines.
+    """What is being done with each of many hosts, a line for each; elsewhere than on a terminal in plain lines.
 
     `with progress(hosts, "fetched") as tell:`, then `tell(host, "fetching")` from any thread. A host of which a word of
     `done` was told is done.
     """
     lock, drawn = threading.Lock(), output.can_draw()
     doing = {host.name: "" for host in hosts}
+    width = max(map(len, doing), default=0)
 
     def tell(host: KnownHost, word: str) -> None:
         with lock:
             doing[host.name] = word
             if drawn:
-                working = [f"{name}: {word}" for name, word in doing.items() if word and word not in done]
+                room = output.rows(sys.stderr) - 2
                 count = sum(word in done for word in doing.values())
-                output.draw(f"[{count}/{len(doing)}] {', '.join(working)}")
+                shown = {name: word for name, word in doing.items() if word}
+                if len(shown) > room:
+                    shown = {name: word for name, word in shown.items() if word not in done}
+                lines = [f"{name:<{width}}  {word}" for name, word in shown.items()]
+                output.draw(*lines[:room], f"[{count}/{len(doing)}]")
             elif not output.as_json:
                 output.tell(f"{host.name}: {word}")
 

@@ -122,7 +122,7 @@ def _connect(openssl: OpenSSL, where: Target, *options: str) -> Result:
     result = openssl.run(
         ("s_client", "-starttls", "mysql", "-connect", str(where), *options),
         directory=Path("/"),
-        data=_login(),
+        data=login(),
         timeout=SECONDS,
         largest_output=LARGEST_OUTPUT,
     )
@@ -131,7 +131,7 @@ def _connect(openssl: OpenSSL, where: Target, *options: str) -> Result:
     return result
 
 
-def _login() -> bytes:
+def login() -> bytes:
     """A login without a password, an empty answer to what the server asks next, and COM_QUIT.
 
     The first packet follows the one by which s_client asked for TLS, with the same capabilities.
@@ -147,12 +147,19 @@ def _login() -> bytes:
 
 def _unreachable(where: Target, result: Result) -> UnreachableError:
     said = result.messages + result.output.decode("utf-8", "replace")
-    for pattern, meaning, hints in _REASONS:
-        if re.search(pattern, said):
-            return UnreachableError(f"{where}: {meaning}", *hints, detail=said)
+    if known := reason(where, said):
+        return known
     if result.code == TIMED_OUT:
         return UnreachableError(f"{where}: timed out after {SECONDS} seconds", detail=said)
     return UnreachableError(f"{where}: no TLS handshake", "--verbose shows openssl's messages", detail=said)
+
+
+def reason(where: Target, said: str) -> UnreachableError | None:
+    """Why there was no handshake, by what s_client `said`, if it is known."""
+    for pattern, meaning, hints in _REASONS:
+        if re.search(pattern, said):
+            return UnreachableError(f"{where}: {meaning}", *hints, detail=said)
+    return None
 
 
 _REASONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (

@@ -5,12 +5,14 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
-from dbca_openssl.ca import guide_commands
+from dbca_openssl.ca import canary, guide_commands, renew, revoke
 from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.layout import CERTIFICATE, CONFIGURATION, CRL, Authority, certificate_of, request_of
-from dbca_openssl.host import scripts
+from dbca_openssl.ca.sign import Period
+from dbca_openssl.host import scripts, server
 from dbca_openssl.host.deploy import LIST
 from dbca_openssl.host.enroll import Enrolment
+from dbca_openssl.host.rotate import Rotation
 from dbca_openssl.host.scripts import PublicFile
 from dbca_openssl.host.ssh import Ssh
 from dbca_openssl.render import here_document
@@ -45,6 +47,30 @@ def enroll(authority: Authority, ssh: Ssh, hosts: Sequence[KnownHost], how: Enro
     for host in hosts:
         lines += _delivered(ssh, host)
     return _text(lines)
+
+
+def rotate(authority: Authority, ssh: Ssh, rotation: Rotation, period: Period) -> str:
+    """Renewals by the guide's commands, each host's files, and a proof that its server serves them; then the CRL."""
+    lines = [*_HEAD, "", renew.plan(authority, rotation.renewals, period, with_list=False).script()]
+    hosts = [due.host for due in rotation.hosts if not due.error]
+    due = [one.host for one in rotation.hosts if one.renewal or one.missing]
+    crl = revoke.plan(authority, None, new_canary=not canary.is_kept(authority)).script() if rotation.crl else ""
+    for part, title, after in ((due, "Copy to Target Systems", crl), (hosts if crl else [], "The new CRL", "")):
+        lines += ["", f"# {title}", f"cd {shlex.quote(str(authority.directory))}"] if part else []
+        for host in part:
+            lines += [*_delivered(ssh, host), *_proven(ssh, host)]
+        lines += ["", after] if after else []
+    return _text(lines)
+
+
+def _proven(ssh: Ssh, host: KnownHost) -> Iterable[str]:
+    """The server has to read its files, and to serve the certificate that was delivered."""
+    if not server.has_server(host):
+        return
+    yield f"said=$({_sent(ssh, host, scripts.look(host, server.asked(host, None), reload=True))}\n)"
+    digest = f"openssl x509 -in {shlex.quote(certificate_of(host.name))} -outform DER | openssl dgst -sha256 -r"
+    yield f'case $said in *"dbca served $({digest} | cut -c 1-64)"*) ;;'
+    yield f"*) echo {shlex.quote(f'{host.name} does not serve its certificate')} >&2; exit 1 ;; esac"
 
 
 def _delivered(ssh: Ssh, host: KnownHost) -> Iterable[str]:

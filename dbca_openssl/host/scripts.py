@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from dbca_openssl.ca.hosts import KnownHost
@@ -65,13 +65,20 @@ def fetch(host: KnownHost) -> str:
     return _script("fetch", f"The request of {host.name}", host.name, host.directory)
 
 
-def deploy(host: KnownHost, files: Sequence[PublicFile]) -> str:
+def deploy(host: KnownHost, files: Sequence[PublicFile], server: Mapping[str, object] | None = None) -> str:
     """Put files into their place, all of them or none, each by a rename.
 
     A certificate for a new pair that `enroll` with `rekey` has made puts this pair into the place of the older one.
+    A `server`, with the values of `server.asked`, reads its files again, and is looked at as by `look`.
     """
-    title = f"Certificates and revocation list for {host.name}"
-    return _script("deploy", title, host.name, host.directory, owner=host.owner, files=files)
+    title = f"Certificates and CRL for {host.name}"
+    return _script("deploy", title, host.name, host.directory, owner=host.owner, files=files, server=server)
+
+
+def look(host: KnownHost, server: Mapping[str, object], *, reload: bool = False) -> str:
+    """Say what lies on a host, and what its server serves, after it has read its files again where `reload`."""
+    title = f"The files of {host.name}, and what its server has loaded"
+    return _script("look", title, host.name, host.directory, server=server, reload=reload)
 
 
 def _make_pair(template: str, title: str, new: NewRequest, **values: object) -> str:

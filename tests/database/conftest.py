@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -182,10 +182,10 @@ class _starter:  # noqa: N801  # used as a function
         self.root = Path(tempfile.mkdtemp(prefix="dbca-"))  # a socket's path has 107 characters at the most
         return self.start
 
-    def start(self, settings: Path | None = None, *options: str) -> Server:
+    def start(self, settings: Path | None = None, *options: str, inside: Sequence[str] = ()) -> Server:
         directory = Path(tempfile.mkdtemp(dir=self.root))
         copy_data(self.data, directory)
-        server = Server(self.programs, directory, settings, options)
+        server = Server(self.programs, directory, settings, options, inside=inside)
         self.servers.append(server)
         return server.start()
 

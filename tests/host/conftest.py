@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from tools.ssh_hosts import Fleet
-from tools.support import Finished, tool
+from database.conftest import StartServer, data, programs, start  # noqa: F401  # fixtures, also for hosts
+from tools.database_servers import Server
+from tools.ssh_hosts import Fleet, Machine
+from tools.support import HOSTS, Finished, MakeRequest, done, openssl, tool
+
+CLIENT = "app"
+CANARY = "dbca-canary"
 
 Reach = Callable[..., Finished]
 
@@ -43,3 +50,80 @@ def reach(ca: Path, fleet: Fleet, environment: dict[str, str]) -> Reach:
         return tool(verb, "--ssh-config", fleet.config, *arguments, **given)  # type: ignore[arg-type]
 
     return run_verb
+
+
+@dataclass
+class Site:
+    """A CA and its hosts, whose certificates expire in twenty days; `app` has a client certificate."""
+
+    ca: Path
+    fleet: Fleet
+    environment: dict[str, str]
+    servers: dict[str, Server] = field(default_factory=dict)
+
+    def rotate(self, *arguments: str | Path) -> Finished:
+        """Run `rotate`."""
+        return tool(
+            *("rotate", *(arguments or ("--all", "--yes")), "--ssh-config", self.fleet.config),
+            directory=self.ca,
+            environment=self.environment,
+        )
+
+    def states(self, finished: Finished) -> dict[str, str]:
+        """The state of each host in a table."""
+        return {line.split()[0]: " ".join(line.split()[1:]) for line in finished.output.splitlines()[1:] if line}
+
+    def serial(self, name: str) -> str:
+        """The serial of the certificate in certs/."""
+        printed = openssl("x509", "-noout", "-serial", "-in", f"certs/{name}.cert.pem", directory=self.ca)
+        return printed.strip().removeprefix("serial=")
+
+    def served(self, name: str) -> str:
+        """The serial of the certificate that a server serves, asked on its own host."""
+        server = self.servers[name]
+        said = self.fleet.shell(
+            self.fleet.machines[name],
+            f"openssl s_client -starttls mysql -connect {server.address} < /dev/null 2> /dev/null |"
+            " openssl x509 -noout -serial",
+        )
+        return said.output.strip().removeprefix("serial=")
+
+    def admitted(self, name: str, client: str = CLIENT) -> bool:
+        """Whether a server lets in who shows the certificate of a client; the client checks the server's name."""
+        server, ca = self.servers[name], self.ca
+        key = f"private/{client}.key.pem" if client == CANARY else f"{client}.key.pem"
+        options = (f"--ssl-ca={ca}/database-ca.cert.pem", f"--ssl-cert={ca}/certs/{client}.cert.pem")
+        return server.over_tcp("--user=app", *options, f"--ssl-key={ca}/{key}").code == 0
+
+
+@pytest.fixture
+def site(  # fixtures
+    ca: Path, fleet: Fleet, start: StartServer, make_request: MakeRequest, keys: Path, environment: dict[str, str]  # noqa: F811
+) -> Site:
+    """Three hosts with a server each, enrolled by hand."""
+    *near, far = HOSTS
+    machines = [*fleet.start(*near), *fleet.start(far, isolated=True)]
+    for name in (*HOSTS, CLIENT):
+        make_request(name, to=ca / "certreqs")
+    done("sign", *HOSTS, CLIENT, "--days", "20", "--yes", directory=ca, environment=environment)
+    shutil.copy(keys / "host.key.pem", ca / f"{CLIENT}.key.pem")
+    site = Site(ca, fleet, environment)
+    lines = []
+    for machine in machines:
+        _deliver(site, machine, keys)
+        ssl = Path("/etc/mysql/ssl")
+        options = [f"--ssl-ca={ssl}/database-ca.cert.pem", f"--ssl-crl={ssl}/database-ca.crl"]
+        options += [f"--ssl-cert={ssl}/{machine.name}.cert.pem", f"--ssl-key={ssl}/private/{machine.name}.key.pem"]
+        server = site.servers[machine.name] = start(None, *options, inside=machine.inside)
+        server.sql("CREATE USER app@'%' REQUIRE X509")
+        lines.append(f"{machine.name} dbca_connect={server.address} dbca_socket={server.socket}\n")
+    (ca / "database-ca.hosts").write_text("# ours\n[databases]\n" + "".join(lines) + f"[clients]\n{CLIENT}\n")
+    return site
+
+
+def _deliver(site: Site, machine: Machine, keys: Path) -> None:
+    (machine.ssl / "private").mkdir()
+    shutil.copy(keys / "host.key.pem", machine.ssl / f"private/{machine.name}.key.pem")
+    for source in ("database-ca.cert.pem", "crl/database-ca.crl", f"certs/{machine.name}.cert.pem"):
+        (machine.ssl / Path(source).name).write_bytes((site.ca / source).read_bytes())
+        (machine.ssl / Path(source).name).chmod(0o644)

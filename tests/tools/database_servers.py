@@ -44,7 +44,10 @@ class Programs:
 
 @dataclass
 class Server:
-    """One server, stopped or running; `settings` is its option file, and everything else is on its command line."""
+    """One server, stopped or running; `settings` is its option file, and everything else is on its command line.
+
+    `inside` are the words before a command that have it run on another host.
+    """
 
     programs: Programs
     directory: Path
@@ -52,6 +55,7 @@ class Server:
     options: Sequence[str] = ()
     port: int = 0
     user: str = "root"
+    inside: Sequence[str] = ()
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -100,7 +104,7 @@ class Server:
         """Run the real client; an option file must be the first option."""
         first = () if options and options[0].startswith("--defaults-file") else ("--no-defaults",)
         return run(
-            *(self.programs.client, *first, *options, "--batch", "--skip-column-names"),
+            *(*self.inside, self.programs.client, *first, *options, "--batch", "--skip-column-names"),
             directory=self.directory,
             stdin=statements,
         )
@@ -140,7 +144,7 @@ class Server:
         else:
             options += ["--innodb-log-file-size=4M", "--innodb-buffer-pool-size=8M"]
         self.process = subprocess.Popen(
-            [self.programs.server, first, *_as(self.user), *options, *self.options],
+            [*self.inside, self.programs.server, first, *_as(self.user), *options, *self.options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -59,6 +59,7 @@ mkdir -m 755 /run/sshd
 mkdir -p /etc/mysql/ssl
 [ -z "$2" ] || mount -t tmpfs -o mode=755,size="$2" none /etc/mysql/ssl
 cd /
+[ -z "$4" ] || ip link set lo up
 exec "$3" -D -f /etc/sshd_config -E /etc/sshd.log
 """
 
@@ -71,6 +72,12 @@ class Machine:
     port: int
     etc: Path
     process: subprocess.Popen[bytes]
+    is_isolated: bool = False
+
+    @property
+    def inside(self) -> tuple[str, ...]:
+        """The words before a command that is to run there, past ssh."""
+        return ("nsenter", "--mount", *(("--net",) if self.is_isolated else ()), "--target", str(self.pid))
 
     @property
     def pid(self) -> int:
@@ -138,9 +145,12 @@ class Fleet:
         for name in ("administrator", "host_key"):
             run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.directory / name, directory=self.directory)
 
-    def start(self, *names: str, size: str = "") -> list[Machine]:
-        """Start a host for each name; with `size` its /etc/mysql/ssl is a file system of that size."""
-        starting = [self._start(name, size) for name in names]
+    def start(self, *names: str, size: str = "", isolated: bool = False) -> list[Machine]:
+        """Start a host for each name; with `size` its /etc/mysql/ssl is a file system of that size.
+
+        With `isolated` no port of it can be reached from here; ssh gets there as by a jump host.
+        """
+        starting = [self._start(name, size, isolated) for name in names]
         for machine in starting:
             _wait_for_log(machine)
             self.machines[machine.name] = machine
@@ -154,6 +164,12 @@ class Fleet:
         }
         self.config.write_text(
             "".join(f"Host {name}\n  HostName 127.0.0.1\n  Port {port}\n" for name, port in reached.items())
+            + "".join(
+                f"Host {machine.name}\n"
+                f"  ProxyCommand {' '.join(machine.inside)} {program('sshd')} -i -f /etc/sshd_config\n"
+                for machine in self.machines.values()
+                if machine.is_isolated and machine.process.poll() is None
+            )
             + "Host *\n"
             f"  User root\n  IdentityFile {self.directory}/administrator\n  IdentitiesOnly yes\n"
             f"  UserKnownHostsFile {self.known_hosts}\n  GlobalKnownHostsFile /dev/null\n"
@@ -166,7 +182,7 @@ class Fleet:
         machine.crash()
         for name in ("bin", "told"):
             shutil.rmtree(machine.etc / name, ignore_errors=True)
-        again = self._boot(machine.name, machine.etc, "")
+        again = self._boot(machine.name, machine.etc, "", machine.is_isolated)
         _wait_for_log(again)
         self.machines[machine.name] = again
         self.write_config()
@@ -174,9 +190,7 @@ class Fleet:
 
     def shell(self, machine: Machine, script: str) -> Finished:
         """Have root run a script on a host, past ssh."""
-        return run(
-            "nsenter", "--mount", "--target", str(machine.pid), "sh", "-s", directory=self.directory, stdin=script
-        )
+        return run(*machine.inside, "sh", "-s", directory=self.directory, stdin=script)
 
     @contextmanager
     def crashing(self, machine: Machine, moment: str) -> Iterator[None]:
@@ -225,24 +239,27 @@ class Fleet:
         for machine in self.machines.values():
             machine.crash()
 
-    def _start(self, name: str, size: str) -> Machine:
+    def _start(self, name: str, size: str, isolated: bool) -> Machine:
         root = self.directory / "hosts" / name
         etc = root / "etc"
         etc.mkdir(parents=True)
         _make_etc(etc, self.directory)
-        return self._boot(name, etc, size)
+        return self._boot(name, etc, size, isolated)
 
-    def _boot(self, name: str, etc: Path, size: str) -> Machine:
+    def _boot(self, name: str, etc: Path, size: str, isolated: bool) -> Machine:
         port = free_port()
         (etc / "sshd.log").unlink(missing_ok=True)
         (etc / "sshd_config").write_text(_SSHD.format(port=port, openssl=Path(program("openssl")).parent))
         process = subprocess.Popen(
-            ["unshare", *_NAMESPACES, "sh", "-c", _START, "sh", etc, size, program("sshd")],
+            [
+                *("unshare", *_NAMESPACES, *(("--net",) if isolated else ())),
+                *("sh", "-c", _START, "sh", etc, size, program("sshd"), "isolated" if isolated else ""),
+            ],
             env={"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"},
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
-        return Machine(name, port, etc, process)
+        return Machine(name, port, etc, process, isolated)
 
 
 def program(name: str) -> str:

@@ -1,0 +1,87 @@
+"""`rotate`: renew, deliver, reload and prove whatever is due on hosts."""
+
+from dbca_openssl import dates
+from dbca_openssl.ca import hosts as known_hosts
+from dbca_openssl.ca.layout import CRL
+from dbca_openssl.ca.sign import Period
+from dbca_openssl.cli import output, results, terminal
+from dbca_openssl.cli.options import Run, argument, option, verb
+from dbca_openssl.host import print_scripts
+from dbca_openssl.host import rotate as rotation
+from dbca_openssl.host.rotate import Due, Rotation
+
+
+@verb("ca", "days", "cap", "hosts", "key", "lock_timeout", "print_", "yes")
+def rotate(
+    run: Run,
+    host: list[str] | None = argument(None, "[USER@]HOST...", "Hosts, as database-ca.hosts or ssh knows them."),
+    within: int = option(rotation.DAYS, "--within", "Renew what expires within DAYS days.", "DAYS", 0),
+) -> int:
+    """Renew, deliver, reload and prove whatever is due on hosts.
+
+    \b
+      dbca-openssl rotate --all
+      dbca-openssl rotate aiken.example.net --within 60
+      dbca-openssl rotate --all --yes --passphrase-file ~/.dbca-passphrase   # from a timer
+
+    Each host is asked over ssh what it has, and what its server serves. What expires soon is signed again in one
+    transaction, delivered, loaded by the server, and a handshake proves that it is served. When all hosts serve their
+    new certificates, a new CRL revokes the former ones; it is delivered, loaded, and proven by a canary, a certificate
+    that is revoked. The next run does what is missing, wherever one was interrupted.
+
+    Exit code 1 where hosts failed: they are named, and the CRL waits for those whose former certificate it revokes.
+
+    The guide: "Sign Certificates", "Copy to Target Systems", "Revocation List (CRL)".
+    """
+    authority = run.existing_authority()
+    hosts, ssh = run.hosts(authority, host or ())
+    served = [one.name for one in known_hosts.read(authority).hosts.values() if not one.is_client]
+    period = Period(run.days, run.cap)
+    with terminal.progress(hosts, "seen") as progress:
+        seen = rotation.look(authority, ssh, hosts, run.jobs, progress)
+    plan = rotation.decide(authority, dict(zip(hosts, seen, strict=True)), served, within, period)
+    if run.print_:
+        return output.script(print_scripts.rotate(run.for_script(authority), ssh, plan, period))
+    if not plan.is_signing and not any(due.missing for due in plan.hosts):
+        return _show(rotation.Outcome(plan.results()))
+    if not run.yes:
+        output.show(_plan_lines(plan))
+    run.confirm("Do it?")
+    if plan.is_signing:
+        authority = run.unlocked(authority)
+    with terminal.progress(hosts, *rotation.STATES) as progress:
+        outcome = rotation.rotate(authority, ssh, plan, period, run.jobs, progress)
+    return _show(outcome)
+
+
+def _plan_lines(plan: Rotation) -> list[str]:
+    return [
+        *output.table(("HOST", "DUE"), ((due.host.name, _due(due)) for due in plan.hosts)),
+        *([f"and then a new CRL, {plan.crl}"] if plan.crl else []),
+    ]
+
+
+def _due(due: Due) -> str:
+    if due.error:
+        return due.error.message.removeprefix(f"{due.host.name}: ")
+    renew = []
+    if due.renewal:
+        before = due.renewal.superseded
+        why = f"the one there is valid until {before[-1].end:%Y-%m-%d}" if before else "the one there has expired"
+        renew = [f"a new certificate, {why}"]
+    return "; ".join([*renew, *due.missing]) or "nothing"
+
+
+def _show(outcome: rotation.Outcome) -> int:
+    signed = {one.name: one for one in outcome.signed}
+    shown = []
+    for one in outcome.hosts:
+        new = signed.get(one.host.name)
+        cells = (output.coloured(one.state), new.serial if new else "-", f"{new.end:%Y-%m-%d}" if new else "-")
+        more = {"serial": new and new.serial, "not_after": new and new.end, "changed": one.changed}
+        shown.append(results.HostOutcome(one.host, one.error, one.state, cells, more))
+    made = [f"{CRL}  number {outcome.crl.number}, valid until {dates.shown(outcome.crl.end)}"] if outcome.crl else []
+    waiting = [f"the new CRL waits for {', '.join(outcome.kept_back_for)}"] if outcome.kept_back_for else []
+    extra: dict[str, object] = {"crl": results.crl_document(outcome.crl), "crl_waits_for": outcome.kept_back_for}
+    output.show(made + waiting)
+    return results.hosts(("STATE", "SERIAL", "UNTIL"), shown, [], extra)

@@ -1,0 +1,287 @@
+"""Rotation: whatever is due on hosts is signed, delivered, loaded and proven, in the order that locks nobody out.
+
+New certificates first, and only when every server is seen serving its own the CRL that revokes those before them. What
+is due follows from the CA's index and from what each host has and serves, so the next run does what is missing,
+wherever the one before was interrupted. The guide: "Copy to Target Systems", "Revocation List (CRL)".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from dbca_openssl import dates, x509
+from dbca_openssl.ca import canary, index, renew, revoke
+from dbca_openssl.ca.certificates import read_certificate
+from dbca_openssl.ca.hosts import KnownHost
+from dbca_openssl.ca.index import Row
+from dbca_openssl.ca.layout import CRL, INDEX, Authority, issued
+from dbca_openssl.ca.renew import Renewal
+from dbca_openssl.ca.revoke import RevocationList
+from dbca_openssl.ca.sign import Period, Signed
+from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.host import deploy, scripts, server
+from dbca_openssl.host.deploy import LIST
+from dbca_openssl.host.fetch import Progress
+from dbca_openssl.host.scripts import PublicFile
+from dbca_openssl.host.server import View
+from dbca_openssl.host.ssh import Ssh
+
+DAYS = 30
+"""What expires within so many days is due."""
+
+URGENT = 8
+"""With less than this part of its life left the CRL is replaced even where hosts would be locked out."""
+
+UP_TO_DATE, PROVEN, DELIVERED, FAILED = "up to date", "proven", "delivered", "failed"
+STATES = (UP_TO_DATE, PROVEN, DELIVERED, FAILED)
+"""What became of a host: nothing was missing; its server is seen to serve and refuse as it should; it has no server
+that is asked, and its files are in place; or it failed.
+"""
+
+
+class Due(NamedTuple):
+    """A host, and what is due there: a certificate to be signed, and what of its files or its server is not current."""
+
+    host: KnownHost
+    renewal: Renewal | None = None
+    missing: tuple[str, ...] = ()
+    error: DatabaseCaError | None = None
+
+
+class Rotation(NamedTuple):
+    """What is due, on hosts, and why the CRL is (empty: it is not); `waiting_for` are hosts whose certificate it
+    revokes, which must serve a newer one before.
+    """
+
+    hosts: tuple[Due, ...]
+    crl: str = ""
+    is_urgent: bool = False
+    waiting_for: frozenset[str] = frozenset()
+
+    @property
+    def renewals(self) -> list[Renewal]:
+        """What is to be signed."""
+        return [due.renewal for due in self.hosts if due.renewal]
+
+    @property
+    def is_signing(self) -> bool:
+        """Whether the CA key is needed."""
+        return bool(self.crl or self.renewals)
+
+    def results(self) -> tuple[Result, ...]:
+        """Each host as it is before anything is done."""
+        return tuple(Result(due.host, FAILED if due.error else UP_TO_DATE, error=due.error) for due in self.hosts)
+
+
+class Result(NamedTuple):
+    """What became of a host: one of STATES, which of its files have changed, and the error."""
+
+    host: KnownHost
+    state: str
+    changed: tuple[str, ...] = ()
+    error: DatabaseCaError | None = None
+
+
+class Outcome(NamedTuple):
+    """What became of all: each host, what was signed, the new CRL, and the hosts for which it is kept back."""
+
+    hosts: tuple[Result, ...]
+    signed: tuple[Signed, ...] = ()
+    crl: RevocationList | None = None
+    kept_back_for: tuple[str, ...] = ()
+
+
+def look(
+    authority: Authority, ssh: Ssh, hosts: Sequence[KnownHost], jobs: int, progress: Progress
+) -> list[View | DatabaseCaError]:
+    """What each host has and serves, seen from the host itself. Raises DatabaseCaError where there is no CA."""
+    authority.require()
+    revoked = server.kept_canary(authority)
+
+    def work(host: KnownHost) -> View:
+        progress(host, "looking")
+        seen = server.view(ssh.run(host, scripts.look(host, server.asked(host, revoked))))
+        progress(host, "seen")
+        return seen
+
+    return ssh.each(hosts, work, jobs)
+
+
+def decide(
+    authority: Authority,
+    seen: Mapping[KnownHost, View | DatabaseCaError],
+    served: Collection[str],
+    within: int,
+    period: Period,
+) -> Rotation:
+    """What is due on the hosts that were `seen`; `served` are the names of all hosts that the CA serves.
+
+    A certificate is due that expires `within` days, the CRL also once less than half of its life is left.
+    Raises DatabaseCaError where the CA cannot be read.
+    """
+    at = dates.now()
+    rows = index.rows(authority.read(INDEX))
+    last = {row.name: row for row in rows}
+    names = [host.name for host, view in seen.items() if isinstance(view, View)]
+    ending = [
+        name for name in names if (row := last.get(name)) and (row.status(at) == "expired" or row.is_ending(at, within))
+    ]
+    renewals = _renewals(authority, ending, period)
+    files = deploy.files(authority._replace(tell=lambda line: None), names)  # what has expired is not missed
+    due = [
+        Due(host, error=view)
+        if isinstance(view, DatabaseCaError)
+        else _due(authority, host, view, last.get(host.name), renewals.get(host.name), files[host.name])
+        for host, view in seen.items()
+    ]
+    replaced = {one.host.name for one in due if one.renewal}
+    listed = set(x509.revoked_serials(authority.read(CRL)))
+    pending = {row.name for row in rows if row.state == index.REVOKED and int(row.serial, 16) not in listed}
+    current = revoke.current_list(authority)
+    if replaced or pending:
+        crl = f"to revoke the former certificates of {', '.join(sorted(replaced | pending)[:3])}"
+    elif current.end < min(dates.days_after(at, within), current.start + (current.end - current.start) / 2):
+        crl = f"since the one there is valid until {dates.shown(current.end)} only"
+    else:
+        crl = "" if canary.is_kept(authority) else "with a canary, by which servers prove that they have loaded it"
+    if crl:  # it comes to all hosts
+        due = [one._replace(missing=()) if one.missing and set(one.missing) == {LIST} else one for one in due]
+    urgent = (current.end - at) * URGENT < current.end - current.start
+    return Rotation(tuple(due), crl, urgent, frozenset(replaced | pending & set(served)))
+
+
+def rotate(
+    authority: Authority, ssh: Ssh, rotation: Rotation, period: Period, jobs: int, progress: Progress
+) -> Outcome:
+    """Do what is due; what is wrong with one host is in its result, and the others go on.
+
+    Raises DatabaseCaError where nothing can be signed, and then nothing has changed.
+    """
+    signed: Sequence[Signed] = ()
+    if rotation.renewals:
+        signed, _ = renew.renew(authority, rotation.renewals, period, with_list=False)
+    results: Sequence[Result] = rotation.results()
+    first = [due.host for due in rotation.hosts if due.renewal or due.missing]
+    results = _delivered(authority, ssh, results, first, jobs, progress, with_crl=not rotation.crl)
+    failed = {result.host.name for result in results if result.error}
+    there = {result.host.name for result in results}
+    kept_back = sorted(name for name in rotation.waiting_for if name in failed or name not in there)
+    crl = None
+    if rotation.crl and (rotation.is_urgent or not kept_back):
+        if kept_back:
+            authority.tell(f"the CRL expires soon and is replaced; with it clients refuse {', '.join(kept_back)}")
+        crl = revoke.renew_list(authority, None, new_canary=not canary.is_kept(authority))
+        rest = [result.host for result in results if not result.error]
+        results = _delivered(authority, ssh, results, rest, jobs, progress, with_crl=True)
+        kept_back = []
+    return Outcome(tuple(results), tuple(signed), crl, tuple(kept_back) if rotation.crl else ())
+
+
+def deliver(authority: Authority, ssh: Ssh, hosts: Sequence[KnownHost], jobs: int, progress: Progress) -> list[Result]:
+    """Bring hosts the files that are current, have their servers read them, and prove it: `deploy --reload`.
+
+    Raises DatabaseCaError where there is nothing to deliver.
+    """
+    before = [Result(host, UP_TO_DATE) for host in hosts]
+    return _delivered(authority, ssh, before, hosts, jobs, progress, with_crl=True)
+
+
+def _delivered(
+    authority: Authority,
+    ssh: Ssh,
+    results: Sequence[Result],
+    hosts: Collection[KnownHost],
+    jobs: int,
+    progress: Progress,
+    *,
+    with_crl: bool,
+) -> list[Result]:
+    """The results, once `hosts` have their files and their servers have read them."""
+    files = deploy.files(authority, [host.name for host in hosts])
+    revoked = server.kept_canary(authority)
+
+    def work(result: Result) -> Result:
+        host = result.host
+        if host not in hosts:
+            return result
+        progress(host, "delivering")
+        answer = ssh.run(host, scripts.deploy(host, files[host.name], server.asked(host, revoked)))
+        state = _state(host, server.view(answer), files[host.name], with_crl=with_crl)
+        progress(host, state)
+        return result._replace(state=state, changed=tuple(dict.fromkeys((*result.changed, *answer.all("changed")))))
+
+    outcomes = ssh.each(results, work, jobs)
+    for result, outcome in zip(results, outcomes, strict=True):
+        if isinstance(outcome, DatabaseCaError):
+            progress(result.host, FAILED)
+    return [
+        result._replace(state=FAILED, error=outcome) if isinstance(outcome, DatabaseCaError) else outcome
+        for result, outcome in zip(results, outcomes, strict=True)
+    ]
+
+
+def _state(host: KnownHost, seen: View, files: Sequence[PublicFile], *, with_crl: bool) -> str:
+    """The state of a host that has its files. Raises DatabaseCaError where its server has not loaded them."""
+    own = next((file for file in files if file.name == f"{host.name}.cert.pem"), None)
+    if own is None or not server.has_server(host):
+        return DELIVERED
+    wrong = server.fault(host, seen, x509.certificate_in(own.data))
+    if wrong is None and with_crl:
+        wrong = server.crl_fault(host, seen)
+    if wrong:
+        raise wrong
+    return PROVEN
+
+
+def _due(
+    authority: Authority,
+    host: KnownHost,
+    seen: View,
+    row: Row | None,
+    renewal: Renewal | DatabaseCaError | None,
+    files: Sequence[PublicFile],
+) -> Due:
+    """What is due on one host."""
+    rekey = f"for a new key and certificate: dbca-openssl enroll {host.destination} --rekey"
+    if row is None:
+        return Due(host, error=DatabaseCaError(f"{host.name} never had a certificate", rekey.removesuffix(" --rekey")))
+    if row.state == index.REVOKED:
+        return Due(host, error=DatabaseCaError(f"{host.name}: its certificate, serial {row.serial}, is revoked", rekey))
+    if isinstance(renewal, DatabaseCaError):
+        return Due(host, error=DatabaseCaError(f"{host.name}: {renewal.message}", *renewal.hints))
+    certificate = read_certificate(authority, issued(row.serial))
+    key = renewal.proposal.request.public_key if renewal else certificate.public_key
+    if seen.key != server.digest(key):
+        what = "its key is not the one of its certificate" if seen.key else "there is no key that can be read"
+        return Due(host, error=DatabaseCaError(f"{host.name}: {what}", rekey))
+    missing = [file.name for file in files if seen.files.get(file.name) != file.sha256]
+    if server.has_server(host):
+        if not renewal and not missing and (wrong := server.fault(host, seen, certificate)):
+            missing.append(wrong.message.removeprefix(f"{host.name}: "))
+        if LIST not in missing and server.crl_fault(host, seen):
+            missing.append(LIST)
+    return Due(host, renewal, tuple(missing))
+
+
+def _renewals(authority: Authority, names: Sequence[str], period: Period) -> dict[str, Renewal | DatabaseCaError]:
+    """The renewal of each name, or why it can't be renewed: one must not stand in the way of the others."""
+    found: dict[str, Renewal | DatabaseCaError] = {}
+    try:
+        proposed = renew.propose(authority, names, period) if names else []
+    except DatabaseCaError as error:
+        if len(names) == 1:
+            return {names[0]: error}
+        half = len(names) // 2
+        return _renewals(authority, names[:half], period) | _renewals(authority, names[half:], period)
+    for one in proposed:
+        added = sorted(set(one.proposal.request.names_beyond_its_own) - one.names_before)
+        found[one.proposal.name] = (
+            DatabaseCaError(
+                f"its request asks for the name {added[0]} too, which nobody has allowed",
+                f"dbca-openssl renew {one.proposal.name} --allow-alt-name {added[0]}",
+            )
+            if added
+            else one
+        )
+    return found

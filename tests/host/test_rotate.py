@@ -1,0 +1,110 @@
+"""`rotate` on three real hosts, each with its sshd and its database server, one of which no port of ours reaches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from host.conftest import CANARY, Site
+from tools.support import HOSTS, done, index_rows, openssl, shell, snapshot, tool
+
+AIKEN, MARGARET, GANNIBAL = HOSTS
+
+
+def test_what_is_due_is_renewed_and_proven_and_then_nothing_is_due(site: Site) -> None:
+    before = {name: site.serial(name) for name in HOSTS}
+    assert all(site.served(name) == before[name] for name in HOSTS)
+    rotated = site.rotate()
+    assert rotated.code == 0, rotated.messages + rotated.output
+    assert all(state.startswith("proven") for state in site.states(rotated).values())
+    for name in HOSTS:
+        assert site.serial(name) != before[name]
+        assert site.served(name) == site.serial(name)
+        assert site.admitted(name)
+        assert not site.admitted(name, CANARY)
+    rows = {row[3]: row for row in index_rows(site.ca)}
+    assert {rows[before[name]][2].partition(",")[2] for name in HOSTS} == {"superseded"}
+    crl = openssl("crl", "-in", "crl/database-ca.crl", "-noout", "-text", directory=site.ca)
+    assert all(f"Serial Number: {serial}\n" in crl for serial in before.values())
+    assert "Next Update" in crl
+
+    state = snapshot(site.ca, without=(".lock",)), {name: site.fleet.machines[name].mode(".") for name in HOSTS}
+    again = site.rotate("--all", "--json")
+    assert again.code == 0, again.messages
+    assert {one["state"] for one in again.document["hosts"]} == {"up to date"}
+    assert snapshot(site.ca, without=(".lock",)) == state[0]
+
+
+def test_a_host_that_is_down_keeps_the_crl_back_until_it_serves_its_certificate(site: Site) -> None:
+    before = {name: site.serial(name) for name in HOSTS}
+    site.servers[MARGARET].stop()
+    site.fleet.machines[MARGARET].crash()
+    first = site.rotate()
+    assert first.code == 1
+    assert f"{MARGARET}: connection" in first.messages
+    assert site.serial(MARGARET) == before[MARGARET], "nothing is signed that cannot be delivered"
+    assert site.states(first)[AIKEN].startswith("proven")
+    assert site.served(AIKEN) == site.serial(AIKEN) != before[AIKEN]
+    second = site.rotate(AIKEN, GANNIBAL, "--json")
+    assert {one["state"] for one in second.document["hosts"]} == {"up to date"}
+
+
+def test_a_server_that_does_not_read_its_files_keeps_the_crl_back(site: Site) -> None:
+    listed = site.ca / "database-ca.hosts"
+    text = listed.read_text()
+    listed.write_text(text.replace(f"\n{MARGARET} ", f"\n{MARGARET} dbca_reload='echo no >&2; false' "))
+    crl = (site.ca / "crl/database-ca.crl").read_bytes()
+    first = site.rotate()
+    assert first.code == 1
+    assert f"{MARGARET}: the server did not read its files again: no" in first.messages
+    assert f"the new CRL waits for {MARGARET}" in first.messages
+    assert (site.ca / "crl/database-ca.crl").read_bytes() == crl
+    assert all(site.admitted(name) for name in HOSTS), "nobody is locked out"
+    assert site.states(first)[MARGARET].startswith("failed")
+    listed.write_text(text)
+    second = site.rotate()
+    assert second.code == 0, second.messages
+    assert (site.ca / "crl/database-ca.crl").read_bytes() != crl
+    assert all(site.served(name) == site.serial(name) and site.admitted(name) for name in HOSTS)
+
+
+def test_a_server_that_has_an_old_crl_is_named(site: Site) -> None:
+    assert site.rotate().code == 0
+    hosts = (site.ca / "database-ca.hosts").read_text()
+    (site.ca / "database-ca.hosts").write_text(hosts.replace(f"{AIKEN} ", f"{AIKEN} dbca_reload=true "))
+    done("crl", directory=site.ca, environment=site.environment)
+    rotated = site.rotate()
+    assert rotated.code == 1
+    assert f"{AIKEN}: the server accepts a revoked certificate: its CRL is old" in rotated.messages
+    assert site.states(rotated)[MARGARET].startswith("proven")
+
+
+def test_the_printed_script_does_the_same(site: Site) -> None:
+    before = {name: site.serial(name) for name in HOSTS}
+    printed = site.rotate("--all", "--print")
+    assert printed.code == 0, printed.messages
+    assert {name: site.serial(name) for name in HOSTS} == before
+    ran = shell(printed.output, site.ca)
+    assert ran.code == 0, ran.messages
+    assert all(site.served(name) == site.serial(name) != before[name] for name in HOSTS)
+    assert all(site.admitted(name) for name in HOSTS)
+    assert site.rotate().code == 0
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        ("nonsense\0\n", "line 2"),
+        (f"{AIKEN} dbca_unknown=x\n", "unknown variable"),
+        (f"{AIKEN} ansible_port=0\n", "port"),
+    ],
+)
+def test_a_wrong_line_is_refused_before_anything_is_done(ca: Path, lines: str, why: str) -> None:
+    (ca / "database-ca.hosts").write_text("[databases]\n" + lines)
+    before = snapshot(ca, without=(".lock",))
+    refused = tool("rotate", "--all", "--yes", directory=ca)
+    assert refused.code == 1
+    assert "database-ca.hosts, line 2" in refused.messages
+    assert why in refused.messages
+    assert snapshot(ca, without=(".lock",)) == before
