@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from dbca_openssl import dates
@@ -65,13 +65,19 @@ def _own_files(authority: Authority, names: Sequence[str]) -> dict[str, list[Pub
     return found
 
 
-def deploy(ssh: Ssh, host: KnownHost, files: Sequence[PublicFile]) -> Delivered:
-    """Put files on a host, where they are not there yet. Raises DatabaseCaError, and then none of them is changed."""
-    return _delivered(ssh.run(host, scripts.deploy(host, files)))
+def deploy(
+    ssh: Ssh, host: KnownHost, files: Sequence[PublicFile], server: Mapping[str, object] | None = None
+) -> tuple[Delivered, Answer]:
+    """Put files on a host, where they are not there yet, and have its `server` load them (`scripts.deploy`).
+
+    Raises DatabaseCaError, and then none of them is changed.
+    """
+    answer = ssh.run(host, scripts.deploy(host, files, server))
+    return _delivered(answer), answer
 
 
 def deploy_here(ssh: Ssh, host: KnownHost, files: Sequence[PublicFile]) -> Delivered:
-    """The same on this machine, "Also your own workstation may use them". Raises DatabaseCaError."""
+    """Put files on this machine, "Also your own workstation may use them". Raises DatabaseCaError."""
     return _delivered(ssh.run_here(host.name, scripts.deploy(host, files)))
 
 

@@ -133,7 +133,7 @@ def deliver(
                 "dbca-openssl check says what is wrong with the CA's files",
             )
         progress(host, "delivering")
-        done = deploy.deploy(ssh, host, files[host.name])
+        done, _ = deploy.deploy(ssh, host, files[host.name])
         progress(host, result.state)
         return result._replace(changed=done.changed)
 

@@ -26,11 +26,12 @@ def fetch(authority: Authority, ssh: Ssh, hosts: Sequence[KnownHost]) -> str:
     return _text([*lines, *(_fetched(ssh, host) for host in hosts)])
 
 
-def deploy(ssh: Ssh, files: Mapping[KnownHost, Sequence[PublicFile]]) -> str:
-    """The script that is sent to each host."""
+def deploy(ssh: Ssh, files: Mapping[KnownHost, Sequence[PublicFile]], *, reload: bool = False) -> str:
+    """The script that is sent to each host; with `reload` what it says shows what the server has loaded."""
     lines = [*_HEAD]
     for host, own in files.items():
-        lines += ["", f"# {host.name}", _sent(ssh, host, scripts.deploy(host, own))]
+        script = scripts.deploy(host, own, server.asked(host, None) if reload else None)
+        lines += ["", f"# {host.name}", _sent(ssh, host, script)]
     return _text(lines)
 
 

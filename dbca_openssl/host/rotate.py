@@ -21,7 +21,7 @@ from dbca_openssl.ca.revoke import RevocationList
 from dbca_openssl.ca.sign import Period, Signed
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import deploy, scripts, server
-from dbca_openssl.host.deploy import LIST
+from dbca_openssl.host.deploy import LIST, Delivered
 from dbca_openssl.host.fetch import Progress
 from dbca_openssl.host.scripts import PublicFile
 from dbca_openssl.host.server import View
@@ -75,11 +75,11 @@ class Rotation(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What became of a host: one of STATES, which of its files have changed, and the error."""
+    """What became of a host: one of STATES, what was changed there, and the error."""
 
     host: KnownHost
     state: str
-    changed: tuple[str, ...] = ()
+    done: Delivered = Delivered((), ())
     error: DatabaseCaError | None = None
 
 
@@ -173,18 +173,20 @@ def rotate(
             authority.tell(f"the CRL expires soon and is replaced; with it clients refuse {', '.join(kept_back)}")
         crl = revoke.renew_list(authority, None, new_canary=not canary.is_kept(authority))
         rest = [result.host for result in results if not result.error]
-        results = _delivered(authority, ssh, results, rest, jobs, progress, with_crl=True)
+        results = _delivered(authority, ssh, results, rest, jobs, progress)
         kept_back = []
     return Outcome(tuple(results), tuple(signed), crl, tuple(kept_back) if rotation.crl else ())
 
 
-def deliver(authority: Authority, ssh: Ssh, hosts: Sequence[KnownHost], jobs: int, progress: Progress) -> list[Result]:
-    """Bring hosts the files that are current, have their servers read them, and prove it: `deploy --reload`.
+def deliver(
+    authority: Authority, ssh: Ssh, hosts: Sequence[KnownHost], jobs: int, progress: Progress, *, reload: bool
+) -> list[Result]:
+    """Bring hosts the files that are current; with `reload` have their servers load them, and prove it.
 
-    Raises DatabaseCaError where there is nothing to deliver.
+    Raises DatabaseCaError where nothing can be delivered.
     """
     before = [Result(host, UP_TO_DATE) for host in hosts]
-    return _delivered(authority, ssh, before, hosts, jobs, progress, with_crl=True)
+    return _delivered(authority, ssh, before, hosts, jobs, progress, reload=reload)
 
 
 def _delivered(
@@ -195,21 +197,24 @@ def _delivered(
     jobs: int,
     progress: Progress,
     *,
-    with_crl: bool,
+    reload: bool = True,
+    with_crl: bool = True,
 ) -> list[Result]:
-    """The results, once `hosts` have their files and their servers have read them."""
+    """The results, once `hosts` have their files and, with `reload`, their servers have loaded them."""
     files = deploy.files(authority, [host.name for host in hosts])
-    revoked = server.kept_canary(authority)
+    revoked = server.kept_canary(authority) if reload else None
 
     def work(result: Result) -> Result:
         host = result.host
         if host not in hosts:
             return result
         progress(host, "delivering")
-        answer = ssh.run(host, scripts.deploy(host, files[host.name], server.asked(host, revoked)))
-        state = _state(host, server.view(answer), files[host.name], with_crl=with_crl)
+        asked = server.asked(host, revoked) if reload else None
+        done, answer = deploy.deploy(ssh, host, files[host.name], asked)
+        state = _state(host, server.view(answer), files[host.name], with_crl=with_crl) if reload else DELIVERED
         progress(host, state)
-        return result._replace(state=state, changed=tuple(dict.fromkeys((*result.changed, *answer.all("changed")))))
+        changed = dict.fromkeys((*result.done.changed, *done.changed))
+        return result._replace(state=state, done=done._replace(changed=tuple(changed)))
 
     outcomes = ssh.each(results, work, jobs)
     for result, outcome in zip(results, outcomes, strict=True):

@@ -97,8 +97,13 @@ class Site:
 
 
 @pytest.fixture
-def site(  # fixtures
-    ca: Path, fleet: Fleet, start: StartServer, make_request: MakeRequest, keys: Path, environment: dict[str, str]  # noqa: F811
+def site(
+    ca: Path,
+    fleet: Fleet,
+    start: StartServer,  # noqa: F811
+    make_request: MakeRequest,
+    keys: Path,
+    environment: dict[str, str],
 ) -> Site:
     """Three hosts with a server each, enrolled by hand."""
     *near, far = HOSTS

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from host.conftest import CANARY, Site
-from tools.support import HOSTS, done, index_rows, openssl, shell, snapshot, tool
+from tools.support import HOSTS, ROOT, done, index_rows, openssl, run, shell, snapshot, tool
 
 AIKEN, MARGARET, GANNIBAL = HOSTS
 
@@ -108,3 +109,48 @@ def test_a_wrong_line_is_refused_before_anything_is_done(ca: Path, lines: str, w
     assert "database-ca.hosts, line 2" in refused.messages
     assert why in refused.messages
     assert snapshot(ca, without=(".lock",)) == before
+
+
+def test_deploy_reload_proves_what_it_has_delivered(site: Site) -> None:
+    assert site.rotate().code == 0
+    done("revoke", "app", "--yes", directory=site.ca, environment=site.environment)
+    assert site.admitted(AIKEN)
+    listed = site.ca / "database-ca.hosts"
+    listed.write_text(listed.read_text().replace(f"{MARGARET} ", f"{MARGARET} dbca_reload=true "))
+    delivered = tool(
+        "deploy",
+        "--all",
+        "--reload",
+        "--ssh-config",
+        site.fleet.config,
+        directory=site.ca,
+        environment=site.environment,
+    )
+    assert delivered.code == 1
+    assert f"{MARGARET}: the server accepts a revoked certificate" in delivered.messages
+    assert site.states(delivered)[AIKEN] == "proven database-ca.crl"
+    assert [name for name in HOSTS if site.admitted(name)] == [MARGARET]
+
+
+def test_the_recipes_for_a_timer_are_as_they_are_written(site: Site, tmp_path: Path) -> None:
+    page = (ROOT / "docs/rotate.md").read_text()
+    (command,) = re.findall("^ExecStart=/usr/local/bin/dbca-openssl (.*)$", page, re.MULTILINE)
+    phrase = site.environment["DBCA_PASSPHRASE_FILE"]
+    given = command.replace("/media/safe/database-ca", str(site.ca)).replace("/root/dbca-passphrase", phrase)
+    timed = tool(*given.split(), "--ssh-config", site.fleet.config, directory=tmp_path)
+    assert timed.code == 0, timed.messages
+    units = dict(re.findall(r"^# /etc/systemd/system/(\S+)\n(.*?)(?=^# |^```)", page, re.MULTILINE | re.DOTALL))
+    for name, unit in units.items():
+        (tmp_path / name).write_text(unit.replace("/usr/local/bin/dbca-openssl", "/bin/true"))
+    verified = run("systemd-analyze", "verify", *(f"./{name}" for name in units), directory=tmp_path)
+    assert (verified.code, verified.messages) == (0, "")
+    (line,) = re.findall(r"^    0 6 \* \* 1  (.*)$", page, re.MULTILINE)
+    assert "%" not in line, "cron takes it for a line end"
+    for name, text in (
+        ("dbca-openssl", "#!/bin/sh\necho HOST failed\nexit 1\n"),
+        ("mail", "#!/bin/sh\ncat > mailed\n"),
+    ):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    assert shell(f"PATH=.:$PATH\n{line}\n", tmp_path).code == 0
+    assert (tmp_path / "mailed").read_text() == "HOST failed\n"

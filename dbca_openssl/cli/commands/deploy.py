@@ -8,9 +8,9 @@ from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.layout import Authority
 from dbca_openssl.cli import output, results, terminal
 from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
-from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import deploy as delivery
 from dbca_openssl.host import print_scripts, scripts
+from dbca_openssl.host import rotate as rotation
 from dbca_openssl.host.ssh import Ssh
 
 
@@ -21,12 +21,14 @@ def deploy(
         None, "[USER@]HOST...", "What ssh calls it, and its certificate; with --local, NAME."
     ),
     local: bool = option(False, "--local", "To ~/.mysql/ssl (or --ssl-dir) on this machine."),
+    reload: bool = option(False, "--reload", "Have the servers load the files, and prove it by a handshake."),
 ) -> int:
     """Copy certificates and CRL to hosts, or to this machine.
 
     \b
       dbca-openssl deploy root@aiken.example.net --owner mysql
       dbca-openssl deploy admin@gannibal.example.net --sudo --owner mysql
+      dbca-openssl deploy --all --reload
       dbca-openssl deploy --local
       dbca-openssl deploy --local backup@margaret
 
@@ -41,25 +43,16 @@ def deploy(
     if local:
         return _deploy_here(run, authority, host or [])
     hosts, ssh = run.hosts(authority, host or ())
-    files = delivery.files(authority, [one.name for one in hosts])
     if run.print_:
-        return output.script(print_scripts.deploy(ssh, {one: files[one.name] for one in hosts}))
-    with terminal.progress(hosts, "delivered") as progress:
-
-        def work(one: KnownHost) -> delivery.Delivered:
-            progress(one, "delivering")
-            done = delivery.deploy(ssh, one, files[one.name])
-            progress(one, "delivered")
-            return done
-
-        outcomes = ssh.each(hosts, work, run.jobs)
-    shown = [
-        results.HostOutcome(one, outcome)
-        if isinstance(outcome, DatabaseCaError)
-        else results.HostOutcome(one, None, "delivered", [_changes(outcome.changed)], _document(outcome))
-        for one, outcome in zip(hosts, outcomes, strict=True)
-    ]
-    return results.hosts(["CHANGED"], shown)
+        files = delivery.files(authority, [one.name for one in hosts])
+        return output.script(print_scripts.deploy(ssh, {one: files[one.name] for one in hosts}, reload=reload))
+    with terminal.progress(hosts, *rotation.STATES) as progress:
+        delivered = rotation.deliver(authority, ssh, hosts, run.jobs, progress, reload=reload)
+    outcomes = []
+    for one in delivered:
+        cells = [*([output.coloured(one.state)] if reload else []), _changes(one.done.changed)]
+        outcomes.append(results.HostOutcome(one.host, one.error, one.state, cells, _document(one.done)))
+    return results.hosts((*(["STATE"] if reload else []), "CHANGED"), outcomes, [] if reload else None)
 
 
 def _deploy_here(run: Run, authority: Authority, arguments: Sequence[str]) -> int:

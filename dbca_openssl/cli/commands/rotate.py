@@ -78,7 +78,7 @@ def _show(outcome: rotation.Outcome) -> int:
     for one in outcome.hosts:
         new = signed.get(one.host.name)
         cells = (output.coloured(one.state), new.serial if new else "-", f"{new.end:%Y-%m-%d}" if new else "-")
-        more = {"serial": new and new.serial, "not_after": new and new.end, "changed": one.changed}
+        more = {"serial": new and new.serial, "not_after": new and new.end, "changed": one.done.changed}
         shown.append(results.HostOutcome(one.host, one.error, one.state, cells, more))
     made = [f"{CRL}  number {outcome.crl.number}, valid until {dates.shown(outcome.crl.end)}"] if outcome.crl else []
     waiting = [f"the new CRL waits for {', '.join(outcome.kept_back_for)}"] if outcome.kept_back_for else []
