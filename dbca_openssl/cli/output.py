@@ -155,11 +155,10 @@ def draw(*lines: str) -> None:
     if not can_draw():
         return
     room = columns(sys.stderr) - 1
+    shown = (line if len(line) <= room else f"{line[: max(0, room - 3)]}..." for line in map(printable, lines))
     with _screen:
-        wipe()
+        print(_erase() + "\n".join(shown), end="", file=sys.stderr, flush=True)
         _drawn = len(lines)
-        shown = (line if len(line) <= room else f"{line[: max(0, room - 3)]}..." for line in map(printable, lines))
-        print("\n".join(shown), end="", file=sys.stderr, flush=True)
 
 
 def wipe() -> None:
@@ -167,8 +166,13 @@ def wipe() -> None:
     global _drawn
     with _screen:
         if _drawn:
-            print(f"\033[{_drawn - 1}A" * (_drawn > 1) + "\r\033[J", end="", file=sys.stderr, flush=True)
+            print(_erase(), end="", file=sys.stderr, flush=True)
             _drawn = 0
+
+
+def _erase() -> str:
+    """What has a terminal erase what was drawn."""
+    return "\r\033[K" if _drawn < 2 else f"\r\033[{_drawn - 1}A\033[J"
 
 
 def progress(steps: int, done: int) -> None:

@@ -36,11 +36,11 @@ def test_enroll_at_a_terminal(ca: Path, fleet: Fleet) -> None:
     screen = at_terminal(*command, directory=ca, answers={"Pass phrase of the CA key: ": PASSPHRASE})
     assert PASSPHRASE not in screen
     require_agreement(ca, machines)
-    parts = re.split(r"\r\x1b\[K", screen)
-    assert f"[0/2] {AIKEN}: making its request" in parts[1]
-    assert any(part.startswith("[1/2]") for part in parts)
-    assert all(len(part.splitlines()[0]) < 80 for part in parts if part.startswith("["))
-    assert parts[-1].splitlines()[0].split() == ["HOST", "STATE", "SERIAL", "UNTIL"]
+    parts = [part.splitlines() for part in re.split(r"\r\x1b\[(?:K|\d+A\x1b\[J)", screen)]
+    assert [f"{AIKEN}     making its request", "[0/2]"] in parts
+    assert any(len(lines) == 3 and lines[-1] == "[1/2]" for lines in parts), "a line for each host"
+    assert all(len(line) < 80 for lines in parts if lines and lines[-1][0] == "[" for line in lines)
+    assert parts[-1][0].split() == ["HOST", "STATE", "SERIAL", "UNTIL"]
 
     again = at_terminal(*command, directory=ca, answers={}, columns=40)
     assert "Pass phrase" not in again

@@ -22,7 +22,7 @@ def rotate(
     \b
       dbca-openssl rotate --all
       dbca-openssl rotate aiken.example.net --within 60
-      dbca-openssl rotate --all --yes --passphrase-file ~/.dbca-passphrase   # from a timer
+      dbca-openssl rotate --all --yes --passphrase-file ~/.dbca-passphrase
 
     Each host is asked over ssh what it has, and what its server serves. What expires soon is signed again in one
     transaction, delivered, loaded by the server, and a handshake proves that it is served. When all hosts serve their

@@ -23,7 +23,7 @@ ESCAPES = "\x1b[2J\x1b]0;pwned\x07 \x9b31m \u202egnp.exe\u202c \u200b\x7f"
 OBEYED = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 """What no output may have in it."""
 
-OURS = re.compile(r"\x1b\[(?:0|3[123])m|\r?\x1b\[K|\r(?=\n)")
+OURS = re.compile(r"\x1b\[(?:0|3[123])m|\r?\x1b\[(?:K|\d+A\x1b\[J)|\r(?=\n)")
 """Our own colours, the progress line, and the line ends of a terminal."""
 
 Words = tuple[str | Path, ...]
