@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dbca_openssl import names
+from dbca_openssl.ca import hosts as known_hosts
 from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.layout import Authority
 from dbca_openssl.cli import output, results, terminal
@@ -53,6 +54,8 @@ def deploy(
             return done
 
         outcomes = ssh.each(hosts, work, run.jobs)
+    reached = [one for one, outcome in zip(hosts, outcomes, strict=True) if not isinstance(outcome, DatabaseCaError)]
+    delivery.record(authority, reached)
     shown = [
         results.HostOutcome(one, outcome)
         if isinstance(outcome, DatabaseCaError)
@@ -71,7 +74,10 @@ def _deploy_here(run: Run, authority: Authority, arguments: Sequence[str]) -> in
     files = delivery.files(authority, whose)[here.name] if whose else list(delivery.common_files(authority))
     if run.print_:
         return output.script(scripts.deploy(here, files))
+    known = known_hosts.read(authority)
     done = delivery.deploy_here(Ssh(timeout=run.timeout), here, files)
+    if whose and here.name not in known.hosts and not run.ssl_dir and not run.owner:
+        delivery.record(authority, [known.new(here.name, is_client=True)])
     return output.result({"directory": str(directory), **_document(done)}, [f"{directory}  {_changes(done.changed)}"])
 
 
