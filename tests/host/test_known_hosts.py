@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from dbca_openssl.ca.layout import HOSTS as LIST
 from host.conftest import Reach
 from tools.agreement import on_hosts, require_agreement
 from tools.ssh_hosts import MYSQL, Fleet
-from tools.support import HOSTS, MakeRequest, done, refusal, snapshot
+from tools.support import HOSTS, MakeRequest, done, refusal, run, snapshot
 
 AIKEN, MARGARET, GANNIBAL = HOSTS
 QUICK = ("--bits", "2048")
@@ -124,3 +125,31 @@ def test_a_medium_that_is_read_only_does_not_hinder_a_delivery(ca: Path, tmp_pat
     assert f"{LIST} is not kept: " in said.messages
     assert (tmp_path / ".mysql/ssl/database-ca.crl").exists()
     assert not (ca / LIST).exists()
+
+
+def test_hosts_lists_what_is_known(
+    ca: Path, make_request: MakeRequest, environment: dict[str, str], tmp_path: Path
+) -> None:
+    assert done("hosts", directory=ca).output == ""
+    make_request(AIKEN, to=ca / "certreqs")
+    done("sign", AIKEN, "--yes", directory=ca, environment=environment)
+    (ca / LIST).write_text(
+        f"[databases]\n{AIKEN} ansible_user=root ansible_port=22 dbca_connect=localhost:3307 ansible_become=yes\n"
+        f"{MARGARET}\n[clients]\napp\n"
+    )
+    heads, *rows = done("hosts", directory=ca).output.splitlines()
+    assert heads.split()[:3] == ["NAME", "SSH", "OWNER"]
+    cells = [cell.strip() for cell in rows[0].split("  ") if cell]
+    ssh = f"root@{AIKEN} port 22 sudo"
+    assert cells[:-1] == [AIKEN, ssh, "-", "/etc/mysql/ssl", "-", "localhost:3307", "statement", "guide", "01"]
+    assert rows[1].split()[-2:] == ["-", "-"]
+    assert rows[2].split()[:2] == ["app", "client"]
+    aiken, _, app = done("hosts", "--json", directory=ca).document["hosts"]
+    assert (aiken["serial"], aiken["status"], aiken["connect"]) == ("01", "valid", "localhost:3307")
+    assert app["is_client"]
+    theirs = run(
+        Path(sys.executable).with_name("ansible-inventory"), "-i", LIST, "--list", directory=ca, environment=environment
+    ).document
+    assert theirs["databases"]["hosts"] == [AIKEN, MARGARET]
+    assert theirs["clients"]["hosts"] == ["app"]
+    assert theirs["_meta"]["hostvars"][AIKEN]["dbca_connect"] == "localhost:3307"
