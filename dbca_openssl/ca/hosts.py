@@ -17,6 +17,7 @@ from dbca_openssl.ca.layout import HOSTS, Authority
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.names import alternative_name, entity_name, host_name, shown, user_name
 from dbca_openssl.render import SSL_DIR
+from dbca_openssl.transaction import Transaction
 
 LARGEST = 4 * 1024 * 1024
 """Bytes: some 20,000 hosts."""
@@ -199,6 +200,19 @@ def read(authority: Authority) -> Hosts:
     return of_bytes(authority.read(HOSTS) if os.path.lexists(authority.path(HOSTS)) else None)
 
 
+def stage(change: Transaction, hosts: Sequence[KnownHost]) -> tuple[str, ...]:
+    """Stage the list with `hosts` as they are now in a change that compares it; the names that are to be committed.
+
+    Raises DatabaseCaError as `parse` does.
+    """
+    known = of_bytes(change.base[HOSTS])
+    new = known.with_hosts(*hosts)
+    if new is known:
+        return ()
+    change.write(HOSTS, new.text.encode())
+    return (HOSTS,)
+
+
 def of_bytes(data: bytes | None) -> Hosts:
     """The list in the bytes of the file (None: there is none). Raises DatabaseCaError where it cannot be read."""
     if data is None:
@@ -345,10 +359,6 @@ def _address(text: str) -> str:
     return address if kind == "IP" else host_name(text)
 
 
-def _names(text: str) -> tuple[tuple[str, str], ...]:
-    return tuple(alternative_name(one) for one in text.split(",") if one)
-
-
 _TEMPLATE = re.compile(r"\{[{%#]")
 """Ansible would compute something in its place."""
 _TARGET = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9][A-Za-z0-9._-]*)(?::[0-9]{1,5})?"
@@ -378,7 +388,7 @@ VARIABLES: Mapping[str, _Variable] = {
     "dbca_profile": _Variable("profile", _matching("guide|modern"), "guide or modern"),
     "dbca_alt_names": _Variable(
         "alternative_names",
-        _names,
+        lambda text: tuple(alternative_name(one) for one in text.split(",") if one),
         "a list of names with commas between them",
         lambda value: ",".join(f"{kind}:{name}" for kind, name in value),
     ),

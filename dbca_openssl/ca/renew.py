@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from dbca_openssl import dates
-from dbca_openssl.ca import guide_commands, index, listing, revoke, sign, vetting
+from dbca_openssl.ca import guide_commands, hosts, index, listing, revoke, sign, vetting
 from dbca_openssl.ca.certificates import read_certificate
+from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.index import Row
-from dbca_openssl.ca.layout import INDEX, Authority, issued, request_of
+from dbca_openssl.ca.layout import HOSTS, INDEX, Authority, issued, request_of
 from dbca_openssl.ca.revoke import SUPERSEDED, RevocationList
 from dbca_openssl.ca.sign import Period, Proposal, Signed
 from dbca_openssl.errors import DatabaseCaError
@@ -99,15 +100,21 @@ def plan(authority: Authority, renewals: Sequence[Renewal], period: Period, with
 
 
 def renew(
-    authority: Authority, renewals: Sequence[Renewal], period: Period, with_list: bool
+    authority: Authority,
+    renewals: Sequence[Renewal],
+    period: Period,
+    with_list: bool,
+    reached: Sequence[KnownHost] = (),
 ) -> tuple[list[Signed], RevocationList | None]:
     """Sign again, supersede and make a new CRL (None: not `with_list`), in one transaction.
+
+    The hosts that were `reached` are entered in the list in the same one.
 
     Raises DatabaseCaError, and then nothing has changed.
     """
     proposals = [renewal.proposal for renewal in renewals]
     names = {proposal.name for proposal in proposals}
-    with revoke.changing(authority, sign.files_of(proposals)) as change:
+    with revoke.changing(authority, (*sign.files_of(proposals), HOSTS)) as change:
         at = dates.now()
         expired = {row.serial: index.EXPIRED for row in change.rows if row.state == index.VALID and row.end <= at}
         if expired:
@@ -116,7 +123,8 @@ def renew(
         valid = [row for row in change.rows if row.name in names and row.state == index.VALID]
         revoke.revoke_in(change, valid, SUPERSEDED)
         signed = sign.sign_in(change, proposals, period)
+        listed = hosts.stage(change, reached)
         if with_list:
-            return signed, revoke.list_in(change, None, signed)
-        sign.commit(change, signed)
+            return signed, revoke.list_in(change, None, signed, listed)
+        sign.commit(change, signed, (), listed)
     return signed, None

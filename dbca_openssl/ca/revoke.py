@@ -135,9 +135,17 @@ def _revoke(change: Change, serial: str, certificate: str, reason: Reason | None
 
 
 def list_in(
-    change: Change, days: int | None, signed: Sequence[Signed] = (), *, new_canary: bool = False
+    change: Change,
+    days: int | None,
+    signed: Sequence[Signed] = (),
+    following: Sequence[str] = (),
+    *,
+    new_canary: bool = False,
 ) -> RevocationList:
-    """Make a new CRL within a change, and commit all of it, with what was `signed` in it. Raises DatabaseCaError."""
+    """Make a new CRL within a change, and commit all of it, with what was `signed` in it, and `following` files.
+
+    Raises DatabaseCaError.
+    """
     made = list(signed)
     if new_canary or canary.is_kept(change.authority):
         made += canary.sign_in(change, new=new_canary)
@@ -149,7 +157,7 @@ def list_in(
     if change.index == change.base[INDEX]:
         change.commit((CRL_NUMBER,), (CRL,), BACKUPS)
     else:
-        sign.commit(change, made, (CRL_NUMBER, *((canary.KEY,) if new_canary else ())), (CRL,))
+        sign.commit(change, made, (CRL_NUMBER, *((canary.KEY,) if new_canary else ())), (CRL, *following))
     return crl
 
 

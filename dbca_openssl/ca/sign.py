@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from dbca_openssl import dates, diagnosis, x509
-from dbca_openssl.ca import guide_commands, index, parallel, vetting
+from dbca_openssl.ca import guide_commands, hosts, index, parallel, vetting
 from dbca_openssl.ca.certificates import is_path, own_certificate, read_certificate
 from dbca_openssl.ca.change import BACKUPS, Change
+from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.layout import (
     CONFIGURATION,
     DATABASE,
+    HOSTS,
     INDEX,
     SERIAL,
     Authority,
@@ -163,14 +165,18 @@ def plan(authority: Authority, proposals: Sequence[Proposal], period: Period) ->
     return Plan("Sign certificates", authority.directory, (Section("Sign Certificates", tuple(steps)),))
 
 
-def sign(authority: Authority, proposals: Sequence[Proposal], period: Period) -> list[Signed]:
+def sign(
+    authority: Authority, proposals: Sequence[Proposal], period: Period, reached: Sequence[KnownHost] = ()
+) -> list[Signed]:
     """Sign all proposals in one transaction, all or none; many of them in parallel.
+
+    The hosts that were `reached` are entered in the list in the same one.
 
     Raises DatabaseCaError, and then nothing has changed.
     """
-    with Change(authority, compared=files_of(proposals)) as change:
+    with Change(authority, compared=(*files_of(proposals), HOSTS)) as change:
         signed = sign_in(change, proposals, period)
-        commit(change, signed)
+        commit(change, signed, following=hosts.stage(change, reached))
     return signed
 
 

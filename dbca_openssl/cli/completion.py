@@ -130,6 +130,7 @@ class Names:
         self.certificates = _names(f"{directory}/certs", ".cert.pem") or _names(directory, ".cert.pem")
         self.requests = _names(f"{directory}/certreqs", ".req.pem")
         known = self.certificates | self.requests
+        self.listed = _listed(f"{directory}/database-ca.hosts")
         self.rows = [row for row in _rows(f"{directory}/database-ca.index") if row[5] in known]
 
     def find(self, source: str, word: str) -> dict[str, str]:
@@ -140,7 +141,7 @@ class Names:
         newest = {row[5]: row for row in self.rows}
         names = {
             "certificates": self.certificates,
-            "hosts": self.certificates | self.requests,
+            "hosts": self.certificates | self.requests | self.listed,
             "valid": {row[5] for row in self.rows if row[0] == "V"},
             "waiting": self.requests - newest.keys(),
         }[source]
@@ -161,6 +162,15 @@ def _names(directory: str, ending: str) -> set[str]:
         return set()
     found = (name[: -len(ending)] for name in names if name.endswith(ending))
     return {name for name in found if ALLOWED.issuperset(name) and name[:1].isalnum() and name != "database-ca"}
+
+
+def _listed(path: str) -> set[str]:
+    """The names of the list of hosts that can be offered, the first word of each line."""
+    if not os.path.isfile(path):  # noqa: PTH113  as below
+        return set()
+    with open(path, encoding="utf-8", errors="replace") as file:
+        words = {line.split()[0] for line in file if line[:1].isalnum() and "=" not in line.split()[0]}
+    return {word for word in words if ALLOWED.issuperset(word)}
 
 
 def _rows(index: str) -> list[list[str]]:

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from dbca_openssl import dates
-from dbca_openssl.ca import index, revoke
+from dbca_openssl.ca import hosts, index, revoke
 from dbca_openssl.ca.hosts import KnownHost
-from dbca_openssl.ca.layout import CERTIFICATE, CRL, INDEX, Authority, certificate_of, issued
+from dbca_openssl.ca.layout import CERTIFICATE, CRL, HOSTS, INDEX, Authority, certificate_of, issued
+from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import scripts
 from dbca_openssl.host.scripts import PublicFile
 from dbca_openssl.host.ssh import Answer, Ssh
+from dbca_openssl.transaction import Transaction
 
 LIST = "database-ca.crl"
 """What the CRL is called on the hosts, as the guide's scp leaves it."""
@@ -79,6 +81,24 @@ def deploy(
 def deploy_here(ssh: Ssh, host: KnownHost, files: Sequence[PublicFile]) -> Delivered:
     """Put files on this machine, "Also your own workstation may use them". Raises DatabaseCaError."""
     return _delivered(ssh.run_here(host.name, scripts.deploy(host, files)))
+
+
+def record(authority: Authority, reached: Sequence[KnownHost]) -> None:
+    """Enter the hosts that were `reached` in the list, where nothing else is changed.
+
+    Says so where it cannot be written, such as on a read-only medium: what was done on the hosts is done.
+    """
+    known = hosts.read(authority)
+    if known.with_hosts(*reached) is known:
+        return
+    try:
+        with Transaction(
+            authority.directory, compared=[HOSTS], tell=authority.tell, timeout=authority.lock_timeout
+        ) as change:
+            if names := hosts.stage(change, reached):
+                change.commit(names)
+    except DatabaseCaError as error:
+        authority.tell(f"{HOSTS} is not kept: {error.message}")
 
 
 def _delivered(answer: Answer) -> Delivered:

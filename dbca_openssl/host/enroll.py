@@ -95,16 +95,20 @@ def prepare(
 def sign(authority: Authority, results: Sequence[HostResult], how: Enrolment) -> list[HostResult]:
     """Sign what is to be signed, all in one transaction; with `how.rekey` older certificates are superseded in it.
 
+    The hosts that were reached are entered in the list in the same one.
+
     Raises DatabaseCaError, and then nothing is signed.
     """
     waiting = [result.proposal for result in results if result.proposal]
+    reached = [result.host for result in results if not result.error]
     if not waiting:
+        deploy.record(authority, reached)
         return list(results)
     if how.rekey and any(result.rekeyed for result in results):
         again = [Renewal(proposal, (), frozenset(), same_key=False) for proposal in waiting]
-        made, _ = renew.renew(authority, again, how.period, with_list=True)
+        made, _ = renew.renew(authority, again, how.period, True, reached)
     else:
-        made = signing.sign(authority, waiting, how.period)
+        made = signing.sign(authority, waiting, how.period, reached)
     signed = {one.name: one for one in made}
     return [
         result._replace(proposal=None, serial=signed[result.host.name].serial, end=signed[result.host.name].end)
@@ -174,6 +178,8 @@ def _already(authority: Authority, host: KnownHost, answer: Answer) -> HostResul
             there = None
         ours = certificates.read_certificate(authority, issued(row.serial))
         if there == ours:
+            others = tuple(one for one in ours.alternative_names if one[1] != host.name)
+            host = host._replace(alternative_names=others)  # what it has, not what was asked for
             return HostResult(host, serial=row.serial, end=row.end, left_alone=True)
         if there and there.public_key == ours.public_key:
             raise DatabaseCaError(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from dbca_openssl.ca import hosts as known_hosts
 from dbca_openssl.ca import vetting
 from dbca_openssl.ca.hosts import KnownHost
-from dbca_openssl.ca.layout import Authority, request_of
+from dbca_openssl.ca.layout import HOSTS, Authority, request_of
 from dbca_openssl.ca.vetting import LARGEST_FILE, Vetted
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import scripts
@@ -22,7 +23,8 @@ def fetch(
 ) -> list[tuple[KnownHost, bool | DatabaseCaError]]:
     """Copy the requests of hosts into `certreqs/`, once they are found to be theirs.
 
-    For each whether it is new, or why there is none. A request that was there before is kept as `NAME.req.pem.old`.
+    Hosts that were reached are entered in the list. For each whether its request is new, or why there is none. One that
+    was there before is kept as `NAME.req.pem.old`.
     Raises DatabaseCaError where there is no CA, or its directory cannot be written.
     """
     authority.require()
@@ -37,7 +39,7 @@ def fetch(
     new: dict[str, bytes] = {}
     with Transaction(
         authority.directory,
-        compared=[request_of(host.name) for host in hosts],
+        compared=[HOSTS, *(request_of(host.name) for host in hosts)],
         tell=authority.tell,
         timeout=authority.lock_timeout,
     ) as change:
@@ -49,8 +51,10 @@ def fetch(
                     change.write(f"{name}.old", old)
                 new[host.name] = outcome
         names = [request_of(name) for name in new]
-        if names:
-            change.commit((), names, [f"{name}.old" for name in names])
+        reached = [host for host, outcome in zip(hosts, outcomes, strict=True) if isinstance(outcome, bytes)]
+        kept = known_hosts.stage(change, reached)
+        if names or kept:
+            change.commit((), (*names, *kept), [f"{name}.old" for name in names])
     return [
         (host, outcome if isinstance(outcome, DatabaseCaError) else host.name in new)
         for host, outcome in zip(hosts, outcomes, strict=True)

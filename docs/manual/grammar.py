@@ -106,7 +106,9 @@ def _parameter(parameter: Any, verb: str, context: Any) -> Parameter:
     shown, text = parameter.get_help_record(context)
     choices = tuple(f"={choice}" for choice in getattr(parameter.type, "choices", ()))
     return Parameter(
-        tuple(sorted(parameter.opts, key=len)) if parameter.param_type_name == "option" else (),
+        tuple(sorted((*parameter.opts, *parameter.secondary_opts), key=len))
+        if parameter.param_type_name == "option"
+        else (),
         shown,
         text,
         0 if is_flag else parameter.nargs,

@@ -18,17 +18,8 @@ from tools.support import HOSTS, PASSPHRASE, run, tool
 
 VERBS = {verb.words: verb for verb in grammar.verbs()}
 
-ELSEWHERE = ("", "fetch", "enroll", "rotate", "server", *(f"server {word}" for word in ("accounts", "check", "probe", "reload")))
-    "",
-    "fetch",
-    "enroll",
-    "rotate",
-    "server",
-    "server accounts",
-    "server check",
-    "server probe",
-    "server reload",
-)
+ASK_A_SERVER = tuple(f"server {word}" for word in ("accounts", "check", "probe", "reload"))
+ELSEWHERE = ("", "fetch", "enroll", "rotate", "server", *ASK_A_SERVER)
 """What needs a host or a server: its command line is tried here, and all of it in tests/host and tests/database."""
 
 SHIM = f"""#!/bin/sh

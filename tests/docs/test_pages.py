@@ -16,8 +16,8 @@ from tools.support import PAGES, ROOT, tool
 
 README = (ROOT / "README.md").read_text()
 ALL_PAGES = (*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md")
-NOT_OURS = {"--help", "--local-infile", "--now", "--policy"}
-"""`--help`, and options of the database clients, systemctl and openssl that the pages show."""
+NOT_OURS = {"--help", "--list", "--local-infile", "--now", "--policy"}
+"""`--help`, and options of the database clients, systemctl, openssl and Ansible that the pages show."""
 
 NOT_PLAIN = re.compile(
     r"\b(mend\w*|heal\w*|settl\w*|cure\w*|complain\w*|succession|glance|authorit\w+|alternative names?|"
@@ -38,7 +38,7 @@ def commands(group: Any, before: str = "") -> dict[str, Any]:
 HELP = typer.main.get_command(build())
 COMMANDS = commands(HELP)
 PARAMETERS = [parameter for command in (HELP, *COMMANDS.values()) for parameter in command.params]
-OPTIONS = {option for parameter in PARAMETERS for option in parameter.opts}
+OPTIONS = {option for parameter in PARAMETERS for option in (*parameter.opts, *parameter.secondary_opts)}
 
 
 def name_of(page: Path) -> str:

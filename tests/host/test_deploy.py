@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from dbca_openssl.ca.hosts import KnownHost, parse
+from dbca_openssl.ca.layout import HOSTS as LIST
 from host.conftest import Reach
 from tools.agreement import on_hosts
 from tools.ssh_hosts import MYSQL, Fleet, Machine
@@ -171,7 +173,8 @@ def test_fetch(signed: Path, fleet: Fleet, reach: Reach, make_request: MakeReque
     assert f"dbca-openssl: {MARGARET}: there is no /etc/mysql/ssl/{MARGARET}.req.pem" in fetched.messages
     assert (signed / f"certreqs/{AIKEN}.req.pem").read_bytes() == (aiken.ssl / f"{AIKEN}.req.pem").read_bytes()
     first = (signed / f"certreqs/{AIKEN}.req.pem").read_bytes()
-    assert set(snapshot(signed, without=(".lock",))) - set(before) == {f"certreqs/{AIKEN}.req.pem"}
+    assert set(snapshot(signed, without=(".lock",))) - set(before) == {f"certreqs/{AIKEN}.req.pem", LIST}
+    assert parse((signed / LIST).read_text()).hosts == {AIKEN: KnownHost(AIKEN)}  # margaret has not been reached
 
     make_request(MARGARET, to=margaret.ssl)
     states = [host["state"] for host in reach("fetch", AIKEN, MARGARET, "--json").document["hosts"]]

@@ -37,14 +37,14 @@ def test_enroll_at_a_terminal(ca: Path, fleet: Fleet) -> None:
     assert PASSPHRASE not in screen
     require_agreement(ca, machines)
     parts = [part.splitlines() for part in re.split(r"\r\x1b\[(?:K|\d+A\x1b\[J)", screen)]
-    assert [f"{AIKEN}     making its request", "[0/2]"] in parts
+    assert any(f"{AIKEN}     making its request" in lines for lines in parts)
     assert any(len(lines) == 3 and lines[-1] == "[1/2]" for lines in parts), "a line for each host"
     assert all(len(line) < 80 for lines in parts if lines and lines[-1][0] == "[" for line in lines)
     assert parts[-1][0].split() == ["HOST", "STATE", "SERIAL", "UNTIL"]
 
     again = at_terminal(*command, directory=ca, answers={}, columns=40)
     assert "Pass phrase" not in again
-    assert again.count("left alone") == 2
+    assert again.rpartition("\x1b[J")[2].count("left alone") == 2
 
 
 def test_ssh_may_ask_where_one_host_is_reached(ca: Path, fleet: Fleet) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dbca_openssl import names
+from dbca_openssl.ca import hosts as known_hosts
 from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.layout import Authority
 from dbca_openssl.cli import output, results, terminal
@@ -48,6 +49,7 @@ def deploy(
         return output.script(print_scripts.deploy(ssh, {one: files[one.name] for one in hosts}, reload=reload))
     with terminal.progress(hosts, *rotation.STATES) as progress:
         delivered = rotation.deliver(authority, ssh, hosts, run.jobs, progress, reload=reload)
+    delivery.record(authority, [one.host for one in delivered if not one.error])
     outcomes = []
     for one in delivered:
         cells = [*([output.coloured(one.state)] if reload else []), _changes(one.done.changed)]
@@ -64,7 +66,10 @@ def _deploy_here(run: Run, authority: Authority, arguments: Sequence[str]) -> in
     files = delivery.files(authority, whose)[here.name] if whose else list(delivery.common_files(authority))
     if run.print_:
         return output.script(scripts.deploy(here, files))
+    known = known_hosts.read(authority)
     done = delivery.deploy_here(Ssh(timeout=run.timeout), here, files)
+    if whose and here.name not in known.hosts and not run.ssl_dir and not run.owner:
+        delivery.record(authority, [known.new(here.name, is_client=True)])
     return output.result({"directory": str(directory), **_document(done)}, [f"{directory}  {_changes(done.changed)}"])
 
 
