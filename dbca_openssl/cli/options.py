@@ -279,13 +279,17 @@ class Run:
         ssh = Ssh(config.absolute() if config else None, batch=not asking, timeout=self.timeout, sudo=self.sudo)
         return found, ssh
 
-    def client(self) -> "tuple[Client, Flavor]":
-        """The database client, and what the server is: as it was given, or as the server says."""
+    def client(self, where: "Target | None" = None) -> "tuple[Client, Flavor]":
+        """The database client, and what the server is: as it was given, or as the server says.
+
+        It connects to `where`, unless --socket or --host was given.
+        """
         from dbca_openssl.database.client import Client
 
-        client = Client(
-            self.client_program, self.flavor, self.defaults_file, self.socket, self.host, self.port, self.user
-        )
+        host, port = self.host, self.port
+        if where is not None and self.socket is None and host is None:
+            host, port = where.host, port or where.port
+        client = Client(self.client_program, self.flavor, self.defaults_file, self.socket, host, port, self.user)
         return client, self.flavor or client.server_flavor()
 
     def trust(self) -> "Trust":
@@ -300,6 +304,15 @@ class Run:
 
         named = handshake.target(text)
         return names.entity_name(named.host), handshake.target(self.connect) if self.connect else named
+
+    def server_and_client(self, text: str) -> "tuple[str, Target, Client, Flavor]":
+        """The same, and the client that reaches it; where --socket or --host led there, it says itself where it is."""
+        from dbca_openssl.database import check
+
+        name, where = self.server(text)
+        client, flavor = self.client(where)
+        elsewhere = self.connect is None and (self.socket or self.host)
+        return name, check.listens(client) if elsewhere else where, client, flavor
 
 
 DEFAULTS: dict[str, Any] = {name: getattr(Run, name).default for name in Run.__annotations__}

@@ -7,12 +7,14 @@ from contextlib import suppress
 from datetime import datetime
 
 from dbca_openssl import dates, finding
-from dbca_openssl.database import accounts
+from dbca_openssl.database import accounts, handshake
 from dbca_openssl.database.client import Client
+from dbca_openssl.database.handshake import Target
 from dbca_openssl.database.statements import Flavor
 from dbca_openssl.database.trust import Trust, next_update, read_certificate
-from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.errors import DatabaseCaError, UnreachableError
 from dbca_openssl.finding import Finding, Level
+from dbca_openssl.names import shown
 from dbca_openssl.openssl import OpenSSL
 
 _VARIABLES = (
@@ -134,3 +136,39 @@ def server_files(client: Client) -> tuple[bytes | None, bytes | None]:
     row = client.one("SELECT HEX(LOAD_FILE(@@GLOBAL.ssl_cert)) AS certificate, HEX(LOAD_FILE(@@GLOBAL.ssl_crl)) AS crl")
     certificate, crl = (None if row[name] in ("NULL", "") else row.unhex(name) for name in ("certificate", "crl"))
     return certificate, crl
+
+
+def listens(client: Client) -> Target:
+    """Where the server that `client` reaches listens, as this machine sees it. Raises DatabaseCaError."""
+    row = client.one("SELECT @@GLOBAL.port AS port, @@GLOBAL.bind_address AS address")
+    host, port = row["address"].partition(",")[0].partition("/")[0], row["port"]
+    if not host.strip("*0.:") or host == "NULL":  # any address
+        host = "127.0.0.1"
+    if client.socket is None and client.host not in (None, "localhost"):
+        host, port = str(client.host), str(client.port or port)
+    return handshake.target(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+
+
+def require_named(client: Client, openssl: OpenSSL, name: str) -> None:
+    """Refuse a server that is not the one of `name`. Raises DatabaseCaError.
+
+    Its certificate says whose it is: its file where the account may read that (FILE), else what it serves. In the
+    latter case its hostname counts too, so that a server with a wrong certificate can get the right one.
+    """
+    data, _ = server_files(client)
+    where = listens(client)
+    try:
+        found = read_certificate(data or handshake.served(openssl, where).certificate, f"what {where} serves")
+        whose = shown(found.common_name or "nobody")
+    except UnreachableError as error:
+        found, whose = None, f"not known ({error.message})"
+    names = {found.common_name, *(value for _, value in found.alternative_names)} if found else set()
+    if data is None:
+        hostname = client.one("SELECT HEX(CONVERT(@@GLOBAL.hostname USING utf8mb4)) AS name").text("name")
+        names.add(hostname)
+        whose += f", and its hostname is {shown(hostname)}"
+    if name.casefold() not in {one.casefold() for one in names}:
+        raise DatabaseCaError(
+            f"{where} is not the server of {name}: its certificate is that of {whose}",
+            "--socket, --host, --port or --connect led to it; nothing was changed",
+        )

@@ -7,7 +7,7 @@ from datetime import datetime
 from dbca_openssl import dates
 from dbca_openssl.ca import index
 from dbca_openssl.database import handshake
-from dbca_openssl.database.check import server_files
+from dbca_openssl.database.check import require_named, server_files
 from dbca_openssl.database.client import Client
 from dbca_openssl.database.handshake import Target
 from dbca_openssl.database.statements import Flavor
@@ -22,10 +22,11 @@ STATEMENTS: dict[Flavor, str] = {"mariadb": "FLUSH LOCAL SSL", "mysql": "ALTER I
 def reload(client: Client, flavor: Flavor, trust: Trust, name: str, where: Target, at: datetime) -> Certificate:
     """Make the server read its files again; returns the issued certificate, once a new handshake serves it.
 
-    Raises DatabaseCaError where the server's CRL has expired, before anything is changed; where the server does not
-    load its files, and keeps the old ones; or where it serves another certificate than the one issued to `name`.
+    Raises DatabaseCaError where it is not the server of `name`, or its CRL has expired, before anything is changed;
+    where it does not load its files, and keeps the old ones; or where it then serves another certificate.
     """
     issued = trust.issued(name)
+    require_named(client, trust.openssl, name)
     _, crl = server_files(client)
     # MariaDB loads an expired CRL, and MySQL does with tls_certificates_enforced_validation off
     if crl is not None and (end := next_update(trust.openssl, crl, "ssl_crl of the server")) <= at:

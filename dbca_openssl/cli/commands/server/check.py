@@ -11,15 +11,18 @@ from dbca_openssl.finding import Finding
 @verb("connect", "ca", "server")
 def check(
     run: Run,
-    server: str | None = argument(None, "[HOST[:PORT]]", "Probe it too, under this name of its certificate."),
+    server: str | None = argument(
+        None, "[HOST[:PORT]]", "The server, by the name in its certificate, which is probed too."
+    ),
 ) -> int:
     """Ask a server about its TLS, and whether it is enforced.
 
     \b
       dbca-openssl server check --socket /run/mysqld/mysqld.sock
-      dbca-openssl server check aiken.example.net --host aiken.example.net
+      dbca-openssl server check aiken.example.net
 
-    Is it there, with which files, until when.
+    Is it there, with which files, until when. The client connects to HOST, unless --socket or --host says otherwise.
+    A server whose certificate has another name is not checked.
 
     Exit codes, as monitoring plugins have them: 0 OK, 1 warning, 2 critical, 3 unknown or wrong usage.
 
@@ -29,10 +32,12 @@ def check(
     def found() -> list[Finding]:
         at = dates.now()
         trust = run.trust() if run.ca is not None or server is not None else None
-        client, kind = run.client()
-        findings = inspection.inspect(client, kind, run.program(), trust, at)
-        if server is not None and trust is not None:
-            findings += probes.probe(probes.Probe(trust, *run.server(server)), at)
-        return findings
+        if server is None or trust is None:
+            client, kind = run.client()
+            return inspection.inspect(client, kind, run.program(), trust, at)
+        name, where, client, kind = run.server_and_client(server)
+        inspection.require_named(client, trust.openssl, name)
+        found = inspection.inspect(client, kind, run.program(), trust, at)
+        return [*found, *probes.probe(probes.Probe(trust, name, where), at)]
 
     return results.ask_server(server or run.host or "server", found)

@@ -15,17 +15,19 @@ def reload(
     """Have a server read new files, and see that it serves them.
 
     \b
+      dbca-openssl server reload aiken.example.net
       dbca-openssl server reload aiken.example.net --socket /tmp/mysql.sock
-      dbca-openssl server reload aiken.example.net --host aiken.example.net
+
+    The client connects to HOST, unless --socket or --host says otherwise. A server whose certificate has another name
+    is refused before it reloads.
 
     Certificate, key and CRL are read again. Nothing is interrupted: open sessions stay open, also those of a revoked
     client.
     """
-    name, where = run.server(server)
     trust = run.trust()
-    trust.issued(name)
+    trust.issued(run.server(server)[0])
     with terminal.busy("asking the server"):
-        client, kind = run.client()
+        name, where, client, kind = run.server_and_client(server)
         issued = reloading.reload(client, kind, trust, name, where, dates.now())
     serial = index.serial_text(issued.serial)
     return output.result(
