@@ -19,7 +19,7 @@ from dbca_openssl.openssl import OpenSSL
 
 _VARIABLES = (
     *("have_ssl", "have_openssl", "ssl_ca", "ssl_cert", "ssl_key", "ssl_crl", "ssl_crlpath", "tls_version"),
-    *("require_secure_transport", "tls_certificates_enforced_validation"),
+    *("require_secure_transport", "tls_certificates_enforced_validation", "performance_schema"),
 )
 _OLD = ("TLSv1", "TLSv1.0", "TLSv1.1")
 
@@ -27,7 +27,8 @@ _OLD = ("TLSv1", "TLSv1.0", "TLSv1.1")
 def inspect(client: Client, flavor: Flavor, openssl: OpenSSL, trust: Trust | None, at: datetime) -> list[Finding]:
     """All findings. Raises DatabaseCaError where the server does not answer.
 
-    With `trust`, the server's CRL is also compared with that of the CA.
+    With `trust`, the server's CRL is also compared with that of the CA. No server says which CRL it has loaded: only
+    its file is judged.
     """
     names = ", ".join(f"'{name}'" for name in _VARIABLES)
     rows = client.query(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
@@ -100,7 +101,7 @@ def _crl(data: bytes | None, openssl: OpenSSL, variables: dict[str, str], trust:
             return Finding(Level.CRITICAL, "ssl_crl", f"{path} is older than the CRL of the CA: deploy it")
     except DatabaseCaError as error:
         return Finding(Level.CRITICAL, "ssl_crl", error.message)
-    return finding.until("ssl_crl", end, at, finding.CRL_DAYS, path)
+    return finding.until("ssl_crl", end, at, finding.CRL_DAYS, f"{path} (only the file was looked at)")
 
 
 def _protocols(variables: dict[str, str]) -> Finding:
@@ -122,10 +123,22 @@ def _enforcement(client: Client, flavor: Flavor, variables: dict[str, str]) -> F
     if variables.get("require_secure_transport") == "ON":
         return Finding(Level.OK, "enforced", "for all accounts over TCP: require_secure_transport")
     free = [entry for entry in accounts.accounts(client, flavor) if entry.kind == "open"]
+    plain = _plain_sessions(client, variables)
+    now = "" if plain is None else f"; {plain or 'no'} TCP session{'' if plain == 1 else 's'} without TLS now"
     if not free:
-        return Finding(Level.OK, "enforced", "by every account that can connect")
+        text = f"by every account that can connect{now}"
+        return Finding(Level.OK, "enforced", text if plain else f"{text}: it is time for require_secure_transport")
     count = f"{len(free)} account{'s' if len(free) > 1 else ''}"
-    return Finding(Level.WARNING, "enforced", f"not for {count}, which server accounts lists")
+    return Finding(Level.WARNING, "enforced", f"not for {count}, which server accounts lists{now}")
+
+
+def _plain_sessions(client: Client, variables: dict[str, str]) -> int | None:
+    """How many sessions over TCP are not encrypted; None where performance_schema is off or not readable."""
+    if variables.get("performance_schema") == "ON":
+        with suppress(DatabaseCaError):
+            plain = "SELECT 1 FROM performance_schema.threads WHERE CONNECTION_TYPE = 'TCP/IP'"
+            return sum(1 for _ in client.query(plain))
+    return None
 
 
 def server_files(client: Client) -> tuple[bytes | None, bytes | None]:

@@ -46,7 +46,7 @@ def probe(what: Probe, at: datetime) -> list[Finding]:
         served = handshake.served(trust.openssl, what.where)
     except UnreachableError as error:
         return [Finding(Level.CRITICAL, "server", error.message)]
-    found = [protocol(served), *certificate(what, served, issued, at), crl(trust, at)]
+    found = [protocol(served), *certificate(what, served, issued, at), crl(what, at)]
     if what.valid_client:
         found.append(_valid_client(what, what.valid_client))
     if what.canary:
@@ -83,10 +83,13 @@ def certificate(what: Probe, served: Served, issued: Certificate, at: datetime) 
         yield finding.until("validity", shown.end, at, finding.CERTIFICATE_DAYS)
 
 
-def crl(trust: Trust, at: datetime) -> Finding:
-    """The age of the CRL; once it has expired, servers refuse every client that shows a certificate."""
+def crl(what: Probe, at: datetime) -> Finding:
+    """The age of the CA's CRL; once it has expired, servers refuse every client that shows a certificate."""
+    whose = "the CA's CRL; not what the server has loaded"
+    if what.canary is None:
+        whose += ": only the file was looked at, --canary shows what is loaded"
     try:
-        return finding.until("crl", trust.crl_end(), at, finding.CRL_DAYS)
+        return finding.until("crl", what.trust.crl_end(), at, finding.CRL_DAYS, whose)
     except DatabaseCaError as error:
         return Finding(Level.CRITICAL, "crl", error.message)
 

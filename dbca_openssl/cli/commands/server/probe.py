@@ -9,14 +9,14 @@ from dbca_openssl.database import probe as probes
 from dbca_openssl.database.handshake import ClientCertificate
 from dbca_openssl.finding import Finding
 
+CANARY = option(None, "--canary", "A revoked client certificate, which must be refused.", "CERT KEY")
+
 
 @verb("connect", "ca")
 def probe(
     run: Run,
     server: str = argument(..., "HOST[:PORT]", "The server, by the name in its certificate."),
-    canary: tuple[Path, Path] | None = option(
-        None, "--canary", "A revoked client certificate, which must be refused.", "CERT KEY"
-    ),
+    canary: tuple[Path, Path] | None = CANARY,
     client: tuple[Path, Path] | None = option(
         None, "--client", "A valid client certificate, which must be let in.", "CERT KEY"
     ),
@@ -29,10 +29,11 @@ def probe(
       dbca-openssl server probe aiken.example.net --ca /etc/mysql/ssl \\
           --canary revoked.cert.pem revoked.key.pem
 
-    It is compared with what was issued, and needs no account. The log of the server shows a refused login of the user
-    dbca-openssl. A canary that is refused is a connection error to the server; after max_connect_errors of them without
-    a login in between it blocks this host, so run it after a change, and not from cron on a host that has nothing else
-    to do with the server.
+    It is compared with what was issued, and needs no account. Only --canary shows which CRL the server has loaded.
+
+    The log of the server shows a refused login of the user dbca-openssl. A canary that is refused is a connection error
+    to the server; after max_connect_errors of them without a login in between it blocks this host, so run it after a
+    change, and not from cron on a host that has nothing else to do with the server.
 
     Exit codes, as monitoring plugins have them: 0 OK, 1 warning, 2 critical, 3 unknown or wrong usage.
     """
