@@ -30,6 +30,7 @@ _HOST_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = rf"{_HOST_LABEL}(?:\.{_HOST_LABEL})*"
 _CLIENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _ADDRESS_LIKE = re.compile(r"[0-9.]+")
+_USER = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,31}\$?")
 _IDNA_DEVIATIONS = "ßς\u200c\u200d"
 
 
@@ -60,6 +61,13 @@ def entity_name(text: str) -> str:
     if name.lower() == RESERVED:
         raise DatabaseCaError(f"the name {RESERVED} is that of the CA itself", "choose another name")
     return name
+
+
+def user_name(text: str) -> str:
+    """`text`, if it can be the name of a user on a host. Raises DatabaseCaError if not."""
+    if not _USER.fullmatch(text):
+        raise DatabaseCaError(f"not the name of a user: {shown(text)}", "for example --owner mysql, or root@HOST")
+    return text
 
 
 def is_entity_name(text: str) -> bool:

@@ -22,6 +22,7 @@ ATTRIBUTES = "database-ca.index.attr"
 SERIAL = "database-ca.serial"
 CRL_NUMBER = "database-ca.crlnum"
 CRL = "crl/database-ca.crl"
+HOSTS = "database-ca.hosts"
 
 DATABASE = (SERIAL, ATTRIBUTES, INDEX)
 """What `openssl ca` replaces when it signs, in this order."""

@@ -16,19 +16,19 @@ import typer
 
 from dbca_openssl import names, ownership, render
 from dbca_openssl import passphrase as passphrases
-from dbca_openssl.ca.layout import CONFIGURATION, Authority
+from dbca_openssl.ca.layout import CONFIGURATION, HOSTS, Authority
 from dbca_openssl.cli import output, terminal
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.openssl import OpenSSL
 from dbca_openssl.passphrase import Passphrase
 
 if TYPE_CHECKING:
+    from dbca_openssl.ca.hosts import KnownHost
     from dbca_openssl.database.client import Client
     from dbca_openssl.database.handshake import Target
     from dbca_openssl.database.statements import Flavor
     from dbca_openssl.database.trust import Trust
-    from dbca_openssl.host.scripts import Place
-    from dbca_openssl.host.ssh import Host, Ssh
+    from dbca_openssl.host.ssh import Ssh
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """typer's own base of everything that is wrong with a command line, without naming the library below typer."""
@@ -38,7 +38,7 @@ CONTEXT_SETTINGS = {"help_option_names": ["--help", "-h"], "max_content_width": 
 GROUPS = {
     "ca": ("ca", "trust_directory", "openssl"),
     "key": ("passphrase_file", "passphrase_fd"),
-    "hosts": ("ssl_dir", "owner", "sudo", "ssh_config", "jobs", "timeout"),
+    "hosts": ("all_", "ssl_dir", "owner", "sudo", "ssh_config", "jobs", "timeout"),
     "server": ("flavor", "defaults_file", "socket", "host", "port", "user", "client_program"),
     "configuration": ("organization", "common_name", "ssl_dir", "url", "valid_days", "crl_days"),
     "every": ("json", "verbose"),
@@ -132,7 +132,9 @@ class Run:
     alt_name: list[str] | None = option(
         None, "--alt-name", "A DNS name or IP address for the SAN; may be repeated.", "NAME"
     )
-    profile: Profile = option("guide", "--profile", "Exactly the guide's way, or what newer TLS libraries ask for.")
+    profile: Profile | None = option(
+        None, "--profile", "Exactly the guide's way, or what newer TLS libraries ask for [default: guide]."
+    )
     bits: int = option(render.HOST_BITS, "--bits", "The size of the RSA key.", "N", 2048, 8192)
 
     # the configuration of a CA
@@ -147,11 +149,12 @@ class Run:
     crl_days: int = option(render.CRL_DAYS, "--crl-days", "Validity of a CRL in days.", "N", 1, 3650)
 
     # hosts
+    all_: bool = option(False, "--all", f"All hosts of {HOSTS}.")
     ssl_dir: str | None = option(
         None, "--ssl-dir", f"Where the files are on a host [default: {render.SSL_DIR}].", "DIR"
     )
     owner: str | None = option(None, "--owner", "Who must be able to read them there, such as mysql.", "USER")
-    sudo: bool = option(False, "--sudo", "Become root on the host by sudo, which must not ask.")
+    sudo: bool | None = option(None, "--sudo/--no-sudo", "Become root on the host by sudo, which must not ask.")
     ssh_config: Path | None = option(None, "--ssh-config", "Another configuration file for ssh (ssh -F).", "FILE")
     jobs: int = option(8, "--jobs", "Hosts at a time; with 1, ssh may ask.", "N", 1, 256)
     timeout: float = option(120, "--timeout", "How long one host may take.", "SECONDS", 1)
@@ -261,22 +264,26 @@ class Run:
         """The directory of --ssl-dir on this machine, absolute."""
         return Path(self.ssl_dir or render.SSL_DIR).absolute()
 
-    def place(self) -> "Place":
-        """Where the files are on the hosts, and who has to read them."""
-        from dbca_openssl.host import scripts
+    def hosts(self, authority: Authority, words: Sequence[str], **asked: Any) -> "tuple[list[KnownHost], Ssh]":
+        """The hosts [USER@]HOST, or all, as the CA's list knows them, and the way to them.
 
-        return scripts.place(self.ssl_dir or render.SSL_DIR, self.owner)
+        What the options say, and `asked`, goes over the list. ssh asks at the terminal only for one host at a time.
+        """
+        from dbca_openssl.ca import hosts
+        from dbca_openssl.host.ssh import Ssh
 
-    def hosts(self, words: Sequence[str]) -> "tuple[list[Host], Ssh]":
-        """The hosts [USER@]HOST, and the way to them; ssh asks at the terminal only for one host at a time."""
-        from dbca_openssl.host.ssh import Ssh, hosts
-
-        found = hosts(words)
+        if bool(words) == self.all_:
+            raise UsageError("name a HOST, or give --all")
+        known = hosts.read(authority)
+        found = [
+            host.changed(directory=self.ssl_dir, owner=self.owner, sudo=self.sudo, **asked)
+            for host in (known.servers() if self.all_ else known.named(words))
+        ]
         config = self.ssh_config
         if config is not None and not config.is_file():
             raise DatabaseCaError(f"there is no file {config}", "--ssh-config names one that ssh -F can read")
         asking = terminal.is_there() and min(self.jobs, len(found)) == 1
-        ssh = Ssh(config.absolute() if config else None, batch=not asking, timeout=self.timeout, sudo=self.sudo)
+        ssh = Ssh(config.absolute() if config else None, batch=not asking, timeout=self.timeout)
         return found, ssh
 
     def client(self, where: "Target | None" = None) -> "tuple[Client, Flavor]":

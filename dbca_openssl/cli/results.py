@@ -14,10 +14,10 @@ from dbca_openssl.errors import DatabaseCaError, UnreachableError
 from dbca_openssl.render import SSL_DIR
 
 if TYPE_CHECKING:
+    from dbca_openssl.ca.hosts import KnownHost
     from dbca_openssl.ca.revoke import RevocationList
     from dbca_openssl.ca.sign import Proposal, Signed
     from dbca_openssl.finding import Finding
-    from dbca_openssl.host.ssh import Host
 
 RELOAD = "have the servers read it: FLUSH SSL (MariaDB), ALTER INSTANCE RELOAD TLS (MySQL)"
 
@@ -122,7 +122,7 @@ def finding_lines(title: str, found: Sequence[Finding]) -> list[str]:
 class HostOutcome(NamedTuple):
     """What came of one host: its cells in the table, and what --json says besides; without a state it failed."""
 
-    host: Host
+    host: KnownHost
     error: DatabaseCaError | None = None
     state: str = "failed"
     cells: Sequence[str] = ()

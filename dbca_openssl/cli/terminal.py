@@ -15,7 +15,7 @@ from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.passphrase import Passphrase
 
 if TYPE_CHECKING:
-    from dbca_openssl.host.ssh import Host
+    from dbca_openssl.ca.hosts import KnownHost
 
 PATIENCE, TURN = 0.4, 0.1
 """Seconds until progress is shown, and from one position of the wheel to the next."""
@@ -91,7 +91,7 @@ def busy(doing: str) -> Iterator[None]:
 
 
 @contextmanager
-def progress(hosts: Sequence[Host], *done: str) -> Iterator[Callable[[Host, str], None]]:
+def progress(hosts: Sequence[KnownHost], *done: str) -> Iterator[Callable[[KnownHost, str], None]]:
     """What is being done with each of many hosts; elsewhere than on a terminal in plain lines.
 
     `with progress(hosts, "fetched") as tell:`, then `tell(host, "fetching")` from any thread. A host of which a word of
@@ -100,7 +100,7 @@ def progress(hosts: Sequence[Host], *done: str) -> Iterator[Callable[[Host, str]
     lock, drawn = threading.Lock(), output.can_draw()
     doing = {host.name: "" for host in hosts}
 
-    def tell(host: Host, word: str) -> None:
+    def tell(host: KnownHost, word: str) -> None:
         with lock:
             doing[host.name] = word
             if drawn:

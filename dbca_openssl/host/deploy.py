@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 from dbca_openssl import dates
 from dbca_openssl.ca import index, revoke
+from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.layout import CERTIFICATE, CRL, INDEX, Authority, certificate_of, issued
 from dbca_openssl.host import scripts
-from dbca_openssl.host.scripts import Place, PublicFile
-from dbca_openssl.host.ssh import Answer, Host, Ssh
+from dbca_openssl.host.scripts import PublicFile
+from dbca_openssl.host.ssh import Answer, Ssh
 
 LIST = "database-ca.crl"
 """What the CRL is called on the hosts, as the guide's scp leaves it."""
@@ -64,14 +65,14 @@ def _own_files(authority: Authority, names: Sequence[str]) -> dict[str, list[Pub
     return found
 
 
-def deploy(ssh: Ssh, host: Host, where: Place, files: Sequence[PublicFile]) -> Delivered:
+def deploy(ssh: Ssh, host: KnownHost, files: Sequence[PublicFile]) -> Delivered:
     """Put files on a host, where they are not there yet. Raises DatabaseCaError, and then none of them is changed."""
-    return _delivered(ssh.run(host, scripts.deploy(host.name, where, files)))
+    return _delivered(ssh.run(host, scripts.deploy(host, files)))
 
 
-def deploy_here(ssh: Ssh, name: str, where: Place, files: Sequence[PublicFile]) -> Delivered:
+def deploy_here(ssh: Ssh, host: KnownHost, files: Sequence[PublicFile]) -> Delivered:
     """The same on this machine, "Also your own workstation may use them". Raises DatabaseCaError."""
-    return _delivered(ssh.run_here(name, scripts.deploy(name, where, files)))
+    return _delivered(ssh.run_here(host.name, scripts.deploy(host, files)))
 
 
 def _delivered(answer: Answer) -> Delivered:

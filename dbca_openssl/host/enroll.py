@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import NamedTuple
 
 from dbca_openssl import dates, x509
 from dbca_openssl.ca import certificates, index, renew
 from dbca_openssl.ca import sign as signing
+from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import INDEX, Authority, certificate_of, issued
 from dbca_openssl.ca.renew import Renewal
@@ -23,8 +25,7 @@ from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import deploy, scripts
 from dbca_openssl.host.fetch import Progress, vetted_request
 from dbca_openssl.host.request import NewRequest
-from dbca_openssl.host.scripts import Place
-from dbca_openssl.host.ssh import Answer, Host, Ssh
+from dbca_openssl.host.ssh import Answer, Ssh
 
 LEFT_ALONE, ENROLLED, REKEYED, FAILED = "left alone", "enrolled", "rekeyed", "failed"
 STATES = (LEFT_ALONE, ENROLLED, REKEYED, FAILED)
@@ -32,28 +33,24 @@ STATES = (LEFT_ALONE, ENROLLED, REKEYED, FAILED)
 
 
 class Enrolment(NamedTuple):
-    """How hosts are enrolled: further names, validity, profile, key size, and where the files are.
+    """How hosts are enrolled: key size and validity; what differs between them is in each `KnownHost`.
 
-    `alternative_names` are as `names.alternative_name` gives them; `profile` is `guide` or `modern`.
     With `rekey` a host that has a valid certificate gets a new key, and that certificate is superseded.
     """
 
-    where: Place = Place()
-    alternative_names: tuple[tuple[str, str], ...] = ()
-    profile: str = "guide"
     bits: int = 0
     period: Period = Period()
     rekey: bool = False
 
-    def request(self, host: Host) -> NewRequest:
+    def request(self, host: KnownHost) -> NewRequest:
         """The request to be made on a host."""
-        return NewRequest(host.name, self.where.directory, self.alternative_names, self.profile, self.bits)
+        return NewRequest(host.name, Path(host.directory), host.alternative_names, host.profile, self.bits)
 
 
 class HostResult(NamedTuple):
     """A host, and what is to be signed for it, or which certificate is valid, or why it is not enrolled."""
 
-    host: Host
+    host: KnownHost
     proposal: Proposal | None = None
     serial: str | None = None
     end: datetime | None = None
@@ -73,7 +70,7 @@ class HostResult(NamedTuple):
 
 
 def prepare(
-    authority: Authority, ssh: Ssh, hosts: Sequence[Host], how: Enrolment, jobs: int, progress: Progress
+    authority: Authority, ssh: Ssh, hosts: Sequence[KnownHost], how: Enrolment, jobs: int, progress: Progress
 ) -> list[HostResult]:
     """Have each host make what it lacks of key and request, and vet what it asks for; nothing is signed yet.
 
@@ -81,9 +78,9 @@ def prepare(
     """
     deploy.common_files(authority)  # what could not be delivered is found before any host is touched
 
-    def work(host: Host) -> HostResult:
+    def work(host: KnownHost) -> HostResult:
         progress(host, "making its request")
-        answer = ssh.run(host, scripts.enroll(how.request(host), how.where.owner, how.rekey))
+        answer = ssh.run(host, scripts.enroll(how.request(host), host.owner, how.rekey))
         if answer.one("state") == "enrolled":
             result = _already(authority, host, answer)
             progress(host, LEFT_ALONE)
@@ -136,7 +133,7 @@ def deliver(
                 "dbca-openssl check says what is wrong with the CA's files",
             )
         progress(host, "delivering")
-        done = deploy.deploy(ssh, host, how.where, files[host.name])
+        done = deploy.deploy(ssh, host, files[host.name])
         progress(host, result.state)
         return result._replace(changed=done.changed)
 
@@ -167,7 +164,7 @@ def _results(
     return results
 
 
-def _already(authority: Authority, host: Host, answer: Answer) -> HostResult:
+def _already(authority: Authority, host: KnownHost, answer: Answer) -> HostResult:
     """The result for a host that shows a certificate. Raises DatabaseCaError where it is not its valid one of ours."""
     row = _valid_row(_rows_of(authority, host.name))
     if row is not None:
@@ -189,10 +186,10 @@ def _already(authority: Authority, host: Host, answer: Answer) -> HostResult:
     )
 
 
-def _asking(authority: Authority, host: Host, how: Enrolment, answer: Answer) -> HostResult:
+def _asking(authority: Authority, host: KnownHost, how: Enrolment, answer: Answer) -> HostResult:
     """The result for a host that shows a request: what to sign for it, unless its certificate is signed already."""
     vetted = vetted_request(authority, host, answer)
-    _require_names(host, how, vetted)
+    _require_names(host, vetted)
     rows = _rows_of(authority, host.name)
     row = _valid_row(rows)
     if row is not None and certificates.read_certificate(authority, issued(row.serial)).public_key == vetted.public_key:
@@ -203,16 +200,16 @@ def _asking(authority: Authority, host: Host, how: Enrolment, answer: Answer) ->
     return HostResult(host, proposal, rekeyed=rekeyed)
 
 
-def _require_names(host: Host, how: Enrolment, vetted: Vetted) -> None:
+def _require_names(host: KnownHost, vetted: Vetted) -> None:
     """Raise DatabaseCaError where a request, perhaps an older one, asks for other names than were given here."""
-    given = {name for _, name in how.alternative_names} - {host.name}
+    given = {name for _, name in host.alternative_names} - {host.name}
     asked = set(vetted.names_beyond_its_own)
     if asked == given:
         return
     if missing := sorted(given - asked):
         raise DatabaseCaError(
             f"{host.name}: the request that is there does not ask for the name {missing[0]}",
-            f"leave out --alt-name, or move {how.where.directory}/{host.name}.req.pem away on the host",
+            f"give no such --alt-name, or move {host.directory}/{host.name}.req.pem away on the host",
         )
     extra = sorted(asked - given)
     raise DatabaseCaError(

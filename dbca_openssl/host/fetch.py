@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from dbca_openssl.ca import vetting
+from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.layout import Authority, request_of
 from dbca_openssl.ca.vetting import LARGEST_FILE, Vetted
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import scripts
-from dbca_openssl.host.scripts import Place
-from dbca_openssl.host.ssh import Answer, Host, Ssh
+from dbca_openssl.host.ssh import Answer, Ssh
 from dbca_openssl.transaction import Transaction
 
-Progress = Callable[[Host, str], None]
+Progress = Callable[[KnownHost, str], None]
 """Is called with a host and the state of the work on it, in a word or two."""
 
 
 def fetch(
-    authority: Authority, ssh: Ssh, hosts: Sequence[Host], where: Place, jobs: int, progress: Progress
-) -> list[tuple[Host, bool | DatabaseCaError]]:
+    authority: Authority, ssh: Ssh, hosts: Sequence[KnownHost], jobs: int, progress: Progress
+) -> list[tuple[KnownHost, bool | DatabaseCaError]]:
     """Copy the requests of hosts into `certreqs/`, once they are found to be theirs.
 
     For each whether it is new, or why there is none. A request that was there before is kept as `NAME.req.pem.old`.
@@ -27,9 +27,9 @@ def fetch(
     """
     authority.require()
 
-    def work(host: Host) -> bytes:
+    def work(host: KnownHost) -> bytes:
         progress(host, "fetching")
-        answer = ssh.run(host, scripts.fetch(host.name, where))
+        answer = ssh.run(host, scripts.fetch(host))
         vetted_request(authority, host, answer)
         return answer.text.encode()
 
@@ -57,7 +57,7 @@ def fetch(
     ]
 
 
-def vetted_request(authority: Authority, host: Host, answer: Answer) -> Vetted:
+def vetted_request(authority: Authority, host: KnownHost, answer: Answer) -> Vetted:
     """The request in an answer. Raises DatabaseCaError where `sign` would refuse it, or it is not the host's own."""
     label = f"{host.name}: its request"
     if len(answer.text) > LARGEST_FILE:

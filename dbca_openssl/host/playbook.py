@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host.request import NewRequest
-from dbca_openssl.host.scripts import Place
 from dbca_openssl.names import shown
 from dbca_openssl.render import rendered
 
@@ -20,7 +20,7 @@ class Fleet(NamedTuple):
 
     hosts: str
     authority: Path
-    where: Place
+    where: KnownHost
     profile: str
     bits: int
 
@@ -35,7 +35,7 @@ def playbook(fleet: Fleet) -> str:
         "playbook.yml.j2",
         hosts=fleet.hosts,
         authority=str(fleet.authority),
-        directory=str(fleet.where.directory),
+        directory=fleet.where.directory,
         owner=fleet.where.owner or "root",
         configuration=configuration,
     )

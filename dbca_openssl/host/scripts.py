@@ -7,28 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
+from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import request
 from dbca_openssl.host.request import NewRequest
-from dbca_openssl.names import shown
-from dbca_openssl.render import SSL_DIR, rendered
+from dbca_openssl.render import rendered
 
 MARK = "dbca "
 """How each line begins that a script reports."""
-
-_USER = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,31}\$?")
-
-
-class Place(NamedTuple):
-    """Where the files are on a host, and which user's group must be able to read the key (None: as it is made)."""
-
-    directory: Path = Path(SSL_DIR)
-    owner: str | None = None
 
 
 class PublicFile(NamedTuple):
@@ -46,20 +35,6 @@ class PublicFile(NamedTuple):
     def text(self) -> str:
         """The bytes as text, such that `surrogateescape` gives them back."""
         return self.data.decode("utf-8", "surrogateescape")
-
-
-def place(directory: str, owner: str | None = None) -> Place:
-    """A place on a host. Raises DatabaseCaError for a relative directory, or a user that no host can have."""
-    if not directory.startswith("/") or not directory.isprintable():
-        raise DatabaseCaError(f"not an absolute directory: {shown(directory)}", f"the guide's is {SSL_DIR}")
-    return Place(Path(directory), None if owner is None else user_name(owner))
-
-
-def user_name(text: str) -> str:
-    """`text`, if it can be the name of a user on a host. Raises DatabaseCaError if not."""
-    if not _USER.fullmatch(text):
-        raise DatabaseCaError(f"not the name of a user: {shown(text)}", "for example --owner mysql, or root@HOST")
-    return text
 
 
 def public_file(name: str, data: bytes) -> PublicFile:
@@ -85,18 +60,18 @@ def kit(new: NewRequest) -> str:
     return _make_pair("kit", f"Makes the key of {new.name} and a certificate signing request, by openssl alone", new)
 
 
-def fetch(name: str, where: Place) -> str:
+def fetch(host: KnownHost) -> str:
     """Print the request of a host."""
-    return _script("fetch", f"The request of {name}", name, where.directory)
+    return _script("fetch", f"The request of {host.name}", host.name, host.directory)
 
 
-def deploy(name: str, where: Place, files: Sequence[PublicFile]) -> str:
+def deploy(host: KnownHost, files: Sequence[PublicFile]) -> str:
     """Put files into their place, all of them or none, each by a rename.
 
     A certificate for a new pair that `enroll` with `rekey` has made puts this pair into the place of the older one.
     """
-    title = f"Certificates and revocation list for {name}"
-    return _script("deploy", title, name, where.directory, owner=where.owner, files=files)
+    title = f"Certificates and revocation list for {host.name}"
+    return _script("deploy", title, host.name, host.directory, owner=host.owner, files=files)
 
 
 def _make_pair(template: str, title: str, new: NewRequest, **values: object) -> str:
@@ -105,7 +80,7 @@ def _make_pair(template: str, title: str, new: NewRequest, **values: object) -> 
         template,
         title,
         new.name,
-        new.directory,
+        str(new.directory),
         work=work,
         plan=request.plan_beside(new, work).script(),
         plan_with_key=request.plan_beside(new, work, existing_key=True).script(),
@@ -113,8 +88,8 @@ def _make_pair(template: str, title: str, new: NewRequest, **values: object) -> 
     )
 
 
-def _script(template: str, title: str, name: str, directory: Path, **values: object) -> str:
-    common = {"title": title, "name": name, "directory": str(directory), "owner": None, "people": template == "kit"}
+def _script(template: str, title: str, name: str, directory: str, **values: object) -> str:
+    common = {"title": title, "name": name, "directory": directory, "owner": None, "people": template == "kit"}
     return rendered(f"{template}.sh.j2", **common | {"work": _work()} | values)
 
 

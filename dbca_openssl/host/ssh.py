@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from dbca_openssl import diagnosis
+from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.host.scripts import MARK, user_name
-from dbca_openssl.names import entity_name
+from dbca_openssl.host.scripts import MARK
 
 LARGEST_ANSWER = 256 * 1024
 """Bytes on each output: an answer is a certificate or a request and a few lines."""
@@ -27,13 +27,6 @@ _TIMED_OUT, _TOO_MUCH = -1, -2
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
-
-
-class Host(NamedTuple):
-    """A host: what its certificate is called, and what ssh is given, `[USER@]NAME`."""
-
-    name: str
-    destination: str
 
 
 class Answer(NamedTuple):
@@ -54,48 +47,33 @@ class Answer(NamedTuple):
         return (self.all(word) or [""])[-1]
 
 
-def hosts(arguments: Sequence[str]) -> list[Host]:
-    """The hosts that `[USER@]NAME` mean, each once. Raises DatabaseCaError for a name that ssh must not be given."""
-    found: dict[str, Host] = {}
-    for text in arguments:
-        user, at, name = text.rpartition("@")
-        host = entity_name(name)
-        destination = f"{user_name(user)}@{host}" if at else host
-        if host in found and found[host].destination != destination:
-            raise DatabaseCaError(f"{host} is named twice, as {found[host].destination} and {destination}")
-        found[host] = Host(host, destination)
-    return list(found.values())
-
-
 class Ssh:
     """The ssh on PATH. `config` is another configuration file for it, `timeout` the seconds that one host may take.
 
-    `batch` has ssh fail where it would ask; `sudo` has the script run by root.
+    `batch` has ssh fail where it would ask.
     """
 
-    def __init__(
-        self, config: Path | None = None, *, batch: bool = True, timeout: float = 120, sudo: bool = False
-    ) -> None:
+    def __init__(self, config: Path | None = None, *, batch: bool = True, timeout: float = 120) -> None:
         self.config = config
         self.batch = batch
         self.timeout = timeout
-        self.sudo = sudo
         self._running: dict[int, Any] = {}
         self._lock = threading.Lock()
         self._stopped = False
 
-    def arguments(self, host: Host) -> list[str]:
+    def arguments(self, host: KnownHost) -> list[str]:
         """The arguments for ssh that run a script on a host."""
         return [
             *(("-F", str(self.config)) if self.config else ()),
             *(("-o", "BatchMode=yes") if self.batch else ()),
+            *(("-p", str(host.port)) if host.port else ()),
             "-T",
             "--",
             host.destination,
-            "sudo -n sh -s" if self.sudo else "sh -s",
+            "sudo -n sh -s" if host.sudo else "sh -s",
         ]
 
-    def run(self, host: Host, script: str) -> Answer:
+    def run(self, host: KnownHost, script: str) -> Answer:
         """Run a script on a host. Raises DatabaseCaError with the reason where it did not run to its end."""
         code, output, messages = self._run("ssh", self.arguments(host), script)
         return _answer(host.name, code, output, messages)

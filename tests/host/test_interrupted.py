@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.host import scripts
 from dbca_openssl.host.request import NewRequest
-from dbca_openssl.host.scripts import Place
 from host.conftest import Reach
 from tools.agreement import require_agreement
 from tools.ssh_hosts import Fleet
@@ -58,7 +58,7 @@ class Host:
 
     def deploy(self, certificate: Path, kill: int = 0) -> Finished:
         file = scripts.public_file(CERTIFICATE, certificate.read_bytes())
-        return self.run(scripts.deploy(AIKEN, Place(self.ssl), [file]), kill)
+        return self.run(scripts.deploy(KnownHost(AIKEN, directory=str(self.ssl)), [file]), kill)
 
     def certify(self, folder: Path, certificate: Path) -> None:
         """A certificate for the key in a folder; by whom is no matter to the host."""

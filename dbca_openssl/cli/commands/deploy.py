@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dbca_openssl import names
+from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.layout import Authority
 from dbca_openssl.cli import output, results, terminal
 from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import deploy as delivery
 from dbca_openssl.host import print_scripts, scripts
-from dbca_openssl.host.ssh import Host, Ssh
+from dbca_openssl.host.ssh import Ssh
 
 
 @verb("ca", "hosts", "print_", "yes")
@@ -39,18 +40,15 @@ def deploy(
     authority = run.existing_authority()
     if local:
         return _deploy_here(run, authority, host or [])
-    if not host:
-        raise UsageError("name a HOST, or give --local")
-    where = run.place()
-    hosts, ssh = run.hosts(host)
+    hosts, ssh = run.hosts(authority, host or ())
     files = delivery.files(authority, [one.name for one in hosts])
     if run.print_:
-        return output.script(print_scripts.deploy(ssh, {one: files[one.name] for one in hosts}, where))
+        return output.script(print_scripts.deploy(ssh, {one: files[one.name] for one in hosts}))
     with terminal.progress(hosts, "delivered") as progress:
 
-        def work(one: Host) -> delivery.Delivered:
+        def work(one: KnownHost) -> delivery.Delivered:
             progress(one, "delivering")
-            done = delivery.deploy(ssh, one, where, files[one.name])
+            done = delivery.deploy(ssh, one, files[one.name])
             progress(one, "delivered")
             return done
 
@@ -66,15 +64,14 @@ def deploy(
 
 def _deploy_here(run: Run, authority: Authority, arguments: Sequence[str]) -> int:
     directory = Path(run.ssl_dir).absolute() if run.ssl_dir else Path.home() / ".mysql/ssl"
-    where = scripts.place(str(directory), run.owner)
     whose = [names.entity_name(text) for text in arguments]
     if len(whose) > 1:
         raise UsageError("with --local, one NAME at the most")
-    name = whose[0] if whose else "localhost"
-    files = delivery.files(authority, whose)[name] if whose else list(delivery.common_files(authority))
+    here = KnownHost(whose[0] if whose else "localhost").changed(directory=str(directory), owner=run.owner)
+    files = delivery.files(authority, whose)[here.name] if whose else list(delivery.common_files(authority))
     if run.print_:
-        return output.script(scripts.deploy(name, where, files))
-    done = delivery.deploy_here(Ssh(timeout=run.timeout), name, where, files)
+        return output.script(scripts.deploy(here, files))
+    done = delivery.deploy_here(Ssh(timeout=run.timeout), here, files)
     return output.result({"directory": str(directory), **_document(done)}, [f"{directory}  {_changes(done.changed)}"])
 
 

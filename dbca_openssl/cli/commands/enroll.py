@@ -11,7 +11,7 @@ from dbca_openssl.host import print_scripts
 @verb("ca", "alt_name", "profile", "days", "cap", "bits", "hosts", "key", "lock_timeout", "print_", "yes")
 def enroll(
     run: Run,
-    host: list[str] = argument(..., "[USER@]HOST...", "What ssh calls it, and its certificate."),
+    host: list[str] | None = argument(None, "[USER@]HOST...", "What ssh calls it, and its certificate."),
     rekey: bool = option(False, "--rekey", "Make a new key also where there is one, and supersede its certificate."),
 ) -> int:
     """Give hosts their key and certificate, all of it over ssh.
@@ -32,8 +32,9 @@ def enroll(
     """
     authority = run.existing_authority()
     period = Period(run.days, run.cap)
-    how = enrolment.Enrolment(run.place(), run.names_to_add(), run.profile, run.bits, period, rekey)
-    hosts, ssh = run.hosts(host)
+    how = enrolment.Enrolment(run.bits, period, rekey)
+    asked = {"profile": run.profile, "alternative_names": run.names_to_add() or None}
+    hosts, ssh = run.hosts(authority, host or (), **asked)
     if run.print_:
         return output.script(print_scripts.enroll(run.for_script(authority), ssh, hosts, how))
     encrypted = authority.key_is_encrypted()

@@ -11,7 +11,7 @@ from dbca_openssl.host import print_scripts
 @verb("ca", "hosts", "lock_timeout", "print_", "yes")
 def fetch(
     run: Run,
-    host: list[str] = argument(..., "[USER@]HOST...", "What ssh calls it, and its certificate."),
+    host: list[str] | None = argument(None, "[USER@]HOST...", "What ssh calls it, and its certificate."),
 ) -> int:
     """Copy the requests of hosts into certreqs/, to be signed.
 
@@ -24,12 +24,11 @@ def fetch(
     The guide: "Sign Certificates".
     """
     authority = run.existing_authority()
-    where = run.place()
-    hosts, ssh = run.hosts(host)
+    hosts, ssh = run.hosts(authority, host or ())
     if run.print_:
-        return output.script(print_scripts.fetch(authority, ssh, hosts, where))
+        return output.script(print_scripts.fetch(authority, ssh, hosts))
     with terminal.progress(hosts) as progress:
-        outcomes = fetching.fetch(authority, ssh, hosts, where, run.jobs, progress)
+        outcomes = fetching.fetch(authority, ssh, hosts, run.jobs, progress)
     shown, fetched = [], []
     for one, outcome in outcomes:
         if isinstance(outcome, DatabaseCaError):

@@ -41,7 +41,9 @@ def init(
     authority = run.authority(run.ca or Path("database-ca"))
     settings = run.settings(run.organization, bits)
     start, end = creation.period(dates.now(), years)
-    new = creation.NewAuthority(settings, start, end, run.profile, key.absolute() if key else None, not no_passphrase)
+    new = creation.NewAuthority(
+        settings, start, end, run.profile or "guide", key.absolute() if key else None, not no_passphrase
+    )
     if run.print_:
         return output.script(creation.plan(run.for_script(authority), new).script())
     creation.require_possible(authority, new)
@@ -54,7 +56,7 @@ def init(
             "directory": str(authority.directory),
             "subject": {"organization": settings.organization, "common_name": settings.common_name},
             "certificate": CERTIFICATE,
-            "serial": creation.FIRST_SERIALS[run.profile],
+            "serial": creation.FIRST_SERIALS[new.profile],
             "not_before": start,
             "not_after": end,
             "key": KEY,

@@ -1,10 +1,9 @@
 """`playbook`: an Ansible playbook for many hosts."""
 
+from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.cli import output
 from dbca_openssl.cli.options import Run, option, verb
 from dbca_openssl.host import playbook as playbooks
-from dbca_openssl.host import scripts
-from dbca_openssl.render import SSL_DIR
 
 
 @verb("ca", "ssl_dir", "owner", "profile", "bits")
@@ -22,6 +21,8 @@ def playbook(
     It begins with a note on the inventory, and on the pass phrase. It needs ansible-core here, and Python on the hosts.
     Run again, it does only what is missing.
     """
-    where = scripts.place(run.ssl_dir or SSL_DIR, run.owner or "mysql")
-    text = playbooks.playbook(playbooks.Fleet(hosts, run.authority().directory, where, run.profile, run.bits))
+    where = KnownHost("localhost").changed(directory=run.ssl_dir, owner=run.owner or "mysql")
+    text = playbooks.playbook(
+        playbooks.Fleet(hosts, run.authority().directory, where, run.profile or "guide", run.bits)
+    )
     return output.verbatim({"playbook": text}, text)

@@ -31,7 +31,7 @@ def render(
         text = NewRequest(
             names.entity_name(name),
             alternative_names=run.names_to_add(),
-            profile=run.profile,
+            profile=run.profile or "guide",
             bits=bits or templates.HOST_BITS,
         ).configuration()
     return output.verbatim({"file": file, "text": text}, text)

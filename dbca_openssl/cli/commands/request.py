@@ -4,6 +4,7 @@ import shlex
 import socket
 
 from dbca_openssl import names
+from dbca_openssl.ca import hosts
 from dbca_openssl.cli import output, terminal
 from dbca_openssl.cli.options import Run, argument, option, verb
 from dbca_openssl.host import request as requests
@@ -29,9 +30,9 @@ def request(
     plain = names.entity_name(name)
     if plain != name:
         output.tell(f"the name is written {plain}")
-    new = requests.NewRequest(plain, run.directory(), run.names_to_add(), run.profile, run.bits)
+    new = requests.NewRequest(plain, run.directory(), run.names_to_add(), run.profile or "guide", run.bits)
     if kit:
-        scripts.place(str(new.directory))
+        hosts.absolute_directory(str(new.directory))
         return output.script(scripts.kit(new))
     if run.print_:
         return output.script(requests.plan(new).script())
