@@ -162,21 +162,21 @@ def listens(client: Client) -> Target:
     return handshake.target(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
 
-def require_named(client: Client, openssl: OpenSSL, name: str) -> None:
+def require_named(client: Client, openssl: OpenSSL, name: str, file: bytes | None) -> None:
     """Refuse a server that is not the one of `name`. Raises DatabaseCaError.
 
-    Its certificate says whose it is: its file where the account may read that (FILE), else what it serves. In the
-    latter case its hostname counts too, so that a server with a wrong certificate can get the right one.
+    Its certificate says whose it is: that in its `file`, or where the account may not read this (FILE), the one that it
+    serves. In the latter case its hostname counts too, so that a server with a wrong certificate can get the right one.
     """
-    data, _ = server_files(client)
-    where = listens(client)
+    where, names = listens(client), set()
     try:
-        found = read_certificate(data or handshake.served(openssl, where).certificate, f"what {where} serves")
+        served = file or handshake.served(client.there or openssl, where).certificate
+        found = read_certificate(served, f"what {where} serves")
+        names |= {found.common_name, *(value for _, value in found.alternative_names)}
         whose = shown(found.common_name or "nobody")
     except UnreachableError as error:
-        found, whose = None, f"not known ({error.message})"
-    names = {found.common_name, *(value for _, value in found.alternative_names)} if found else set()
-    if data is None:
+        whose = f"not known ({error.message})"
+    if file is None:
         hostname = client.one("SELECT HEX(CONVERT(@@GLOBAL.hostname USING utf8mb4)) AS name").text("name")
         names.add(hostname)
         whose += f", and its hostname is {shown(hostname)}"

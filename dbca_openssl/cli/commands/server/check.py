@@ -8,11 +8,13 @@ from dbca_openssl.cli.commands.server.probe import CANARY
 from dbca_openssl.cli.options import Run, UsageError, argument, verb
 from dbca_openssl.database import check as inspection
 from dbca_openssl.database import probe as probes
+from dbca_openssl.database.client import Reached
 from dbca_openssl.database.handshake import ClientCertificate
+from dbca_openssl.database.trust import Trust
 from dbca_openssl.finding import Finding
 
 
-@verb("connect", "ca", "server")
+@verb("all", "connect", "ca", "server")
 def check(
     run: Run,
     server: str | None = argument(
@@ -25,28 +27,42 @@ def check(
     \b
       dbca-openssl server check --socket /run/mysqld/mysqld.sock
       dbca-openssl server check aiken.example.net
+      dbca-openssl server check --all
 
     Is it there, with which files, until when. The client connects to HOST, unless --socket or --host says otherwise.
     A server whose certificate has another name is not checked. Of the CRL only the file is judged, unless --canary
     shows that it is loaded.
+
+    With --all, each host in database-ca.hosts is reached over ssh, and its server asked by the host's own client.
 
     Exit codes, as monitoring plugins have them: 0 OK, 1 warning, 2 critical, 3 unknown or wrong usage.
 
     The guide: "Compatibility".
     """
 
-    if canary and server is None:
+    if server is not None and run.all_:
+        raise UsageError("name a HOST, or give --all")
+    if canary and server is None and not run.all_:
         raise UsageError("--canary needs HOST, the server that must refuse it")
+    shown = ClientCertificate(*canary) if canary else None
+
+    def whole(reached: Reached, trust: Trust) -> list[Finding]:
+        name, where, client = reached
+        inspection.require_named(client, trust.openssl, name, inspection.server_files(client)[0])
+        what = probes.Probe(trust, name, where or inspection.listens(client), shown, there=client.there)
+        at = dates.now()
+        return [
+            *inspection.inspect(client, client.server_flavor(), trust.openssl, trust, at),
+            *probes.probe(what, at),
+        ]
 
     def found() -> list[Finding]:
-        at = dates.now()
-        trust = run.trust() if run.ca is not None or server is not None else None
-        if server is None or trust is None:
-            client, kind = run.client()
-            return inspection.inspect(client, kind, run.program(), trust, at)
-        name, where, client, kind = run.server_and_client(server)
-        inspection.require_named(client, trust.openssl, name)
-        what = probes.Probe(trust, name, where, ClientCertificate(*canary) if canary else None)
-        return [*inspection.inspect(client, kind, run.program(), trust, at), *probes.probe(what, at)]
+        if run.all_:
+            trust = run.trust()
+            return results.of_hosts(run.each_server(lambda reached, _: whole(reached, trust)))
+        if server is not None:
+            return whole(run.reached(server), run.trust())
+        client, kind = run.client()
+        return inspection.inspect(client, kind, run.program(), run.trust() if run.ca else None, dates.now())
 
-    return results.ask_server(server or run.host or "server", found)
+    return results.ask_server("servers" if run.all_ else server or run.host or "server", found)
