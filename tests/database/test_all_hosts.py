@@ -163,3 +163,27 @@ def _serials(document: dict[str, list[dict[str, str]]]) -> list[str]:
     """The serials that servers serve, each behind the name of its host."""
     found = (one["text"].split(",")[0] for one in document["findings"] if one["code"] == "certificate")
     return sorted(text.split(" of ")[0] for text in found)
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        ("dbca end\n", "its answer cannot be read"),
+        ("dbca output bm9uZQ==\ndbca end\n", "its answer cannot be read"),
+        ("dbca output CjA=\ndbca end\n", "did not print the rows"),
+        ("dbca refused \x1b[2J\n", r"\x1b[2J"),
+        ("dbca output QUFB\n" * 20000, "sent more than 256 KiB"),
+    ],
+)
+def test_what_a_host_says_is_a_claim(site: Site, fleet: Fleet, told: str, says: str) -> None:  # noqa: F811
+    [machine] = fleet.start(AIKEN)
+    (site.authority / "database-ca.hosts").write_text(f"[databases]\n{AIKEN}\n")
+    fleet.lie(machine, "cat /etc/told", told)
+    before = snapshot(site.hosts)
+    refused = tool(
+        *("server", "accounts", "--all", "--ca", site.authority, "--ssh-config", fleet.config), directory=site.hosts
+    )
+    assert (refused.code, refused.output) == (1, "")
+    assert says in refused.messages
+    assert "\x1b" not in refused.messages
+    assert snapshot(site.hosts) == before
