@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import typer
 
@@ -24,11 +24,13 @@ from dbca_openssl.passphrase import Passphrase
 
 if TYPE_CHECKING:
     from dbca_openssl.ca.hosts import KnownHost
-    from dbca_openssl.database.client import Client
+    from dbca_openssl.database.client import Client, Reached
     from dbca_openssl.database.handshake import Target
     from dbca_openssl.database.statements import Flavor
     from dbca_openssl.database.trust import Trust
     from dbca_openssl.host.ssh import Ssh
+
+T = TypeVar("T")
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """typer's own base of everything that is wrong with a command line, without naming the library below typer."""
@@ -39,6 +41,7 @@ GROUPS = {
     "ca": ("ca", "trust_directory", "openssl"),
     "key": ("passphrase_file", "passphrase_fd"),
     "hosts": ("all_", "ssl_dir", "owner", "sudo", "ssh_config", "jobs", "timeout"),
+    "all": ("all_", "ssh_config", "jobs", "timeout"),
     "server": ("flavor", "defaults_file", "socket", "host", "port", "user", "client_program"),
     "configuration": ("organization", "common_name", "ssl_dir", "url", "valid_days", "crl_days"),
     "every": ("json", "verbose"),
@@ -286,14 +289,18 @@ class Run:
         ssh = Ssh(config.absolute() if config else None, batch=not asking, timeout=self.timeout)
         return found, ssh
 
-    def client(self) -> "tuple[Client, Flavor]":
-        """The database client, and what the server is: as it was given, or as the server says."""
+    def client(self, where: "Target | None" = None) -> "tuple[Client, Flavor]":
+        """The database client, and what the server is: as it was given, or as the server says.
+
+        It connects to `where`, unless --socket or --host was given.
+        """
         from dbca_openssl.database.client import Client
 
-        client = Client(
-            self.client_program, self.flavor, self.defaults_file, self.socket, self.host, self.port, self.user
-        )
-        return client, self.flavor or client.server_flavor()
+        host, port = self.host, self.port
+        if where is not None and self.socket is None and host is None:
+            host, port = where.host, port or where.port
+        client = Client(self.client_program, self.flavor, self.defaults_file, self.socket, host, port, self.user)
+        return client, client.server_flavor()
 
     def trust(self) -> "Trust":
         """The public files that a server is compared with."""
@@ -307,6 +314,38 @@ class Run:
 
         named = handshake.target(text)
         return names.entity_name(named.host), handshake.target(self.connect) if self.connect else named
+
+    def reached(self, text: str) -> "Reached":
+        """The server HOST[:PORT], and the client that reaches it; --socket and --host may lead to another address."""
+        from dbca_openssl.database.client import Reached
+
+        name, where = self.server(text)
+        client, _ = self.client(where)
+        elsewhere = self.connect is None and (self.socket or self.host)
+        return Reached(name, None if elsewhere else where, client)
+
+    def each_server(self, ask: "Callable[[Reached, KnownHost], T]") -> "list[tuple[KnownHost, T | DatabaseCaError]]":
+        """What `ask` gives of the server of each host in the CA's list, or its error.
+
+        The client is the host's own, and so are the files of --socket and --defaults-file.
+        """
+        from dbca_openssl.ca.hosts import NEVER
+        from dbca_openssl.database.client import Client, Reached
+        from dbca_openssl.database.handshake import target
+        from dbca_openssl.host.remote import OnHost
+
+        if any(given is not None for given in (self.host, self.port, self.connect)):
+            raise UsageError("with --all, database-ca.hosts says where each server is: no --host, --port, --connect")
+        found, ssh = self.hosts(self.existing_authority(), [])
+        found = [host for host in found if host.reload != NEVER]
+
+        def one(host: "KnownHost") -> "T":
+            flavor: Any = self.flavor or host.flavor
+            defaults_file, socket = self.defaults_file or host.defaults_file, self.socket or host.socket
+            client = Client(self.client_program, flavor, defaults_file, socket, user=self.user, there=OnHost(ssh, host))
+            return ask(Reached(host.name, target(host.connect) if host.connect else None, client), host)
+
+        return list(zip(found, ssh.each(found, one, self.jobs), strict=True))
 
 
 DEFAULTS: dict[str, Any] = {name: getattr(Run, name).default for name in Run.__annotations__}

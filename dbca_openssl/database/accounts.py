@@ -19,7 +19,10 @@ Kind = Literal["open", "socket", "tls", "locked", "role", "system"]
 # Names are sent in hex, so that no character set and no quoting can change them.
 _MARIADB = """
 SELECT HEX(User) AS user, HEX(Host) AS host,
-  CASE WHEN COALESCE(JSON_VALUE(Priv, '$.ssl_type'), 0) = 0 THEN 'none' ELSE 'tls' END AS tls,
+  ELT(1 + COALESCE(JSON_VALUE(Priv, '$.ssl_type'), 0), '', 'ANY', 'X509', 'SPECIFIED') AS requires,
+  COALESCE(JSON_VALUE(Priv, '$.x509_subject'), '') <> '' AS subject,
+  COALESCE(JSON_VALUE(Priv, '$.x509_issuer'), '') <> '' AS issuer,
+  COALESCE(JSON_VALUE(Priv, '$.ssl_cipher'), '') <> '' AS cipher,
   COALESCE(JSON_VALUE(Priv, '$.is_role'), 0) IN ('1', 'true') AS is_role,
   COALESCE(JSON_VALUE(Priv, '$.account_locked'), 0) IN ('1', 'true') AS locked,
   CASE WHEN COALESCE(JSON_VALUE(Priv, '$.plugin'), '') = 'unix_socket'
@@ -29,7 +32,7 @@ FROM mysql.global_priv ORDER BY User, Host"""
 # A role of MySQL is an account that is locked and has an expired, empty password.
 _MYSQL = """
 SELECT HEX(CONVERT(u.User USING utf8mb4)) AS user, HEX(CONVERT(u.Host USING utf8mb4)) AS host,
-  CASE WHEN u.ssl_type = '' THEN 'none' ELSE 'tls' END AS tls,
+  u.ssl_type AS requires, u.x509_subject <> '' AS subject, u.x509_issuer <> '' AS issuer, u.ssl_cipher <> '' AS cipher,
   u.account_locked = 'Y' AND u.password_expired = 'Y' AND u.authentication_string = '' AS is_role,
   u.account_locked = 'Y' AS locked, u.plugin = 'auth_socket' AS by_socket
 FROM mysql.user u ORDER BY u.User, u.Host"""
@@ -43,10 +46,11 @@ _SYSTEM = (
 
 
 class Entry(NamedTuple):
-    """An account of the server, and how it may connect."""
+    """An account of the server, and how it may connect; `requires` has the words after REQUIRE, such as ssl."""
 
     account: Account
     kind: Kind
+    requires: tuple[str, ...] = ()
 
 
 def accounts(client: Client, flavor: Flavor) -> list[Entry]:
@@ -55,7 +59,7 @@ def accounts(client: Client, flavor: Flavor) -> list[Entry]:
     MariaDB 10.4 and newer, MySQL 8 and newer.
     """
     return [
-        Entry(account := Account(row.text("user"), row.text("host")), _kind(account, row))
+        Entry(account := Account(row.text("user"), row.text("host")), _kind(account, row), _requires(row))
         for row in client.query(_MARIADB if flavor == "mariadb" else _MYSQL)
     ]
 
@@ -116,6 +120,13 @@ def _same(one: Account, other: Account) -> bool:
     return one.user == other.user and one.host.casefold() == other.host.casefold()
 
 
+def _requires(row: Row) -> tuple[str, ...]:
+    """The words after REQUIRE; an account that must show a certain subject, issuer or cipher may have several."""
+    if row["requires"] == "SPECIFIED":
+        return tuple(word for word in ("subject", "issuer", "cipher") if row[word] == "1")
+    return {"ANY": ("ssl",), "X509": ("x509",)}.get(row["requires"], ())
+
+
 def _kind(account: Account, row: Row) -> Kind:
     if account in _SYSTEM:
         return "system"
@@ -123,6 +134,6 @@ def _kind(account: Account, row: Row) -> Kind:
         return "role"
     if row["locked"] == "1":
         return "locked"
-    if row["tls"] == "tls":
+    if row["requires"]:
         return "tls"
     return "socket" if row["by_socket"] == "1" else "open"

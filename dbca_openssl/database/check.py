@@ -7,17 +7,19 @@ from contextlib import suppress
 from datetime import datetime
 
 from dbca_openssl import dates, finding
-from dbca_openssl.database import accounts
+from dbca_openssl.database import accounts, handshake
 from dbca_openssl.database.client import Client
+from dbca_openssl.database.handshake import Target
 from dbca_openssl.database.statements import Flavor
 from dbca_openssl.database.trust import Trust, next_update, read_certificate
-from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.errors import DatabaseCaError, UnreachableError
 from dbca_openssl.finding import Finding, Level
+from dbca_openssl.names import shown
 from dbca_openssl.openssl import OpenSSL
 
 _VARIABLES = (
     *("have_ssl", "have_openssl", "ssl_ca", "ssl_cert", "ssl_key", "ssl_crl", "ssl_crlpath", "tls_version"),
-    *("require_secure_transport", "tls_certificates_enforced_validation"),
+    *("require_secure_transport", "tls_certificates_enforced_validation", "performance_schema"),
 )
 _OLD = ("TLSv1", "TLSv1.0", "TLSv1.1")
 
@@ -25,7 +27,8 @@ _OLD = ("TLSv1", "TLSv1.0", "TLSv1.1")
 def inspect(client: Client, flavor: Flavor, openssl: OpenSSL, trust: Trust | None, at: datetime) -> list[Finding]:
     """All findings. Raises DatabaseCaError where the server does not answer.
 
-    With `trust`, the server's CRL is also compared with that of the CA.
+    With `trust`, the server's CRL is also compared with that of the CA. No server says which CRL it has loaded: only
+    its file is judged.
     """
     names = ", ".join(f"'{name}'" for name in _VARIABLES)
     rows = client.query(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
@@ -98,7 +101,7 @@ def _crl(data: bytes | None, openssl: OpenSSL, variables: dict[str, str], trust:
             return Finding(Level.CRITICAL, "ssl_crl", f"{path} is older than the CRL of the CA: deploy it")
     except DatabaseCaError as error:
         return Finding(Level.CRITICAL, "ssl_crl", error.message)
-    return finding.until("ssl_crl", end, at, finding.CRL_DAYS, path)
+    return finding.until("ssl_crl", end, at, finding.CRL_DAYS, f"{path} (only the file was looked at)")
 
 
 def _protocols(variables: dict[str, str]) -> Finding:
@@ -120,10 +123,22 @@ def _enforcement(client: Client, flavor: Flavor, variables: dict[str, str]) -> F
     if variables.get("require_secure_transport") == "ON":
         return Finding(Level.OK, "enforced", "for all accounts over TCP: require_secure_transport")
     free = [entry for entry in accounts.accounts(client, flavor) if entry.kind == "open"]
+    plain = _plain_sessions(client, variables)
+    now = "" if plain is None else f"; {plain or 'no'} TCP session{'' if plain == 1 else 's'} without TLS now"
     if not free:
-        return Finding(Level.OK, "enforced", "by every account that can connect")
+        text = f"by every account that can connect{now}"
+        return Finding(Level.OK, "enforced", text if plain else f"{text}: it is time for require_secure_transport")
     count = f"{len(free)} account{'s' if len(free) > 1 else ''}"
-    return Finding(Level.WARNING, "enforced", f"not for {count}, which server accounts lists")
+    return Finding(Level.WARNING, "enforced", f"not for {count}, which server accounts lists{now}")
+
+
+def _plain_sessions(client: Client, variables: dict[str, str]) -> int | None:
+    """How many sessions over TCP are not encrypted; None where performance_schema is off or not readable."""
+    if variables.get("performance_schema") == "ON":
+        with suppress(DatabaseCaError):
+            plain = "SELECT 1 FROM performance_schema.threads WHERE CONNECTION_TYPE = 'TCP/IP'"
+            return sum(1 for _ in client.query(plain))
+    return None
 
 
 def server_files(client: Client) -> tuple[bytes | None, bytes | None]:
@@ -134,3 +149,39 @@ def server_files(client: Client) -> tuple[bytes | None, bytes | None]:
     row = client.one("SELECT HEX(LOAD_FILE(@@GLOBAL.ssl_cert)) AS certificate, HEX(LOAD_FILE(@@GLOBAL.ssl_crl)) AS crl")
     certificate, crl = (None if row[name] in ("NULL", "") else row.unhex(name) for name in ("certificate", "crl"))
     return certificate, crl
+
+
+def listens(client: Client) -> Target:
+    """Where the server that `client` reaches listens, as this machine sees it. Raises DatabaseCaError."""
+    row = client.one("SELECT @@GLOBAL.port AS port, @@GLOBAL.bind_address AS address")
+    host, port = row["address"].partition(",")[0].partition("/")[0], row["port"]
+    if not host.strip("*0.:") or host == "NULL":  # any address
+        host = "127.0.0.1"
+    if client.socket is None and client.host not in (None, "localhost"):
+        host, port = str(client.host), str(client.port or port)
+    return handshake.target(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+
+
+def require_named(client: Client, openssl: OpenSSL, name: str, file: bytes | None) -> None:
+    """Refuse a server that is not the one of `name`. Raises DatabaseCaError.
+
+    Its certificate says whose it is: that in its `file`, or where the account may not read this (FILE), the one that it
+    serves. In the latter case its hostname counts too, so that a server with a wrong certificate can get the right one.
+    """
+    where, names = listens(client), set()
+    try:
+        served = file or handshake.served(client.there or openssl, where).certificate
+        found = read_certificate(served, f"what {where} serves")
+        names |= {found.common_name, *(value for _, value in found.alternative_names)}
+        whose = shown(found.common_name or "nobody")
+    except UnreachableError as error:
+        whose = f"not known ({error.message})"
+    if file is None:
+        hostname = client.one("SELECT HEX(CONVERT(@@GLOBAL.hostname USING utf8mb4)) AS name").text("name")
+        names.add(hostname)
+        whose += f", and its hostname is {shown(hostname)}"
+    if name.casefold() not in {one.casefold() for one in names}:
+        raise DatabaseCaError(
+            f"{where} is not the server of {name}: its certificate is that of {whose}",
+            "--socket, --host, --port or --connect led to it; nothing was changed",
+        )

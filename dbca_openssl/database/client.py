@@ -11,14 +11,16 @@ from __future__ import annotations
 import re
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
+from dbca_openssl.command import Result
+from dbca_openssl.database.handshake import Runner, Target
 from dbca_openssl.database.statements import PLAIN_MODE, Flavor
 from dbca_openssl.errors import DatabaseCaError, UnreachableError
-from dbca_openssl.openssl import content, memory_file
+from dbca_openssl.openssl import TIMED_OUT, content, memory_file
 
 SECONDS, SECONDS_IN_ALL = 10, 60
 """How long the client tries to connect, and how long it may take for everything."""
@@ -65,24 +67,36 @@ class Row(dict[str, str]):
         return self.unhex(name).decode("utf-8", "replace")
 
 
+class There(Runner, Protocol):
+    """A host whose programs are run instead of those here."""
+
+    def program(self, names: Sequence[str], arguments: Sequence[str], data: bytes = b"") -> Result:
+        """Run the first of the programs `names` that it has. Raises DatabaseCaError where it runs none."""
+
+
 class Client(NamedTuple):
     """How to reach a server; what is None is left to the client and its option files, such as `~/.my.cnf`.
 
     `program` is the client's path, or None for `mariadb`, else `mysql` (with the flavor `mysql` only the latter).
-    With `tls` a client of MariaDB connects with TLS only; that of 10.5 uses no TLS by default.
+    With `tls` a client of MariaDB connects with TLS only; that of 10.5 uses no TLS by default. With `there` the client
+    of that host is run, and the files are its files.
     """
 
     program: str | None = None
     flavor: Flavor | None = None
-    defaults_file: Path | None = None
-    socket: Path | None = None
+    defaults_file: Path | str | None = None
+    socket: Path | str | None = None
     host: str | None = None
     port: int | None = None
     user: str | None = None
     tls: bool = False
+    there: There | None = None
 
     def command(self) -> tuple[str, ...]:
         """The program and its options. Raises DatabaseCaError where no client is installed."""
+        return (self._program(), *self._options())
+
+    def _options(self) -> tuple[str, ...]:
         given = (
             ("--defaults-file", self.defaults_file),  # must be the first
             ("--socket", self.socket),
@@ -91,7 +105,6 @@ class Client(NamedTuple):
             ("--user", self.user),
         )
         return (
-            self._program(),
             *(f"{option}={value}" for option, value in given if value is not None),
             *("--batch", "--binary-mode", "--default-character-set=utf8mb4", f"--connect-timeout={SECONDS}", *_SAFE),
             *(("--ssl",) if self.tls else ()),
@@ -126,14 +139,19 @@ class Client(NamedTuple):
         self._run(PLAIN_MODE, *statements)
 
     def server_flavor(self) -> Flavor:
-        """MariaDB or MySQL, by its version. Raises DatabaseCaError where it does not answer."""
+        """MariaDB or MySQL, as given, or by its version. Raises DatabaseCaError where it does not answer."""
+        if self.flavor is not None:
+            return self.flavor
         version = self.one("SELECT VERSION() AS version")["version"]
         return "mariadb" if "mariadb" in version.lower() else "mysql"
+
+    def _names(self) -> tuple[str, ...]:
+        return (self.program,) if self.program else ("mysql",) if self.flavor == "mysql" else ("mariadb", "mysql")
 
     def _program(self) -> str:
         if self.program is not None:
             return self.program
-        names = ("mariadb", "mysql") if self.flavor != "mysql" else ("mysql",)
+        names = self._names()
         for name in names:
             if found := shutil.which(name):
                 return found
@@ -143,6 +161,10 @@ class Client(NamedTuple):
         )
 
     def _run(self, *statements: str) -> str:
+        text = "".join(f"{statement};\n" for statement in statements).encode()
+        if self.there is not None:
+            result = self.there.program(self._names(), self._options(), text)
+            return _rows(self._names()[0], result.code, result.output, result.messages)
         import sh  # slow to import, and only the commands that talk to a server need it
 
         program, *arguments = self.command()
@@ -150,7 +172,7 @@ class Client(NamedTuple):
             try:
                 finished: Any = sh.Command(program)(
                     *arguments,
-                    _in="".join(f"{statement};\n" for statement in statements).encode(),
+                    _in=text,
                     _out=output,
                     _err=messages,
                     _tty_in=False,
@@ -163,14 +185,29 @@ class Client(NamedTuple):
                 raise DatabaseCaError(f"cannot run {program}: there is no such program") from None
             except sh.TimeoutException:
                 raise UnreachableError(f"{program} timed out after {SECONDS_IN_ALL} seconds") from None
-            code, said = finished.exit_code, content(messages).decode("utf-8", "replace")
-            if code == -signal.SIGXFSZ:
-                raise UnreachableError(f"the server sent more than {LARGEST_OUTPUT // 1024} KiB")
-            if code < 0:
-                raise DatabaseCaError(f"{program} was ended by signal {-code}", detail=said)
-            if code:
-                raise _failure(program, said)
-            return content(output).decode("utf-8", "replace")
+            said = content(messages).decode("utf-8", "replace")
+            return _rows(program, finished.exit_code, content(output), said)
+
+
+def _rows(program: str, code: int, output: bytes, said: str) -> str:
+    """What a client that succeeded has printed. Raises DatabaseCaError with the reason where it did not."""
+    if code == TIMED_OUT:
+        raise UnreachableError(f"{program} timed out after {SECONDS_IN_ALL} seconds")
+    if code == -signal.SIGXFSZ:
+        raise UnreachableError(f"the server sent more than {LARGEST_OUTPUT // 1024} KiB")
+    if code < 0:
+        raise DatabaseCaError(f"{program} was ended by signal {-code}", detail=said)
+    if code:
+        raise _failure(program, said)
+    return output.decode("utf-8", "replace")
+
+
+class Reached(NamedTuple):
+    """A server: the name that its certificate must have, where it listens (None: it says so), and how to reach it."""
+
+    name: str
+    where: Target | None
+    client: Client
 
 
 def _limited() -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from dbca_openssl.command import Result
 from dbca_openssl.errors import DatabaseCaError, UnreachableError
-from dbca_openssl.openssl import SENT_TOO_MUCH, TIMED_OUT, OpenSSL
+from dbca_openssl.openssl import SENT_TOO_MUCH, TIMED_OUT
 
 PORT = 3306
 SECONDS = 10
@@ -40,6 +41,21 @@ ALERTS = {
     46: "certificate unknown",
     48: "unknown CA",
 }
+
+
+class Runner(Protocol):
+    """What runs openssl: OpenSSL here, or the openssl of a host."""
+
+    def run(
+        self,
+        arguments: Sequence[str],
+        *,
+        directory: Path,
+        data: bytes = b"",
+        timeout: float | None = None,
+        largest_output: int = 0,
+    ) -> Result:
+        """As OpenSSL.run."""
 
 
 class Target(NamedTuple):
@@ -90,7 +106,7 @@ def target(text: str) -> Target:
     raise DatabaseCaError(f"not HOST or HOST:PORT: {text!r}", "for example aiken.example.net:3306, or [::1]:3306")
 
 
-def served(openssl: OpenSSL, where: Target) -> Served:
+def served(openssl: Runner, where: Target) -> Served:
     """The certificate that the server at `where` serves. Raises UnreachableError where it serves none."""
     result = _connect(openssl, where, "-showcerts", "-ign_eof")
     output = result.output.decode("latin-1")
@@ -101,7 +117,7 @@ def served(openssl: OpenSSL, where: Target) -> Served:
     return Served(certificate.group().encode("latin-1"), version.group(1))
 
 
-def answer(openssl: OpenSSL, where: Target, client: ClientCertificate) -> Answer:
+def answer(openssl: Runner, where: Target, client: ClientCertificate) -> Answer:
     """Whether the server at `where` accepts the certificate of `client`.
 
     Raises UnreachableError where there is no handshake at all, DatabaseCaError where the client's files do not match.
@@ -118,7 +134,7 @@ def answer(openssl: OpenSSL, where: Target, client: ClientCertificate) -> Answer
     raise _unreachable(where, result)
 
 
-def _connect(openssl: OpenSSL, where: Target, *options: str) -> Result:
+def _connect(openssl: Runner, where: Target, *options: str) -> Result:
     result = openssl.run(
         ("s_client", "-starttls", "mysql", "-connect", str(where), *options),
         directory=Path("/"),

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from dbca_openssl import finding
 from dbca_openssl.ca import index, verify
 from dbca_openssl.database import handshake
-from dbca_openssl.database.handshake import ClientCertificate, Served, Target
+from dbca_openssl.database.handshake import ClientCertificate, Runner, Served, Target
 from dbca_openssl.database.trust import Trust, read_certificate
 from dbca_openssl.errors import DatabaseCaError, UnreachableError
 from dbca_openssl.finding import Finding, Level
@@ -27,7 +27,8 @@ MODERN = ("TLSv1.2", "TLSv1.3")
 class Probe(NamedTuple):
     """A server to probe: the host name that its certificate must have, and its address.
 
-    `canary` is a revoked certificate that must be refused, `valid_client` one that must be accepted.
+    `canary` is a revoked certificate that must be refused, `valid_client` one that must be accepted. `there` is the
+    host whose openssl connects, in place of the one here.
     """
 
     trust: Trust
@@ -35,6 +36,12 @@ class Probe(NamedTuple):
     where: Target
     canary: ClientCertificate | None = None
     valid_client: ClientCertificate | None = None
+    there: Runner | None = None
+
+    @property
+    def openssl(self) -> Runner:
+        """What connects."""
+        return self.there or self.trust.openssl
 
 
 def probe(what: Probe, at: datetime) -> list[Finding]:
@@ -43,10 +50,10 @@ def probe(what: Probe, at: datetime) -> list[Finding]:
     if what.canary:
         _require_revoked(trust, what.canary)
     try:
-        served = handshake.served(trust.openssl, what.where)
+        served = handshake.served(what.openssl, what.where)
     except UnreachableError as error:
         return [Finding(Level.CRITICAL, "server", error.message)]
-    found = [protocol(served), *certificate(what, served, issued, at), crl(trust, at)]
+    found = [protocol(served), *certificate(what, served, issued, at), crl(what, at)]
     if what.valid_client:
         found.append(_valid_client(what, what.valid_client))
     if what.canary:
@@ -83,10 +90,13 @@ def certificate(what: Probe, served: Served, issued: Certificate, at: datetime) 
         yield finding.until("validity", shown.end, at, finding.CERTIFICATE_DAYS)
 
 
-def crl(trust: Trust, at: datetime) -> Finding:
-    """The age of the CRL; once it has expired, servers refuse every client that shows a certificate."""
+def crl(what: Probe, at: datetime) -> Finding:
+    """The age of the CA's CRL; once it has expired, servers refuse every client that shows a certificate."""
+    whose = "the CA's CRL; not what the server has loaded"
+    if what.canary is None:
+        whose += ": only the file was looked at, --canary shows what is loaded"
     try:
-        return finding.until("crl", trust.crl_end(), at, finding.CRL_DAYS)
+        return finding.until("crl", what.trust.crl_end(), at, finding.CRL_DAYS, whose)
     except DatabaseCaError as error:
         return Finding(Level.CRITICAL, "crl", error.message)
 
@@ -96,14 +106,14 @@ def _judged(subject: str, refusal: str, fine: str) -> Finding:
 
 
 def _valid_client(what: Probe, client: ClientCertificate) -> Finding:
-    answer = handshake.answer(what.trust.openssl, what.where, client)
+    answer = handshake.answer(what.openssl, what.where, client)
     if answer.accepted:
         return Finding(Level.OK, "client", f"{client.certificate.name} is accepted")
     return Finding(Level.CRITICAL, "client", f"{client.certificate.name} is refused: {answer}")
 
 
 def _canary(what: Probe, canary: ClientCertificate) -> Finding:
-    answer = handshake.answer(what.trust.openssl, what.where, canary)
+    answer = handshake.answer(what.openssl, what.where, canary)
     name = canary.certificate.name
     if answer.alert == handshake.REVOKED:
         return Finding(Level.OK, "canary", f"{name} is refused as revoked")

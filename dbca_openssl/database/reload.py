@@ -7,8 +7,8 @@ from datetime import datetime
 from dbca_openssl import dates
 from dbca_openssl.ca import index
 from dbca_openssl.database import handshake
-from dbca_openssl.database.check import server_files
-from dbca_openssl.database.client import Client
+from dbca_openssl.database.check import listens, require_named, server_files
+from dbca_openssl.database.client import Reached
 from dbca_openssl.database.handshake import Target
 from dbca_openssl.database.statements import Flavor
 from dbca_openssl.database.trust import Trust, next_update, read_certificate
@@ -19,14 +19,19 @@ from dbca_openssl.x509 import Certificate
 STATEMENTS: dict[Flavor, str] = {"mariadb": "FLUSH LOCAL SSL", "mysql": "ALTER INSTANCE RELOAD TLS"}
 
 
-def reload(client: Client, flavor: Flavor, trust: Trust, name: str, where: Target, at: datetime) -> Certificate:
-    """Make the server read its files again; returns the issued certificate, once a new handshake serves it.
+def reload(server: Reached, trust: Trust, at: datetime, command: str | None = None) -> tuple[Target, Certificate]:
+    """Make the server read its files again; returns where a new handshake serves the issued certificate, and that.
 
-    Raises DatabaseCaError where the server's CRL has expired, before anything is changed; where the server does not
-    load its files, and keeps the old ones; or where it serves another certificate than the one issued to `name`.
+    `command` is what the shell of the server's host runs for it, in place of the statement.
+
+    Raises DatabaseCaError where it is not the server of `name`, or its CRL has expired, before anything is changed;
+    where it does not load its files, and keeps the old ones; or where it then serves another certificate.
     """
+    name, where, client = server
     issued = trust.issued(name)
-    _, crl = server_files(client)
+    certificate, crl = server_files(client)
+    require_named(client, trust.openssl, name, certificate)
+    where = where or listens(client)
     # MariaDB loads an expired CRL, and MySQL does with tls_certificates_enforced_validation off
     if crl is not None and (end := next_update(trust.openssl, crl, "ssl_crl of the server")) <= at:
         raise DatabaseCaError(
@@ -35,7 +40,10 @@ def reload(client: Client, flavor: Flavor, trust: Trust, name: str, where: Targe
             "dbca-openssl crl makes a new one; deploy copies it there",
         )
     try:
-        client.execute(STATEMENTS[flavor])
+        if client.there is None or command is None:
+            client.execute(STATEMENTS[client.server_flavor()])
+        elif (result := client.there.program(("sh",), ("-c", command))).code:
+            raise DatabaseCaError(f"exit code {result.code} of: {command}", detail=result.messages)
     except DatabaseCaError as error:
         raise DatabaseCaError(
             f"the server keeps the files that it had loaded: {error.message}",
@@ -43,11 +51,11 @@ def reload(client: Client, flavor: Flavor, trust: Trust, name: str, where: Targe
             *error.hints,
             detail=error.detail,
         ) from None
-    shown = read_certificate(handshake.served(trust.openssl, where).certificate, f"what {where} serves")
+    shown = read_certificate(handshake.served(client.there or trust.openssl, where).certificate, f"what {where} serves")
     if shown.encoded != issued.encoded:
         raise DatabaseCaError(
             f"{where} was reloaded, but serves serial {index.serial_text(shown.serial)} of "
             f"{shown.common_name or 'nobody'}, not the issued {index.serial_text(issued.serial)}",
             f"copy {trust.path(name)} to the file that the server's ssl_cert names, and reload again",
         )
-    return issued
+    return where, issued

@@ -20,7 +20,8 @@ class Settings(NamedTuple):
     """The option file for the server or client (`side`) called `name`, with its files in the absolute `directory`.
 
     The files are those of the guide: `database-ca.cert.pem`, `NAME.cert.pem`, `private/NAME.key.pem`. With `galera`, a
-    server is also a node of a Galera cluster of MariaDB that uses rsync for state transfers.
+    server is also a node of a Galera cluster of MariaDB that uses rsync for state transfers. With `staged` it offers
+    TLS, and does not refuse connections without it yet.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Settings(NamedTuple):
     side: str = "server"
     directory: Path = Path(SSL_DIR)
     galera: bool = False
+    staged: bool = False
 
     def text(self) -> str:
         """The option file. Raises DatabaseCaError where an option file cannot hold a path."""
@@ -40,6 +42,7 @@ class Settings(NamedTuple):
             TEMPLATES[self.side],
             name=self.name,
             flavor=self.flavor,
+            staged=self.staged,
             ca=authority,
             crl=str(self.directory / Path(CRL).name),
             certificate=certificate,
@@ -49,10 +52,10 @@ class Settings(NamedTuple):
         )
 
 
-def write(text: str, path: Path) -> None:
-    """Make a new option file `path` of mode 644. Raises DatabaseCaError where the file exists."""
+def write(text: str, path: Path, mode: int = 0o644) -> None:
+    """Make a new file `path`. Raises DatabaseCaError where the file exists."""
     try:
-        write_new(path, text.encode(), 0o644)
+        write_new(path, text.encode(), mode)
     except OSError as error:
         raise DatabaseCaError(f"cannot write {path}: {error.strerror}") from None
 

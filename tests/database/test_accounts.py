@@ -52,6 +52,8 @@ def test_exactly_the_accounts_that_can_connect_without_tls(
         "ssl@localhost": "REQUIRE SSL",
         "x509@localhost": "REQUIRE X509",
         "subject@localhost": "REQUIRE SUBJECT '/CN=x'",
+        "issuer@localhost": "REQUIRE ISSUER '/CN=y'",
+        "both@localhost": "REQUIRE SUBJECT '/CN=x' AND ISSUER '/CN=y'",
         "cipher@localhost": "REQUIRE CIPHER 'AES256-SHA'",
         "locked@localhost": "ACCOUNT LOCK",
         "locked2@%": "REQUIRE SSL ACCOUNT LOCK",
@@ -81,8 +83,11 @@ def test_exactly_the_accounts_that_can_connect_without_tls(
             },
         }
         text = done("server", "accounts", *server.connection, directory=tmp_path).output
-        assert "'open3'@'%'" in text
-        assert "'ssl'@'localhost'" not in text
+        table = {line.split("  ")[0]: line.split()[1:] for line in text.splitlines() if line.startswith("'")}
+        assert table["'open3'@'%'"] == ["open", "-"]
+        requires = {name: table[f"'{name}'@'localhost'"][1:] for name in ("ssl", "x509", "subject", "issuer", "both")}
+        assert requires == {name: [name] for name in requires} | {"both": ["subject,", "issuer"]}
+        assert "'locked'@'localhost'" not in table
     finally:
         server.sql(f"DROP USER {', '.join(names)}; DROP ROLE reader")
 

@@ -12,7 +12,7 @@ import pytest
 
 from database.conftest import AIKEN, MARGARET, Site, StartServer, settings_of
 from tools.database_servers import Server, eventually
-from tools.support import Finished, done, tool
+from tools.support import Finished, done, snapshot, tool
 
 SENTINEL = "the quick brown fox of the wire"
 
@@ -168,6 +168,23 @@ def test_the_statements_for_each_flavor(shared_site: Site, tmp_path: Path) -> No
     mysql = MARIADB.replace("MASTER_USE_GTID = slave_pos", "SOURCE_AUTO_POSITION = 1").replace("MASTER_", "SOURCE_")
     mysql = mysql.replace("CHANGE MASTER TO", "CHANGE REPLICATION SOURCE TO")
     assert done(*command, *options, "--flavor", "mysql", directory=tmp_path).output == mysql
+
+
+def test_a_file_for_each_server(shared_site: Site, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("p4ss'word\n")
+    (tmp_path / "statements").mkdir()
+    command: tuple[str | Path, ...] = ("server", "replication", "--source", AIKEN, "--replica", MARGARET, "--gtid")
+    command += ("--password-file", "password", "--ca", shared_site.authority, "--output")
+    files = (f"statements/{AIKEN}.for-{MARGARET}.sql", f"statements/{MARGARET}.from-{AIKEN}.sql")
+    written = done(*command, "statements", directory=tmp_path)
+    assert [line.split()[0] for line in written.output.splitlines()] == list(files)
+    assert "".join((tmp_path / file).read_text() for file in files) == MARIADB
+    assert {(tmp_path / file).stat().st_mode & 0o777 for file in files} == {0o600}
+    (tmp_path / files[0]).unlink()
+    before = snapshot(tmp_path)
+    for directory in ("statements", "no/such/directory"):
+        assert tool(*command, directory, directory=tmp_path).code == 1
+    assert snapshot(tmp_path) == before
 
 
 def test_a_new_password_each_time(shared_site: Site, tmp_path: Path) -> None:

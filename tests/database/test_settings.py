@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from database.conftest import AIKEN, CLIENT, Site, StartServer
-from tools.database_servers import Programs
+from database.conftest import AIKEN, CLIENT, Site, StartServer, settings_of
+from tools.database_servers import Programs, eventually, session
 from tools.support import done, run, snapshot, tool
 
 SERVER = """\
@@ -41,6 +41,41 @@ def test_mysql_does_not_start_without_tls(tmp_path: Path) -> None:
     text = done("server", "settings", AIKEN, "--flavor", "mysql", directory=tmp_path).output
     assert text.startswith(SERVER.replace("MariaDB", "MySQL"))
     assert text.endswith("\ntls_certificates_enforced_validation = ON\n")
+
+
+def test_tls_that_is_not_required_yet(tmp_path: Path) -> None:
+    staged = done("server", "settings", AIKEN, "--staged", directory=tmp_path).output
+    assert staged.startswith(SERVER.rpartition("# Without")[0])
+    assert not [line for line in staged.splitlines() if line.startswith("require_secure_transport")]
+    refused = tool("server", "settings", CLIENT, "--client", "--staged", directory=tmp_path)
+    assert (refused.code, refused.output) == (2, "")
+
+
+def test_check_says_when_it_is_time_to_require_tls(
+    shared_site: Site, start: StartServer, programs: Programs, tmp_path: Path
+) -> None:
+    server = start(settings_of(shared_site, AIKEN, "--staged"), "--performance-schema=ON")
+    own = tmp_path / "my.cnf"
+    own.write_text("[client]\nloose-ssl\nloose-ssl-mode=REQUIRED\n")
+    connection: tuple[str | Path, ...] = ("--defaults-file", own, *server.connection)
+
+    def enforced() -> str:
+        checked = tool("server", "check", *connection, "--json", directory=tmp_path)
+        return next(str(one["text"]) for one in checked.document["findings"] if one["code"] == "enforced")
+
+    server.sql("CREATE USER app@localhost IDENTIFIED BY 'p4ss'")
+    public_key = () if programs.flavor == "mariadb" else ("--get-server-public-key",)
+    plain = ("--host=127.0.0.1", f"--port={server.port}", "--user=app", "--password=p4ss", *public_key)
+    with session(server, *plain, server.without_tls) as open_session:
+        assert open_session.ask("SELECT 'hello'") == "hello"
+        listed = done("server", "accounts", *connection, "--json", directory=tmp_path).document["accounts"]
+        free = [one["account"] for one in listed if one["kind"] == "open"]
+        assert enforced() == (
+            f"not for {len(free)} accounts, which server accounts lists; 1 TCP session without TLS now"
+        )
+        server.sql(";".join(f"ALTER USER {account} REQUIRE SSL" for account in free))
+        assert enforced() == "by every account that can connect; 1 TCP session without TLS now"
+    assert eventually(lambda: "no TCP sessions without TLS now: it is time for require_secure" in enforced())
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ def test_the_whole_story(site: Site, start: StartServer, tmp_path: Path) -> None
     # a server with the printed settings, as they stand
     server = start(settings_of(site, AIKEN))
     server.sql("CREATE USER app@localhost IDENTIFIED BY 'p4ss'")
-    here = ("--connect", server.address, "--ca", site.authority)
+    here: tuple[str | Path, ...] = ("--connect", server.address, "--ca", site.authority)
     ssl, app = site.ssl(CLIENT), ("--user=app", "--password=p4ss")
 
     # it serves the issued certificate, verified by the client's own settings, and refuses to go without TLS
@@ -54,9 +54,13 @@ def test_the_whole_story(site: Site, start: StartServer, tmp_path: Path) -> None
     site.new_list()
     site.deploy(AIKEN)
     assert server.over_tcp(*other).code == 0
+    canary = (site.ssl(REVOKED) / f"{REVOKED}.cert.pem", site.ssl(REVOKED) / f"private/{REVOKED}.key.pem")
+    check = ("server", "check", AIKEN, *here, *server.connection)
+    assert "only the file was looked at" in done(*check, directory=tmp_path).output
+    assert tool(*check, "--canary", *canary, directory=tmp_path).code == 2
     done("server", "reload", AIKEN, *here, *server.connection, directory=tmp_path)
     assert server.over_tcp(*other).code != 0
-    canary = (site.ssl(REVOKED) / f"{REVOKED}.cert.pem", site.ssl(REVOKED) / f"private/{REVOKED}.key.pem")
+    done(*check, "--canary", *canary, directory=tmp_path)
     probed = tool("server", "probe", AIKEN, *here, "--canary", *canary, directory=tmp_path)
     assert probed.code == 0, probed.output
 
@@ -150,7 +154,7 @@ def _levels(site: Site, server: Server, directory: Path) -> dict[str, int]:
     authority = ("--ca", site.authority)
     check = tool("server", "check", *server.connection, *authority, directory=directory)
     probe = tool("server", "probe", AIKEN, "--connect", server.address, *authority, directory=directory)
-    assert f"ssl_crl: {site.ssl(AIKEN)}/database-ca.crl, " in check.output.splitlines()[0]
+    assert f"ssl_crl: {site.ssl(AIKEN)}/database-ca.crl (only the file was looked at), " in check.output.splitlines()[0]
     assert "crl: " in probe.output.splitlines()[0]
     return {"check": check.code, "probe": probe.code}
 

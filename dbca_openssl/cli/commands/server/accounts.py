@@ -1,45 +1,91 @@
-"""`server accounts`: who may connect without TLS."""
+"""`server accounts`: who may connect without TLS, and what the others must show."""
 
-from dbca_openssl.cli import output, terminal
+from collections.abc import Sequence
+
+from dbca_openssl.cli import output, results, terminal
+from dbca_openssl.cli.main import DONE, FAILED
 from dbca_openssl.cli.options import Run, verb
 from dbca_openssl.database import accounts as accounts_
+from dbca_openssl.database.accounts import Entry
+from dbca_openssl.database.client import Reached
+from dbca_openssl.errors import DatabaseCaError
 
 
-@verb("server")
+@verb("all", "ca", "server")
 def accounts(run: Run) -> int:
-    """List the accounts that may connect without TLS.
+    """List the accounts, and the TLS that each requires.
 
     \b
       dbca-openssl server accounts
       dbca-openssl server accounts --host aiken.example.net
+      dbca-openssl server accounts --all
       dbca-openssl server accounts --defaults-file ~/.my.cnf --json | jq .accounts
 
-    The others are counted. Kinds: open, may connect without TLS; socket, without TLS too, but only by the local socket;
-    tls, must use TLS; locked, role and system cannot connect.
+    Kinds: open, may connect without TLS; socket, without TLS too, but only by the local socket; tls, must use TLS.
+    REQUIRES says what is required: ssl, any certificate of the CA (x509), or one with a certain subject or issuer.
+    Those that cannot connect are counted: locked, role and system.
+
+    With --all, each host in database-ca.hosts is reached over ssh, and its server asked by the host's own client.
 
     The guide: its warning that TLS is not enforced.
     """
+    if run.all_:
+        return _accounts_of_all(run)
     with terminal.busy("asking the server"):
         client, flavor = run.client()
-        found = accounts_.accounts(client, flavor)
-        closed = accounts_.secure_transport(client)
-    free = [entry for kind in ("open", "socket") for entry in found if entry.kind == kind]
-    others = {kind: sum(entry.kind == kind for entry in found) for kind in ("tls", "locked", "role", "system")}
-    rows = ((entry.account.shown(), entry.kind) for entry in free)
-    return output.result(
-        {
-            "require_secure_transport": closed,
-            "accounts": [
-                {"account": entry.account.shown(), **entry.account._asdict(), "kind": entry.kind} for entry in found
-            ],
-        },
-        [
-            *(output.table(("ACCOUNT", "KIND"), rows) if free else ()),
-            f"{len(free)} of {len(found)} accounts may connect without TLS; of the others, "
-            + ", ".join(f"{count} {kind}" for kind, count in others.items()),
-            "the server refuses all of them over TCP: require_secure_transport is on"
-            if closed
-            else "the server itself refuses none of them: require_secure_transport is off",
-            *(("next:", f"  dbca-openssl server require {free[0].account.argument()} --ssl") if free else ()),
+        found, closed = accounts_.accounts(client, flavor), accounts_.secure_transport(client)
+    return output.result(_document(found, closed), _lines(found, closed))
+
+
+def _accounts_of_all(run: Run) -> int:
+    def ask(reached: Reached, _: object) -> tuple[dict[str, object], list[str]]:
+        client = reached.client
+        found, closed = accounts_.accounts(client, client.server_flavor()), accounts_.secure_transport(client)
+        return _document(found, closed), _lines(found, closed)
+
+    with terminal.busy("asking the servers"):
+        outcomes = run.each_server(ask)
+    documents: list[dict[str, object]] = []
+    lines: list[str] = []
+    errors = []
+    for host, outcome in outcomes:
+        if isinstance(outcome, DatabaseCaError):
+            errors.append(outcome)
+            documents.append({"name": host.name, "error": outcome.message, "hints": outcome.hints})
+        else:
+            documents.append({"name": host.name, **outcome[0]})
+            lines += [f"{host.name}:", *(f"  {line}" for line in outcome[1])]
+    output.result({"hosts": documents}, lines)
+    results.host_errors(errors)
+    return FAILED if errors else DONE
+
+
+def _document(found: Sequence[Entry], closed: bool) -> dict[str, object]:
+    return {
+        "require_secure_transport": closed,
+        "accounts": [
+            {
+                "account": entry.account.shown(),
+                **entry.account._asdict(),
+                "kind": entry.kind,
+                "requires": entry.requires,
+            }
+            for entry in found
         ],
-    )
+    }
+
+
+def _lines(found: Sequence[Entry], closed: bool) -> list[str]:
+    shown = [entry for kind in ("open", "socket", "tls") for entry in found if entry.kind == kind]
+    free = [entry for entry in shown if entry.kind != "tls"]
+    others = {kind: sum(entry.kind == kind for entry in found) for kind in ("tls", "locked", "role", "system")}
+    rows = ((entry.account.shown(), entry.kind, ", ".join(entry.requires) or "-") for entry in shown)
+    return [
+        *(output.table(("ACCOUNT", "KIND", "REQUIRES"), rows) if shown else ()),
+        f"{len(free)} of {len(found)} accounts may connect without TLS; of the others, "
+        + ", ".join(f"{count} {kind}" for kind, count in others.items()),
+        "the server refuses all of them over TCP: require_secure_transport is on"
+        if closed
+        else "the server itself refuses none of them: require_secure_transport is off",
+        *(("next:", f"  dbca-openssl server require {free[0].account.argument()} --ssl") if free else ()),
+    ]

@@ -1,38 +1,68 @@
 """`server check`: ask a server about its TLS."""
 
+from pathlib import Path
+
 from dbca_openssl import dates
 from dbca_openssl.cli import results
-from dbca_openssl.cli.options import Run, argument, verb
+from dbca_openssl.cli.commands.server.probe import CANARY
+from dbca_openssl.cli.options import Run, UsageError, argument, verb
 from dbca_openssl.database import check as inspection
 from dbca_openssl.database import probe as probes
+from dbca_openssl.database.client import Reached
+from dbca_openssl.database.handshake import ClientCertificate
+from dbca_openssl.database.trust import Trust
 from dbca_openssl.finding import Finding
 
 
-@verb("connect", "ca", "server")
+@verb("all", "connect", "ca", "server")
 def check(
     run: Run,
-    server: str | None = argument(None, "[HOST[:PORT]]", "Probe it too, under this name of its certificate."),
+    server: str | None = argument(
+        None, "[HOST[:PORT]]", "The server, by the name in its certificate, which is probed too."
+    ),
+    canary: tuple[Path, Path] | None = CANARY,
 ) -> int:
     """Ask a server about its TLS, and whether it is enforced.
 
     \b
       dbca-openssl server check --socket /run/mysqld/mysqld.sock
-      dbca-openssl server check aiken.example.net --host aiken.example.net
+      dbca-openssl server check aiken.example.net
+      dbca-openssl server check --all
 
-    Is it there, with which files, until when.
+    Is it there, with which files, until when. The client connects to HOST, unless --socket or --host says otherwise.
+    A server whose certificate has another name is not checked. Of the CRL only the file is judged, unless --canary
+    shows that it is loaded.
+
+    With --all, each host in database-ca.hosts is reached over ssh, and its server asked by the host's own client.
 
     Exit codes, as monitoring plugins have them: 0 OK, 1 warning, 2 critical, 3 unknown or wrong usage.
 
     The guide: "Compatibility".
     """
 
-    def found() -> list[Finding]:
-        at = dates.now()
-        trust = run.trust() if run.ca is not None or server is not None else None
-        client, kind = run.client()
-        findings = inspection.inspect(client, kind, run.program(), trust, at)
-        if server is not None and trust is not None:
-            findings += probes.probe(probes.Probe(trust, *run.server(server)), at)
-        return findings
+    if server is not None and run.all_:
+        raise UsageError("name a HOST, or give --all")
+    if canary and server is None and not run.all_:
+        raise UsageError("--canary needs HOST, the server that must refuse it")
+    shown = ClientCertificate(*canary) if canary else None
 
-    return results.ask_server(server or run.host or "server", found)
+    def whole(reached: Reached, trust: Trust) -> list[Finding]:
+        name, where, client = reached
+        inspection.require_named(client, trust.openssl, name, inspection.server_files(client)[0])
+        what = probes.Probe(trust, name, where or inspection.listens(client), shown, there=client.there)
+        at = dates.now()
+        return [
+            *inspection.inspect(client, client.server_flavor(), trust.openssl, trust, at),
+            *probes.probe(what, at),
+        ]
+
+    def found() -> list[Finding]:
+        if run.all_:
+            trust = run.trust()
+            return results.of_hosts(run.each_server(lambda reached, _: whole(reached, trust)))
+        if server is not None:
+            return whole(run.reached(server), run.trust())
+        client, kind = run.client()
+        return inspection.inspect(client, kind, run.program(), run.trust() if run.ca else None, dates.now())
+
+    return results.ask_server("servers" if run.all_ else server or run.host or "server", found)

@@ -2,33 +2,71 @@
 
 from dbca_openssl import dates
 from dbca_openssl.ca import index
-from dbca_openssl.cli import output, terminal
-from dbca_openssl.cli.options import Run, argument, verb
+from dbca_openssl.ca.hosts import BY_STATEMENT, KnownHost
+from dbca_openssl.cli import output, results, terminal
+from dbca_openssl.cli.options import Run, UsageError, argument, verb
 from dbca_openssl.database import reload as reloading
+from dbca_openssl.database.client import Reached
+from dbca_openssl.database.trust import Trust
+from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.x509 import Certificate
 
 
-@verb("connect", "ca", "server", "yes")
+@verb("all", "connect", "ca", "server", "yes")
 def reload(
     run: Run,
-    server: str = argument(..., "HOST[:PORT]", "The server, by the name in its certificate."),
+    server: str | None = argument(None, "[HOST[:PORT]]", "The server, by the name in its certificate."),
 ) -> int:
     """Have a server read new files, and see that it serves them.
 
     \b
+      dbca-openssl server reload aiken.example.net
       dbca-openssl server reload aiken.example.net --socket /tmp/mysql.sock
-      dbca-openssl server reload aiken.example.net --host aiken.example.net
+      dbca-openssl server reload --all
+
+    The client connects to HOST, unless --socket or --host says otherwise. A server whose certificate has another name
+    is refused before it reloads.
+
+    With --all, each host in database-ca.hosts is reached over ssh, and its server reloaded by the host's own client, or
+    by the command in dbca_reload.
 
     Certificate, key and CRL are read again. Nothing is interrupted: open sessions stay open, also those of a revoked
     client.
     """
-    name, where = run.server(server)
     trust = run.trust()
-    trust.issued(name)
+    if server is None or run.all_:
+        return _reload_all(run, trust, server)
+    trust.issued(run.server(server)[0])
     with terminal.busy("asking the server"):
-        client, kind = run.client()
-        issued = reloading.reload(client, kind, trust, name, where, dates.now())
-    serial = index.serial_text(issued.serial)
+        reached = run.reached(server)
+        where, issued = reloading.reload(reached, trust, dates.now())
     return output.result(
-        {"host": name, "serial": serial, "not_after": issued.end},
-        [f"{where}  has reloaded, and serves serial {serial}, valid until {dates.shown(issued.end)}"],
+        {"host": reached.name, **_document(issued)}, [f"{where}  has reloaded, and serves {_shown(issued)}"]
     )
+
+
+def _reload_all(run: Run, trust: Trust, server: str | None) -> int:
+    if server is not None or not run.all_:
+        raise UsageError("name a HOST, or give --all")
+
+    def reload_one(reached: Reached, host: KnownHost) -> Certificate:
+        command = None if host.reload == BY_STATEMENT else host.reload
+        return reloading.reload(reached, trust, dates.now(), command)[1]
+
+    with terminal.busy("asking the servers"):
+        outcomes = run.each_server(reload_one)
+    shown = [
+        results.HostOutcome(host, outcome)
+        if isinstance(outcome, DatabaseCaError)
+        else results.HostOutcome(host, None, "reloaded", [f"reloaded, serves {_shown(outcome)}"], _document(outcome))
+        for host, outcome in outcomes
+    ]
+    return results.hosts(["SERVER"], shown)
+
+
+def _shown(issued: Certificate) -> str:
+    return f"serial {index.serial_text(issued.serial)}, valid until {dates.shown(issued.end)}"
+
+
+def _document(issued: Certificate) -> dict[str, object]:
+    return {"serial": index.serial_text(issued.serial), "not_after": issued.end}

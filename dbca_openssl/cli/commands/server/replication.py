@@ -6,7 +6,8 @@ from dbca_openssl import names
 from dbca_openssl.cli import output, results
 from dbca_openssl.cli.main import DONE
 from dbca_openssl.cli.options import Run, UsageError, option, verb
-from dbca_openssl.database import handshake, statements, trust
+from dbca_openssl.command import require_absent
+from dbca_openssl.database import handshake, settings, statements, trust
 from dbca_openssl.database import replication as replications
 
 
@@ -24,6 +25,7 @@ def replication(
     ),
     gtid: bool = option(False, "--gtid", "Follow by global transaction identifiers."),
     existing: bool = option(False, "--existing", "For a replication that runs: only TLS is added to it."),
+    write_to: Path | None = option(None, "--output", "Write one file for each server there, where none is yet.", "DIR"),
     check: bool = option(False, "--check", "Ask the replica instead whether it replicates over TLS."),
 ) -> int:
     """Print the statements for replication over TLS, or check it.
@@ -33,10 +35,12 @@ def replication(
           --replica margaret.example.net
       dbca-openssl server replication --source aiken.example.net \\
           --replica margaret.example.net --existing
+      dbca-openssl server replication --source aiken.example.net \\
+          --replica margaret.example.net --output .
       dbca-openssl server replication --check --host margaret.example.net
 
-    Both ends are verified. The statements hold the password of the account. The servers need a server_id of their own,
-    and the source log_bin.
+    Both ends are verified. The statements hold the password of the account, so only you can read the files of --output.
+    The servers need a server_id of their own, and the source log_bin.
 
     Exit codes of --check, as monitoring plugins have them: 0 OK, 2 critical: the replication does not run, or could
     run without TLS, 3 unknown.
@@ -61,10 +65,23 @@ def replication(
         existing=existing,
     )
     on_source, on_replica = statements.script(*made.on_source()), statements.script(*made.on_replica())
-    output.verbatim(
-        {"source": on_source, "replica": on_replica},
-        f"-- on the source, {made.source.host}\n{on_source}-- on the replica, {name}\n{on_replica}",
-    )
+    document = {"source": on_source, "replica": on_replica}
+    heads = f"-- on the source, {made.source.host}\n", f"-- on the replica, {name}\n"
+    if write_to is None:
+        output.verbatim(document, f"{heads[0]}{on_source}{heads[1]}{on_replica}")
+    else:
+        files = [
+            write_to / f"{made.source.host}.for-{name}.sql",
+            write_to / f"{name}.from-{made.source.host}.sql",
+        ]
+        for path in files:
+            require_absent(path)
+        for path, head, text in zip(files, heads, (on_source, on_replica), strict=True):
+            settings.write(head + text, path, 0o600)
+        output.result(
+            document | {"files": [str(path) for path in files]},
+            [f"{files[0]}  run it on {made.source.host} first", f"{files[1]}  then run it on {name}"],
+        )
     if not existing and not password_file:
         output.tell("the statements hold a new password: keep them to yourself")
     return DONE

@@ -14,6 +14,7 @@ def settings(
     name: str = argument(..., "HOST", "The host, or with --client the client, by its full name."),
     client: bool = option(False, "--client", "For a client that connects, not for the server."),
     galera: bool = option(False, "--galera", "For a node of a Galera cluster of MariaDB."),
+    staged: bool = option(False, "--staged", "Offer TLS, but do not require it yet: server check says when."),
     write_to: Path | None = option(None, "--output", "Write it there, where no file is yet.", "FILE"),
 ) -> int:
     """Print the option file that makes a server or client use TLS.
@@ -22,6 +23,7 @@ def settings(
       dbca-openssl server settings aiken.example.net > 99-tls.cnf
       dbca-openssl server settings aiken.example.net --flavor mysql > tls.cnf
       dbca-openssl server settings aiken.example.net --galera > 99-galera-tls.cnf
+      dbca-openssl server settings aiken.example.net --staged > 99-tls.cnf
       dbca-openssl server settings backup@margaret --client \\
           --ssl-dir ~/.mysql/ssl >> ~/.my.cnf
 
@@ -30,11 +32,13 @@ def settings(
     """
     if galera and (client or run.flavor == "mysql"):
         raise UsageError("--galera is for servers of MariaDB")
+    if staged and client:
+        raise UsageError("--staged is for servers")
     plain = names.entity_name(name)
     if run.ca is not None:
         run.trust().issued(plain)
-    made = settings_.Settings(plain, run.flavor or "mariadb", "client" if client else "server", run.directory(), galera)
-    text = made.text()
+    side = "client" if client else "server"
+    text = settings_.Settings(plain, run.flavor or "mariadb", side, run.directory(), galera, staged).text()
     if write_to is None:
         return output.verbatim({"text": text}, text)
     settings_.write(text, write_to)
