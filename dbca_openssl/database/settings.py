@@ -52,7 +52,7 @@ class Settings(NamedTuple):
 def write(text: str, path: Path) -> None:
     """Make a new option file `path` of mode 644. Raises DatabaseCaError where the file exists."""
     try:
-        write_new(path, text.encode(), 0o644)
+        write_new(path, text.encode())
     except OSError as error:
         raise DatabaseCaError(f"cannot write {path}: {error.strerror}") from None
 
