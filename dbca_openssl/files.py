@@ -24,6 +24,9 @@ LARGEST = 1 << 30
 FAT = frozenset({"vfat", "msdos", "exfat", "fuseblk"})
 """File systems without a journal and with one owner for everything; fuseblk may be one of them."""
 
+PRIVATE_FILE, PRIVATE_DIRECTORY = 0o600, 0o700
+PUBLIC_FILE, PUBLIC_DIRECTORY = 0o644, 0o755
+
 _MOUNTS = "/proc/self/mountinfo"
 
 
@@ -97,6 +100,24 @@ def move_by_copy(source: str, target: str) -> None:
     os.rename(copy, target)
     fsync(os.path.dirname(target))
     os.unlink(source)
+
+
+def set_mode(path: str | Path, mode: int) -> None:
+    """chmod a file, unless it has that mode. Raises OSError, but not where the file system has no modes, as FAT."""
+    try:
+        if os.stat(path).st_mode & 0o777 != mode:
+            os.chmod(path, mode)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+
+
+def mode_of(path: str | Path) -> int:
+    """The mode of a file that is to be replaced, which the new one keeps; 644 where there is none yet."""
+    try:
+        return os.stat(path).st_mode & 0o777
+    except OSError:
+        return PUBLIC_FILE
 
 
 def beside(target: str) -> str:

@@ -163,7 +163,7 @@ class OpenSSL:
                 stdout=files[1],
                 stderr=files[2],
                 pass_fds=keep_open if descriptor is None else (*keep_open, descriptor),
-                umask=0o077,
+                umask=0o022,  # a key has mode 600 all the same, by openssl itself
                 start_new_session=True,  # without a terminal it cannot wait at a prompt of its own
             )
         except OSError as error:

@@ -6,7 +6,6 @@ The script is POSIX sh, needs nothing but openssl, and makes the same files. Pat
 
 from __future__ import annotations
 
-import errno
 import os
 import shlex
 from collections.abc import Callable
@@ -14,14 +13,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dbca_openssl.command import Command, require_absent
+from dbca_openssl.files import PRIVATE_DIRECTORY, PRIVATE_FILE, PUBLIC_DIRECTORY, PUBLIC_FILE, set_mode
 from dbca_openssl.openssl import OpenSSL
 from dbca_openssl.render import here_document
 
-PRIVATE_FILE, PRIVATE_DIRECTORY = 0o600, 0o700
+PRIVATE = "private"
+"""What is in this directory is for its owner alone; everything else is public, as under the umask 022."""
 
 
 class MakeDirectories(NamedTuple):
-    """`mkdir -p`, for the owner alone; those that exist keep their modes."""
+    """`mkdir -p`; those that exist keep their modes."""
 
     paths: tuple[str, ...]
 
@@ -29,39 +30,37 @@ class MakeDirectories(NamedTuple):
         """Do it inside `root`."""
         for path in self.paths:
             if not (root / path).is_dir():
-                (root / path).mkdir(parents=True)
-                set_mode(root / path, PRIVATE_DIRECTORY)
+                (root / path).mkdir(PRIVATE_DIRECTORY if path == PRIVATE else PUBLIC_DIRECTORY, parents=True)
 
     def script(self) -> str:
         """The lines of shell that do it in the current directory."""
-        return _make_directories(shlex.join(self.paths))
+        public = [path for path in self.paths if path != PRIVATE]
+        lines = [f"mkdir -p {shlex.join(public)}"] if public else []
+        return "\n".join([*lines, *([f"(umask 077 && mkdir -p {PRIVATE})"] if PRIVATE in self.paths else [])])
 
 
 class WriteFile(NamedTuple):
-    """A new text file; `run` raises DatabaseCaError where it exists already."""
+    """A new public text file; `run` raises DatabaseCaError where it exists already."""
 
     path: str
     text: str
-    mode: int = PRIVATE_FILE
 
     def run(self, root: Path) -> None:
         """Do it inside `root`."""
-        write_new(root / self.path, self.text.encode(), self.mode)
+        write_new(root / self.path, self.text.encode())
 
     def script(self) -> str:
         """The lines of shell that do it in the current directory."""
         path = shlex.quote(self.path)
         if not self.text:
-            lines = f": > {path}"
-        elif self.text.count("\n") == 1 and self.text.strip().isalnum():
-            lines = f"echo {self.text.strip()} > {path}"
-        else:
-            lines = f"cat > {path} {here_document(self.text)}"
-        return lines if self.mode == PRIVATE_FILE else f"{lines}\nchmod {self.mode:o} {path}"
+            return f": > {path}"
+        if self.text.count("\n") == 1 and self.text.strip().isalnum():
+            return f"echo {self.text.strip()} > {path}"
+        return f"cat > {path} {here_document(self.text)}"
 
 
 class CopyFile(NamedTuple):
-    """A private copy of `source`, which lies elsewhere.
+    """A copy of `source`, which lies elsewhere.
 
     What `path` names is renamed to its name with `.old` before, where `keep_old`; else `run` raises DatabaseCaError
     where it is there already.
@@ -75,31 +74,22 @@ class CopyFile(NamedTuple):
         """Do it inside `root`."""
         if self.keep_old:
             (root / self.path).replace(root / f"{self.path}.old")
-        write_new(root / self.path, self.source.read_bytes())
+        write_new(root / self.path, self.source.read_bytes(), PRIVATE_FILE if self._is_private else PUBLIC_FILE)
 
     def script(self) -> str:
         """The lines of shell that do it in the current directory."""
         path = shlex.quote(self.path)
         copy = f"cat < {shlex.quote(str(self.source))} > {path}"
+        if self._is_private:
+            copy = f"(umask 077 && {copy})"
         return f"mv -f {path} {path}.old\n{copy}" if self.keep_old else copy
 
-
-class SetMode(NamedTuple):
-    """chmod, for a file that openssl made and that is no secret."""
-
-    path: str
-    mode: int
-
-    def run(self, root: Path) -> None:
-        """Do it inside `root`."""
-        set_mode(root / self.path, self.mode)
-
-    def script(self) -> str:
-        """The lines of shell that do it in the current directory."""
-        return f"chmod {self.mode:o} {shlex.quote(self.path)}"
+    @property
+    def _is_private(self) -> bool:
+        return self.path.startswith(f"{PRIVATE}/")
 
 
-Step = MakeDirectories | WriteFile | CopyFile | SetMode | Command
+Step = MakeDirectories | WriteFile | CopyFile | Command
 
 
 class Section(NamedTuple):
@@ -112,14 +102,14 @@ class Section(NamedTuple):
 class Plan(NamedTuple):
     """Everything that one verb does, in order, inside `directory`.
 
-    The directory must be new, or is made with `directory_mode` where it is missing, or else must be there.
+    The directory must be new, or is made where it is missing (`make_directory`), or else must be there.
     """
 
     title: str
     directory: Path
     sections: tuple[Section, ...]
     new_directory: bool = False
-    directory_mode: int | None = None
+    make_directory: bool = False
 
     def run(self, openssl: OpenSSL, root: Path, keep_open: tuple[int, ...] = ()) -> None:
         """Do all of it inside `root`, which is moved to the plan's directory later.
@@ -143,7 +133,7 @@ class Plan(NamedTuple):
             "#!/bin/sh",
             f"# {self.title}",
             "set -eu",
-            "umask 077",
+            "umask 022",
             "set -C  # '>' never overwrites",
             "unset CA_HOME CN RANDFILE",
         ]
@@ -151,8 +141,8 @@ class Plan(NamedTuple):
             lines.append(_ABSENT)
         if self.new_directory:
             lines += [f"absent {directory}", f"mkdir {directory}"]
-        if self.directory_mode:
-            lines.append(_make_directories(directory, self.directory_mode))
+        if self.make_directory:
+            lines.append(f"mkdir -p {directory}")
         lines.append(f"cd {directory}")
         exported: dict[str, str] = {}
         for part in self.sections:
@@ -166,7 +156,7 @@ class Plan(NamedTuple):
         return "\n".join(lines) + "\n"
 
 
-def write_new(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> None:
+def write_new(path: Path, data: bytes, mode: int = PUBLIC_FILE) -> None:
     """Write and fsync a new file. Raises DatabaseCaError where there is one, or a link, also a dangling one."""
     require_absent(path)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
@@ -178,26 +168,10 @@ def write_new(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> None:
         set_mode(path, mode)
 
 
-def set_mode(path: Path, mode: int) -> None:
-    """chmod a new file; a FAT file system has no modes and refuses, which `tell_lost_modes` reports."""
-    try:
-        path.chmod(mode)
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP):
-            raise
-
-
 def tell_lost_modes(private: Path, directory: Path, tell: Callable[[str], None]) -> None:
     """Tell the user where `private`, made for its owner alone, can be read by others, as on a FAT file system."""
     if private.stat().st_mode & 0o077:
         tell(f"the file system of {directory} has no modes: who mounts it can read the key, so encrypt the device")
-
-
-def _make_directories(paths: str, mode: int = PRIVATE_DIRECTORY) -> str:
-    if mode == PRIVATE_DIRECTORY:  # what the script's umask gives
-        return f"mkdir -p {paths}"
-    # by umask, so that missing parents get the same mode
-    return f"[ -d {paths} ] || (umask {0o777 & ~mode:03o} && mkdir -p {paths})"
 
 
 _ABSENT = """absent() {

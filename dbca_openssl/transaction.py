@@ -22,7 +22,20 @@ from types import TracebackType
 from typing import NamedTuple
 
 from dbca_openssl.errors import DatabaseCaError, of_system, reason
-from dbca_openssl.files import ABSENT, beside, fsync, fsync_all, is_fat, move_by_copy, owners, read_file, state
+from dbca_openssl.files import (
+    ABSENT,
+    PUBLIC_FILE,
+    beside,
+    fsync,
+    fsync_all,
+    is_fat,
+    mode_of,
+    move_by_copy,
+    owners,
+    read_file,
+    set_mode,
+    state,
+)
 from dbca_openssl.lock import Lock, Tell
 
 STAGE, COMMIT, MANIFEST = ".stage.", ".commit", "manifest"
@@ -103,10 +116,10 @@ class Transaction:
         return self.directory / self.stage / name
 
     def write(self, name: str, data: bytes) -> None:
-        """Stage a file, for the owner alone; the commit has it on the disk."""
+        """Stage a public file; the commit has it on the disk."""
         path = f"{self.directory}/{self.stage}/{name}"
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, PUBLIC_FILE), "wb") as file:
             file.write(data)
 
     def commit(self, deciding: Iterable[str], following: Iterable[str] = (), backups: Iterable[str] = ()) -> None:
@@ -114,7 +127,7 @@ class Transaction:
 
         The last of `deciding` is the one that makes the others known: the index. `backups` overwrite what was there.
         Every other name must be declared as replaced, or be new or of the same content. What was staged besides is
-        dropped.
+        dropped. A public file keeps the mode of the one that it replaces, or that it is the `.old` copy of.
         Raises DatabaseCaError where another program changed the directory meanwhile, and then nothing is changed; or
         where a file could not be moved to its place after all, and then it says that the change is made.
         """
@@ -124,6 +137,9 @@ class Transaction:
             *((FOLLOWING, name) for name in following),
         ]
         before, after = f"{self.directory}/", f"{self.directory}/{self.stage}/"
+        for _, name in names:
+            if not name.startswith("private/"):
+                set_mode(after + name, mode_of(before + name.removesuffix(".old")))
         fsync_all([after + name for _, name in names])
         entries = [_Entry(kind, state(before + name), state(after + name), name) for kind, name in names]
         self._require_installable(entries)
@@ -154,7 +170,7 @@ class Transaction:
         device = self.directory.stat().st_dev
         for folder in map(Path, {os.path.dirname(f"{self.directory}/{entry.name}") for entry in entries}):
             if not folder.is_dir():
-                raise DatabaseCaError(f"there is no directory {folder}", f"mkdir -m 700 {folder}")
+                raise DatabaseCaError(f"there is no directory {folder}", f"mkdir {folder}")
             if folder.stat().st_dev != device:
                 raise DatabaseCaError(f"{folder} is on another file system", f"it must be on that of {self.directory}")
             if not os.access(folder, os.W_OK | os.X_OK):

@@ -170,7 +170,7 @@ def test_the_faked_call_is_exact(case: Case, fp: FakeProcess, tmp_path: Path, mo
     assert call.kwargs["cwd"] == tmp_path
     assert call.kwargs["stdin"] == subprocess.DEVNULL
     assert call.kwargs["start_new_session"] is True
-    assert call.kwargs["umask"] == 0o077
+    assert call.kwargs["umask"] == 0o022
     assert handed == ([f"{PASSPHRASE}\n".encode()] if case.passphrase else [])
     assert len(call.kwargs["pass_fds"]) == 1 + case.passphrase
 

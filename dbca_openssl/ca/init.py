@@ -30,7 +30,7 @@ from dbca_openssl.ca.layout import (
 from dbca_openssl.ca.revoke import RevocationList
 from dbca_openssl.command import require_absent
 from dbca_openssl.errors import DatabaseCaError, of_system
-from dbca_openssl.files import fsync
+from dbca_openssl.files import PUBLIC_DIRECTORY, fsync, set_mode
 from dbca_openssl.lock import Lock
 from dbca_openssl.plan import CopyFile, MakeDirectories, Plan, Section, WriteFile, tell_lost_modes
 from dbca_openssl.render import YEARS, AuthoritySettings, authority_configuration
@@ -114,6 +114,7 @@ def create(authority: Authority, new: NewAuthority) -> RevocationList:
         _require_complete(work, FIRST_SERIALS[new.profile])
         first = revoke.current_list(authority._replace(directory=work))
         tell_lost_modes(work / "private", target, authority.tell)
+        set_mode(work, target.stat().st_mode & 0o777 if target.is_dir() else PUBLIC_DIRECTORY)
         for path in (work, *work.rglob("*")):
             fsync(path)
         _move(work, target)

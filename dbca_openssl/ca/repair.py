@@ -32,9 +32,9 @@ from dbca_openssl.ca.layout import (
 )
 from dbca_openssl.ca.recovery import restore
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.files import fsync
+from dbca_openssl.files import PRIVATE_DIRECTORY, PRIVATE_FILE, fsync, mode_of, set_mode
 from dbca_openssl.lock import Lock
-from dbca_openssl.plan import PRIVATE_DIRECTORY, PRIVATE_FILE, set_mode, write_new
+from dbca_openssl.plan import MakeDirectories, write_new
 from dbca_openssl.transaction import COMMIT, STAGE, recover
 from dbca_openssl.x509 import Certificate
 
@@ -92,7 +92,7 @@ def _names(authority: Authority) -> Iterator[Repair]:
     for name in DIRECTORIES:
         path = authority.path(name)
         if not os.path.lexists(path):
-            yield Repair(f"make the directory {name}", partial(_make_directory, path))
+            yield Repair(f"make the directory {name}", partial(_make_directory, authority, name))
 
 
 def _leftovers(authority: Authority) -> Iterator[Repair]:
@@ -196,7 +196,7 @@ def _replace(authority: Authority, name: str, data: bytes) -> None:
     """Replace a data file by a rename, and keep the old one under a name of its own."""
     if old := _data(authority, name):
         kept = (authority.path(f"{name}.damaged{number or ''}") for number in count())
-        write_new(next(path for path in kept if not os.path.lexists(path)), old)
+        write_new(next(path for path in kept if not os.path.lexists(path)), old, mode_of(authority.path(name)))
         fsync(authority.directory)  # before the only other copy is replaced
     _put(authority, name, data)
 
@@ -204,7 +204,7 @@ def _replace(authority: Authority, name: str, data: bytes) -> None:
 def _put(authority: Authority, name: str, data: bytes) -> None:
     target = authority.path(name)
     staged = target.with_name(f".{target.name}.{os.urandom(4).hex()}")
-    write_new(staged, data)
+    write_new(staged, data, mode_of(target))
     _rename(staged, target)
 
 
@@ -215,9 +215,9 @@ def _rename(source: Path, target: Path) -> None:
         fsync(folder)
 
 
-def _make_directory(path: Path) -> None:
-    path.mkdir(PRIVATE_DIRECTORY)
-    fsync(path.parent)
+def _make_directory(authority: Authority, name: str) -> None:
+    MakeDirectories((name,)).run(authority.directory)
+    fsync(authority.directory)
 
 
 def _append(authority: Authority, line: str) -> None:

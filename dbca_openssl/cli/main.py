@@ -52,6 +52,7 @@ def main() -> None:
 
         complete(*sys.argv[2:])
         return
+    os.umask(0o022)  # the guide's: what is private is made so, whatever the caller's umask
     code = run(sys.argv[1:])
     for stream in filter(None, (sys.stdout, sys.stderr)):  # None: closed by the caller
         try:

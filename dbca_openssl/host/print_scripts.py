@@ -17,7 +17,7 @@ from dbca_openssl.host.scripts import PublicFile
 from dbca_openssl.host.ssh import Ssh
 from dbca_openssl.render import here_document
 
-_HEAD = ("#!/bin/sh", "set -eu", "umask 077")
+_HEAD = ("#!/bin/sh", "set -eu", "umask 022")
 
 
 def fetch(authority: Authority, ssh: Ssh, hosts: Sequence[KnownHost]) -> str:

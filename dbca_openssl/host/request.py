@@ -12,27 +12,15 @@ from typing import NamedTuple
 
 from dbca_openssl.command import Command, require_absent
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.files import fsync
+from dbca_openssl.files import PRIVATE_DIRECTORY, PUBLIC_DIRECTORY, fsync, set_mode
 from dbca_openssl.lock import LOCK, Lock, Tell
 from dbca_openssl.names import host_name
 from dbca_openssl.openssl import OpenSSL
-from dbca_openssl.plan import (
-    PRIVATE_DIRECTORY,
-    CopyFile,
-    MakeDirectories,
-    Plan,
-    Section,
-    SetMode,
-    Step,
-    WriteFile,
-    set_mode,
-    tell_lost_modes,
-)
+from dbca_openssl.plan import CopyFile, MakeDirectories, Plan, Section, Step, WriteFile, tell_lost_modes
 from dbca_openssl.render import HOST_BITS, SSL_DIR, host_configuration
 from dbca_openssl.transaction import COMMIT, Transaction
 
 CONFIGURATION = "openssl.cnf"
-PUBLIC_DIRECTORY, PUBLIC_FILE = 0o755, 0o644
 
 
 class NewRequest(NamedTuple):
@@ -89,7 +77,7 @@ def plan_beside(new: NewRequest, work: str, existing_key: bool = False) -> Plan:
     """
     beside = new._replace(directory=new.directory / work)
     made = _plan(beside, CONFIGURATION, write=True, key=f"../{new.key}" if existing_key else None)
-    return made._replace(new_directory=True, directory_mode=None)
+    return made._replace(new_directory=True, make_directory=False)
 
 
 def plan_with_key(new: NewRequest, key: Path) -> Plan:
@@ -124,20 +112,13 @@ def _plan(new: NewRequest, configuration: str, write: bool, key: str | None = No
     made = (new.request,) if key else (new.key, new.request)
     steps: list[Step] = [MakeDirectories(("private",)), *([CopyFile(source, new.key)] if source else [])]
     if write:
-        steps.append(WriteFile(configuration, new.configuration(), PUBLIC_FILE))
-    steps += [
-        Command(
-            ("req", "-new", *(("-key", key) if key else ()), "-out", new.request),
-            {"OPENSSL_CONF": f"./{configuration}", "CN": new.name},
-            creates=made,
-            fresh=made,
-        ),
-        SetMode(new.request, PUBLIC_FILE),
-    ]
+        steps.append(WriteFile(configuration, new.configuration()))
+    arguments = ("req", "-new", *(("-key", key) if key else ()), "-out", new.request)
+    steps.append(Command(arguments, {"OPENSSL_CONF": f"./{configuration}", "CN": new.name}, made, made))
     return Plan(
         title=f"A key and a certificate signing request for {new.name}",
         directory=new.directory,
-        directory_mode=PUBLIC_DIRECTORY,
+        make_directory=True,
         sections=(Section("Certificate Signing Requests", tuple(steps)),),
     )
 

@@ -23,11 +23,11 @@ from dbca_openssl.command import Command
 from dbca_openssl.database.settings import Settings
 from dbca_openssl.database.statements import Flavor
 from dbca_openssl.errors import DatabaseCaError, of_system
+from dbca_openssl.files import PUBLIC_DIRECTORY, PUBLIC_FILE, set_mode
 from dbca_openssl.host import request
 from dbca_openssl.host.deploy import LIST
-from dbca_openssl.host.request import PUBLIC_DIRECTORY, PUBLIC_FILE, NewRequest
+from dbca_openssl.host.request import NewRequest
 from dbca_openssl.names import alternative_name, authority_name_for, entity_name, organization_name
-from dbca_openssl.plan import set_mode
 from dbca_openssl.render import DAYS, AuthoritySettings
 
 if TYPE_CHECKING:

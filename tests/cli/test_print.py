@@ -127,7 +127,7 @@ def test_every_script_starts_carefully_and_printing_changes_nothing(
         lines = script.splitlines()
         assert lines[0] == "#!/bin/sh", verb
         assert lines[1].startswith("# "), verb
-        assert lines[2:4] == ["set -eu", "umask 077"], verb
+        assert lines[2:4] == ["set -eu", "umask 022"], verb
         assert not re.search(r"\bpython|dbca-openssl (?!guide)|\bpass:", script), verb
         assert run("dash", "-n", "-c", script, directory=tmp_path).code == 0, verb
     assert snapshot(tmp_path) == before
@@ -252,7 +252,7 @@ def test_the_script_of_a_second_generation_makes_the_same_tree(
     make_request(AIKEN, to=ca / "certreqs")
     done("sign", AIKEN, "--yes", *phrase, directory=ca)
     revoke = f"openssl ca -revoke certs/{AIKEN}.cert.pem -passin file:{keys / 'phrase'}"
-    ran(f"umask 077\nexport OPENSSL_CONF=./database-ca.cnf\n{revoke}", ca)
+    ran(f"umask 022\nexport OPENSSL_CONF=./database-ca.cnf\n{revoke}", ca)
     other = Path(shutil.copytree(ca, tmp_path / "other"))
     done("sign", AIKEN, "--yes", *phrase, directory=ca)
     ran(done("sign", AIKEN, "--print", *phrase, directory=other).output, other)
@@ -265,7 +265,6 @@ def test_the_script_of_sign_keeps_an_older_request_as_the_tool_does(
     phrase = ("--passphrase-file", keys / "phrase")
     for directory in (ca, other):
         shutil.copy(make_request(MARGARET), directory / f"certreqs/{AIKEN}.req.pem")
-        (directory / f"certreqs/{AIKEN}.req.pem").chmod(0o600)
     done("sign", make_request(AIKEN), "--yes", *phrase, directory=ca)
     ran(done("sign", make_request(AIKEN), "--print", *phrase, directory=other).output, other)
     same(ca, other)

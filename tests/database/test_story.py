@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import re
+import shutil
+import tempfile
 from pathlib import Path
 
 from database.conftest import AIKEN, CLIENT, REVOKED, Site, StartServer, settings_of
-from tools.database_servers import Server, session
-from tools.support import done, openssl, tool
+from docs.test_readme import walk
+from tools.database_servers import Programs, Server, copy_data, session
+from tools.support import done, openssl, run, tool
 
 
 def test_the_whole_story(site: Site, start: StartServer, tmp_path: Path) -> None:
@@ -157,6 +163,35 @@ def _levels(site: Site, server: Server, directory: Path) -> dict[str, int]:
     assert f"ssl_crl: {site.ssl(AIKEN)}/database-ca.crl (only the file was looked at), " in check.output.splitlines()[0]
     assert "crl: " in probe.output.splitlines()[0]
     return {"check": check.code, "probe": probe.code}
+
+
+def test_the_readmes_path_ends_with_a_server_that_is_not_root(programs: Programs, data: Path) -> None:
+    """With what the option file itself says of the key; the other files are as scp leaves them."""
+    user, group = ("nobody", "nogroup") if os.geteuid() == 0 else (getpass.getuser(), str(os.getegid()))
+    with tempfile.TemporaryDirectory(prefix="dbca-") as directory:  # pytest's own is closed to others
+        place = Path(directory)
+        place.chmod(0o755)
+        walk(place)
+        ssl, settings = place / f"hosts/{AIKEN}/etc/mysql/ssl", place / "tls.cnf"
+        flavor = ("--flavor", programs.flavor)
+        done("server", "settings", AIKEN, "--ssl-dir", ssl, *flavor, "--output", settings, directory=place)
+        for command in re.findall(r"^#   (ch.*)$", settings.read_text(), re.MULTILINE):
+            changed = run("sh", "-c", command.replace("root:mysql", f":{group}"), directory=place)
+            assert changed.code == 0, changed.messages
+        (place / "server").mkdir()
+        copy_data(data, place / "server")
+        for path in (place / "server", *place.glob("server/**/*")):
+            shutil.chown(path, user, group)
+        server = Server(programs, place / "server", settings, user=user)
+        try:
+            server.start(attempts=1)
+            assert server.sql("SELECT @@ssl_cert, @@ssl_crl") == [
+                [str(ssl / f"{AIKEN}.cert.pem"), str(ssl / "database-ca.crl")]
+            ]
+            refused = server.over_tcp("--user=root", server.without_tls)
+            assert refused.code != 0
+        finally:
+            server.stop()
 
 
 def _foreign(directory: Path, name: str) -> Path:

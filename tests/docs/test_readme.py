@@ -7,8 +7,6 @@ import re
 import sys
 from pathlib import Path
 
-import pytest
-
 from tools.conversation import converse
 from tools.support import PASSPHRASE, ROOT, run
 
@@ -33,10 +31,9 @@ done
 """
 
 
-@pytest.fixture
-def programs(tmp_path: Path) -> Path:
-    """A directory for PATH with what the README's commands call: the tool, scp and sudo."""
-    directory = tmp_path / "programs"
+def walk(place: Path) -> str:
+    """Type the README's main path in `place`, where the hosts are in `hosts/`; returns what was on the screen."""
+    directory = place / "programs"
     directory.mkdir()
     for name, text in (
         ("dbca-openssl", SHIM.format(program=PROGRAM)),
@@ -45,22 +42,23 @@ def programs(tmp_path: Path) -> Path:
     ):
         (directory / name).write_text(text)
         (directory / name).chmod(0o755)
-    return directory
-
-
-def test_the_commands_of_the_readme_run_at_a_terminal(tmp_path: Path, programs: Path) -> None:
     guide = README.split("## Through the guide\n")[1].split("\n## ")[0]
     script = "set -eu\n" + "".join(re.findall(r"^```sh\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL))
-    (tmp_path / "walk.sh").write_text(script)
+    (place / "walk.sh").write_text(script)
 
     def answer(shown: str) -> str | None:
         if shown.endswith(("key: ", "more: ")):
             return f"{PASSPHRASE}\n"
         return "y\n" if shown.endswith("[y/N] ") else None
 
-    more = {"PATH": f"{programs}:{os.environ['PATH']}", "HOSTS": str(tmp_path / "hosts")}
-    code, seen = converse("sh", "walk.sh", answer=answer, directory=tmp_path, environment=more)
+    more = {"PATH": f"{directory}:{os.environ['PATH']}", "HOSTS": str(place / "hosts")}
+    code, seen = converse("sh", "walk.sh", answer=answer, directory=place, environment=more)
     assert code == 0, seen
+    return seen
+
+
+def test_the_commands_of_the_readme_run_at_a_terminal(tmp_path: Path) -> None:
+    seen = walk(tmp_path)
     assert "certs/aiken.example.net.cert.pem: OK" in seen
     assert "signed    1 valid, 0 expired, 0 revoked" in seen
     delivered = tmp_path / "hosts/aiken.example.net/etc/mysql/ssl"

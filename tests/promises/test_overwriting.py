@@ -207,7 +207,7 @@ def test_a_hosts_key_is_private_from_its_first_byte(tmp_path: Path) -> None:
     assert written == f"./{KEY}"  # of openssl in the stage
     renamed = re.findall(rf'rename(?:at2?)?\(.*"([^"\n]*)".*"{ssl / KEY}"', trace)
     assert renamed == [f"{ssl}/.commit/{KEY}"]
-    assert "umask(077)" in trace
+    assert len(re.findall(rf'mkdir\("{ssl}/(?:.stage[^/]*/)?private", 0700\)', trace)) == 2
     assert stat.S_IMODE((ssl / KEY).stat().st_mode) == 0o600
     assert stat.S_IMODE((ssl / "private").stat().st_mode) == 0o700
     assert "PRIVATE KEY" in (ssl / KEY).read_text()
@@ -223,15 +223,32 @@ def test_an_authoritys_key_is_private_from_its_first_byte(given: bool, tmp_path:
     assert f'mkdir("{moved}", 0700)' in trace
     made = tmp_path / "database-ca/private/database-ca.key.pem"
     assert stat.S_IMODE(made.stat().st_mode) == 0o600
-    assert stat.S_IMODE(made.parent.stat().st_mode) == stat.S_IMODE(made.parent.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(made.parent.stat().st_mode) == 0o700
+    assert f'mkdir("{moved}/private", 0700)' in trace
     assert PASSPHRASE not in trace
     openssl("pkey", "-in", made, "-passin", f"file:{keys / 'phrase'}", "-noout", directory=tmp_path)
 
 
-def test_a_wide_umask_widens_nothing(ca: Path, environment: dict[str, str], make_request: MakeRequest) -> None:
+@pytest.mark.parametrize("umask", ["000", "777"])
+def test_files_that_are_replaced_keep_their_modes(
+    umask: str, ca: Path, environment: dict[str, str], make_request: MakeRequest
+) -> None:
+    """In an authority for its owner alone, as an earlier version made it; new files are public."""
     make_request(AIKEN, to=ca / "certreqs")
-    command = 'umask 0 && exec "$0" -m dbca_openssl sign --yes "$1"'
-    signed = run("sh", "-c", command, sys.executable, AIKEN, directory=ca, environment=environment)
-    assert signed.code == 0, signed.messages
-    wide = [name for name, (mode, _) in snapshot(ca).items() if int(mode, 8) & 0o077 and name != f"certreqs/{REQUEST}"]
-    assert wide == []
+    for path in (ca, *ca.rglob("*")):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    before = snapshot(ca)
+    for verb in ("sign", "renew", "crl"):
+        command = f'umask {umask} && exec "$0" -m dbca_openssl "$@"'
+        arguments = (verb, *((AIKEN, "--yes") if verb != "crl" else ()))
+        finished = run("sh", "-c", command, sys.executable, *arguments, directory=ca, environment=environment)
+        assert finished.code == 0, finished.messages
+    after = snapshot(ca)
+    assert [name for name in before if after[name][0] != before[name][0]] == []
+    assert {name: after[name][0] for name in after.keys() - before.keys()} == {
+        ".lock": "0o600",
+        "database-ca.index.attr.old": "0o600",  # the copy of a file that was private
+        f"certs/{AIKEN}.cert.pem": "0o644",
+        "newcerts/01.pem": "0o644",
+        "newcerts/02.pem": "0o644",
+    }

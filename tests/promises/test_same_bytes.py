@@ -1,4 +1,4 @@
-"""Same key, same requests, same clock: the guide's commands typed by hand and the tool leave the same bytes.
+"""Same key, same requests, same clock: the guide's commands typed by hand and the tool leave the same bytes and modes.
 
 The trees are compared by the real `diff -r`. Left out are the tool's own lock and the random bytes of RANDFILE.
 """
@@ -16,7 +16,7 @@ import pytest
 from dbca_openssl.ca import parallel
 from dbca_openssl.ca.index import LARGE, serial_text
 from tools.by_hand import CONFIGURE, REQUEST, REVOCATION_LIST, SELF_SIGN_FIXED, SIGN, new_directory, typed_well
-from tools.support import HOSTS, ORGANIZATION, MakeRequest, done, frozen_openssl, frozen_tool, run
+from tools.support import HOSTS, ORGANIZATION, MakeRequest, done, frozen_openssl, frozen_tool, run, snapshot
 
 CLOCKS = ("2026-11-24 12:34:56", "2028-02-29 00:00:00", "2049-12-31 23:59:59")
 """An ordinary day, one that is not there five years later, and the last second that an UTCTime can hold."""
@@ -48,7 +48,7 @@ class Twins:
         frozen_openssl(programs, clock).rename(programs / "openssl")
         (programs / "date").write_text(f"#!/bin/sh\nexec faketime -f '{clock}' /bin/date \"$@\"\n")
         (programs / "date").chmod(0o755)
-        typed_well(commands, self.hand, {"PATH": f"{programs}:{os.environ['PATH']}", "TZ": "UTC"})
+        typed_well(f"umask 022\n{commands}", self.hand, {"PATH": f"{programs}:{os.environ['PATH']}", "TZ": "UTC"})
 
     def by_the_tool(self, clock: str, *arguments: str | Path) -> None:
         """Run the tool at the same fixed time."""
@@ -63,10 +63,14 @@ class Twins:
             shutil.copy(make_request(name, to=self.hand / "certreqs"), self.tool / "certreqs")
 
     def differences(self) -> str:
-        """What `diff -r` finds."""
+        """What `diff -r` finds, or how the modes differ."""
         compared = run("diff", "-r", "-x", ".lock", "-x", ".rnd", self.hand, self.tool, directory=self.place)
         assert compared.code < 2, compared.messages
-        return compared.output
+        return compared.output or "".join(f"{name}: {mode} and {other}\n" for name, mode, other in self._other_modes())
+
+    def _other_modes(self) -> list[tuple[str, str, str]]:
+        by_hand, tool = (snapshot(place.parent, without=(".lock",)) for place in (self.hand, self.tool))
+        return [(name, by_hand[name][0], tool[name][0]) for name in by_hand if by_hand[name][0] != tool[name][0]]
 
 
 def make_twins(place: Path, keys: Path, clock: str, organization: str = ORGANIZATION) -> Twins:

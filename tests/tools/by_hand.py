@@ -89,9 +89,9 @@ def new_directory(place: Path, configuration: str | None = None, key: Path | Non
     """
     directory = place / "database-ca"
     folders = " ".join(f"database-ca/{name}" for name in ("certreqs", "certs", "crl", "newcerts", "private"))
-    typed_well(f"umask 077\nmkdir -p {folders}\ncd database-ca\n{MAKE_DATA_FILES}", place)
+    typed_well(f"umask 022\nmkdir -p {folders}\ncd database-ca\n{MAKE_DATA_FILES}", place)
     (directory / "database-ca.cnf").write_text(configuration or (GUIDE / "database-ca.cnf").read_text())
-    (directory / "database-ca.cnf").chmod(0o600)
+    (directory / "database-ca.cnf").chmod(0o644)
     if key:
         shutil.copyfile(key, directory / "private/database-ca.key.pem")
         (directory / "private/database-ca.key.pem").chmod(0o600)

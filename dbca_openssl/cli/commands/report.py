@@ -22,5 +22,5 @@ def report(
     """
     with terminal.busy("checking"):
         text = reporting.page(run.authority())
-    write_new(file, text.encode(), 0o644)
+    write_new(file, text.encode())
     return output.result({"report": str(file.absolute())}, [f"{file}  a page for a browser"])

@@ -36,7 +36,7 @@ def rollover(
             require_absent(bundle / name)
         bundle.mkdir(exist_ok=True)
         for name, data in files.items():
-            write_new(bundle / name, data, 0o644)
+            write_new(bundle / name, data)
             written.append(str(bundle / name))
     new = str(coming.directory)
     following = {
