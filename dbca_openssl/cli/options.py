@@ -25,7 +25,7 @@ from dbca_openssl.passphrase import Passphrase
 if TYPE_CHECKING:
     from dbca_openssl.ca.hosts import KnownHost
     from dbca_openssl.database.client import Client, Reached
-    from dbca_openssl.database.handshake import Target
+    from dbca_openssl.database.handshake import ClientCertificate, Target
     from dbca_openssl.database.statements import Flavor
     from dbca_openssl.database.trust import Trust
     from dbca_openssl.host.ssh import Ssh
@@ -323,6 +323,19 @@ class Run:
         client, _ = self.client(where)
         elsewhere = self.connect is None and (self.socket or self.host)
         return Reached(name, None if elsewhere else where, client)
+
+    def canary(self, given: tuple[Path, Path] | None) -> "ClientCertificate | None":
+        """The canary that was given, or the CA's own, if it has one."""
+        from dbca_openssl.ca import canary
+        from dbca_openssl.ca.layout import certificate_of
+        from dbca_openssl.database.handshake import ClientCertificate
+
+        if given:
+            return ClientCertificate(*given)
+        authority = self.authority()
+        if not canary.is_kept(authority):
+            return None
+        return ClientCertificate(authority.path(certificate_of(canary.NAME)), authority.path(canary.KEY))
 
     def each_server(self, ask: "Callable[[Reached, KnownHost], T]") -> "list[tuple[KnownHost, T | DatabaseCaError]]":
         """What `ask` gives of the server of each host in the CA's list, or its error.

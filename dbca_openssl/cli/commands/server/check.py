@@ -9,7 +9,6 @@ from dbca_openssl.cli.options import Run, UsageError, argument, verb
 from dbca_openssl.database import check as inspection
 from dbca_openssl.database import probe as probes
 from dbca_openssl.database.client import Reached
-from dbca_openssl.database.handshake import ClientCertificate
 from dbca_openssl.database.trust import Trust
 from dbca_openssl.finding import Finding
 
@@ -30,7 +29,7 @@ def check(
       dbca-openssl server check --all
 
     Is it there, with which files, until when. The client connects to HOST, unless --socket or --host says otherwise.
-    A server whose certificate has another name is not checked. Of the CRL only the file is judged, unless --canary
+    A server whose certificate has another name is not checked. Of the CRL only the file is judged, unless a canary
     shows that it is loaded.
 
     With --all, each host in database-ca.hosts is reached over ssh, and its server asked by the host's own client.
@@ -44,7 +43,7 @@ def check(
         raise UsageError("name a HOST, or give --all")
     if canary and server is None and not run.all_:
         raise UsageError("--canary needs HOST, the server that must refuse it")
-    shown = ClientCertificate(*canary) if canary else None
+    shown = run.canary(canary)
 
     def whole(reached: Reached, trust: Trust) -> list[Finding]:
         name, where, client = reached

@@ -11,7 +11,14 @@ from dbca_openssl.database.handshake import ClientCertificate, Target
 from dbca_openssl.database.trust import Trust
 from dbca_openssl.finding import Finding
 
-CANARY = option(None, "--canary", "A revoked client certificate, which must be refused.", "CERT KEY")
+CANARY = option(
+    None, "--canary", "A revoked client certificate, which must be refused [default: that of crl --canary].", "CERT KEY"
+)
+    None,
+    "--canary",
+    "A revoked client certificate, which must be refused [default: the CA's, of crl --canary].",
+    "CERT KEY",
+)
 
 
 @verb("all", "connect", "ca")
@@ -32,7 +39,7 @@ def probe(
           --canary revoked.cert.pem revoked.key.pem
       dbca-openssl server probe --all
 
-    It is compared with what was issued, and needs no account. Only --canary shows which CRL the server has loaded.
+    It is compared with what was issued, and needs no account. Only a canary shows which CRL the server has loaded.
 
     With --all, each host in database-ca.hosts is reached over ssh, and its own openssl connects to its server.
 
@@ -47,7 +54,7 @@ def probe(
         raise UsageError("name a HOST, or give --all")
     if run.all_ and client:
         raise UsageError("--client needs a HOST: with --all, its key would be sent to every host")
-    refused = ClientCertificate(*canary) if canary else None
+    refused = run.canary(canary)
 
     def found() -> list[Finding]:
         trust = run.trust()
