@@ -15,7 +15,7 @@ from dbca_openssl.ca.certificates import read_certificate
 from dbca_openssl.ca.change import Change
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import CRL, CRL_NUMBER, INDEX, Authority, issued, request_of
-from dbca_openssl.ca.revoke import SUPERSEDED, RevocationList
+from dbca_openssl.ca.revoke import SUPERSEDED, Reason, RevocationList
 from dbca_openssl.ca.sign import Period, Proposal, Signed
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.plan import Plan, Section
@@ -100,9 +100,11 @@ def plan(authority: Authority, renewals: Sequence[Renewal], period: Period, with
 
 
 def renew(
-    authority: Authority, renewals: Sequence[Renewal], period: Period, with_list: bool
+    authority: Authority, renewals: Sequence[Renewal], period: Period, with_list: bool, reason: Reason = SUPERSEDED
 ) -> tuple[list[Signed], RevocationList | None]:
-    """Sign again, supersede and make a new CRL (None: not `with_list`), in one transaction.
+    """Sign again, revoke for `reason` and make a new CRL (None: not `with_list`), in one transaction.
+
+    As keyCompromise also what has expired is revoked, since only then is its key refused.
 
     Raises DatabaseCaError, and then nothing has changed.
     """
@@ -114,8 +116,8 @@ def renew(
         if expired:
             change.run(guide_commands.mark_expired(home=change.stage))
             change.require_changed(expired)
-        valid = [row for row in change.rows if row.name in names and row.state == index.VALID]
-        revoke.revoke_in(change, valid, SUPERSEDED)
+        states = index.VALID if reason == SUPERSEDED else (index.VALID, index.EXPIRED)
+        revoke.revoke_in(change, [row for row in change.rows if row.name in names and row.state in states], reason)
         signed = sign.sign_in(change, proposals, period)
         made = revoke.list_in(change, None) if with_list else None
         sign.commit(change, signed, (CRL_NUMBER,) if made else (), (CRL,) if made else ())

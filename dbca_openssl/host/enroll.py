@@ -16,6 +16,7 @@ from dbca_openssl.ca import sign as signing
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import INDEX, Authority, certificate_of, issued
 from dbca_openssl.ca.renew import Renewal
+from dbca_openssl.ca.revoke import SUPERSEDED, Reason
 from dbca_openssl.ca.sign import Period, Proposal
 from dbca_openssl.ca.vetting import Vetted
 from dbca_openssl.der import UnreadableError
@@ -35,7 +36,8 @@ class Enrolment(NamedTuple):
     """How hosts are enrolled: further names, validity, profile, key size, and where the files are.
 
     `alternative_names` are as `names.alternative_name` gives them; `profile` is `guide` or `modern`.
-    With `rekey` a host that has a valid certificate gets a new key, and that certificate is superseded.
+    With `rekey` a host gets a new key whatever it has, and its certificate is superseded; if it is `compromised`, it is
+    revoked as keyCompromise, so that its key is refused for ever.
     """
 
     where: Place = Place()
@@ -44,6 +46,7 @@ class Enrolment(NamedTuple):
     bits: int = 0
     period: Period = Period()
     rekey: bool = False
+    compromised: bool = False
 
     def request(self, host: Host) -> NewRequest:
         """The request to be made on a host."""
@@ -83,7 +86,7 @@ def prepare(
 
     def work(host: Host) -> HostResult:
         progress(host, "making its request")
-        answer = ssh.run(host, scripts.enroll(how.request(host), how.where.owner, how.rekey))
+        answer = ssh.run(host, scripts.enroll(how.request(host), how.where.owner, how.rekey, how.compromised))
         if answer.one("state") == "enrolled":
             result = _already(authority, host, answer)
             progress(host, LEFT_ALONE)
@@ -105,7 +108,8 @@ def sign(authority: Authority, results: Sequence[HostResult], how: Enrolment) ->
         return list(results)
     if how.rekey and any(result.rekeyed for result in results):
         again = [Renewal(proposal, (), frozenset(), same_key=False) for proposal in waiting]
-        made, _ = renew.renew(authority, again, how.period, with_list=True)
+        reason: Reason = "keyCompromise" if how.compromised else SUPERSEDED
+        made, _ = renew.renew(authority, again, how.period, with_list=True, reason=reason)
     else:
         made = signing.sign(authority, waiting, how.period)
     signed = {one.name: one for one in made}
@@ -195,12 +199,26 @@ def _asking(authority: Authority, host: Host, how: Enrolment, answer: Answer) ->
     _require_names(host, how, vetted)
     rows = _rows_of(authority, host.name)
     row = _valid_row(rows)
-    if row is not None and certificates.read_certificate(authority, issued(row.serial)).public_key == vetted.public_key:
+    if how.compromised and any(_has_key(authority, one, vetted) for one in rows):
+        raise DatabaseCaError(f"{host.name}: its request has the key that is compromised", "log in there, and see why")
+    if row is not None and _has_key(authority, row, vetted):
         return HostResult(host, serial=row.serial, end=row.end, rekeyed=how.rekey and len(rows) > 1)
+    if row is not None and not how.rekey:
+        raise DatabaseCaError(
+            f"{host.name} has a valid certificate already: serial {row.serial}, for another key",
+            f"a new key and certificate: dbca-openssl enroll {host.destination} --rekey",
+        )
     rekeyed = how.rekey and bool(rows)
     superseded = [one for one in rows if one.state == index.VALID] if rekeyed else []
     [proposal] = signing.proposals(authority, [vetted], [None], how.period, superseded)
     return HostResult(host, proposal, rekeyed=rekeyed)
+
+
+def _has_key(authority: Authority, row: Row, vetted: Vetted) -> bool:
+    if not authority.path(issued(row.serial)).is_file():
+        return False
+    certificate = certificates.read_certificate(authority, issued(row.serial))
+    return x509.secret_of(certificate.public_key) == x509.secret_of(vetted.public_key)
 
 
 def _require_names(host: Host, how: Enrolment, vetted: Vetted) -> None:
