@@ -15,7 +15,7 @@ from dbca_openssl.ca.certificates import read_certificate
 from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import HOSTS, INDEX, Authority, issued, request_of
-from dbca_openssl.ca.revoke import SUPERSEDED, RevocationList
+from dbca_openssl.ca.revoke import SUPERSEDED, Reason, RevocationList
 from dbca_openssl.ca.sign import Period, Proposal, Signed
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.plan import Plan, Section
@@ -105,8 +105,12 @@ def renew(
     period: Period,
     with_list: bool,
     reached: Sequence[KnownHost] = (),
+    *,
+    reason: Reason = SUPERSEDED,
 ) -> tuple[list[Signed], RevocationList | None]:
-    """Sign again, supersede and make a new CRL (None: not `with_list`), in one transaction.
+    """Sign again, revoke for `reason` and make a new CRL (None: not `with_list`), in one transaction.
+
+    As keyCompromise also what has expired is revoked, since only then is its key refused.
 
     The hosts that were `reached` are entered in the list in the same one.
 
@@ -120,8 +124,8 @@ def renew(
         if expired:
             change.run(guide_commands.mark_expired(home=change.stage))
             change.require_changed(expired)
-        valid = [row for row in change.rows if row.name in names and row.state == index.VALID]
-        revoke.revoke_in(change, valid, SUPERSEDED)
+        states = index.VALID if reason == SUPERSEDED else (index.VALID, index.EXPIRED)
+        revoke.revoke_in(change, [row for row in change.rows if row.name in names and row.state in states], reason)
         signed = sign.sign_in(change, proposals, period)
         listed = hosts.stage(change, reached)
         if with_list:

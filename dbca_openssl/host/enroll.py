@@ -18,6 +18,7 @@ from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import INDEX, Authority, certificate_of, issued
 from dbca_openssl.ca.renew import Renewal
+from dbca_openssl.ca.revoke import SUPERSEDED, Reason
 from dbca_openssl.ca.sign import Period, Proposal
 from dbca_openssl.ca.vetting import Vetted
 from dbca_openssl.der import UnreadableError
@@ -35,12 +36,14 @@ STATES = (LEFT_ALONE, ENROLLED, REKEYED, FAILED)
 class Enrolment(NamedTuple):
     """How hosts are enrolled: key size and validity; what differs between them is in each `KnownHost`.
 
-    With `rekey` a host that has a valid certificate gets a new key, and that certificate is superseded.
+    With `rekey` a host gets a new key whatever it has, and its certificate is superseded; if it is `compromised`, it is
+    revoked as keyCompromise, so that its key is refused for ever.
     """
 
     bits: int = 0
     period: Period = Period()
     rekey: bool = False
+    compromised: bool = False
 
     def request(self, host: KnownHost) -> NewRequest:
         """The request to be made on a host."""
@@ -80,7 +83,7 @@ def prepare(
 
     def work(host: KnownHost) -> HostResult:
         progress(host, "making its request")
-        answer = ssh.run(host, scripts.enroll(how.request(host), host.owner, how.rekey))
+        answer = ssh.run(host, scripts.enroll(how.request(host), host.owner, how.rekey, how.compromised))
         if answer.one("state") == "enrolled":
             result = _already(authority, host, answer)
             progress(host, LEFT_ALONE)
@@ -106,7 +109,8 @@ def sign(authority: Authority, results: Sequence[HostResult], how: Enrolment) ->
         return list(results)
     if how.rekey and any(result.rekeyed for result in results):
         again = [Renewal(proposal, (), frozenset(), same_key=False) for proposal in waiting]
-        made, _ = renew.renew(authority, again, how.period, True, reached)
+        reason: Reason = "keyCompromise" if how.compromised else SUPERSEDED
+        made, _ = renew.renew(authority, again, how.period, True, reached, reason=reason)
     else:
         made = signing.sign(authority, waiting, how.period, reached)
     signed = {one.name: one for one in made}
@@ -198,12 +202,26 @@ def _asking(authority: Authority, host: KnownHost, how: Enrolment, answer: Answe
     _require_names(host, vetted)
     rows = _rows_of(authority, host.name)
     row = _valid_row(rows)
-    if row is not None and certificates.read_certificate(authority, issued(row.serial)).public_key == vetted.public_key:
+    if how.compromised and any(_has_key(authority, one, vetted) for one in rows):
+        raise DatabaseCaError(f"{host.name}: its request has the key that is compromised", "log in there, and see why")
+    if row is not None and _has_key(authority, row, vetted):
         return HostResult(host, serial=row.serial, end=row.end, rekeyed=how.rekey and len(rows) > 1)
+    if row is not None and not how.rekey:
+        raise DatabaseCaError(
+            f"{host.name} has a valid certificate already: serial {row.serial}, for another key",
+            f"a new key and certificate: dbca-openssl enroll {host.destination} --rekey",
+        )
     rekeyed = how.rekey and bool(rows)
     superseded = [one for one in rows if one.state == index.VALID] if rekeyed else []
     [proposal] = signing.proposals(authority, [vetted], [None], how.period, superseded)
     return HostResult(host, proposal, rekeyed=rekeyed)
+
+
+def _has_key(authority: Authority, row: Row, vetted: Vetted) -> bool:
+    if not authority.path(issued(row.serial)).is_file():
+        return False
+    certificate = certificates.read_certificate(authority, issued(row.serial))
+    return x509.secret_of(certificate.public_key) == x509.secret_of(vetted.public_key)
 
 
 def _require_names(host: KnownHost, vetted: Vetted) -> None:

@@ -46,13 +46,14 @@ def public_file(name: str, data: bytes) -> PublicFile:
     return PublicFile(name, data)
 
 
-def enroll(new: NewRequest, owner: str | None = None, rekey: bool = False) -> str:
+def enroll(new: NewRequest, owner: str | None = None, rekey: bool = False, compromised: bool = False) -> str:
     """Make key and request where there are none, and print the request, or the certificate that is there.
 
-    With `rekey` a new pair is made beside the one of a host that has its certificate.
+    With `rekey` a new pair is made beside whatever is there, which is kept; one that waits from an earlier run is used,
+    unless the host is `compromised`.
     """
     title = f"A key and a certificate signing request for {new.name}"
-    return _make_pair("enroll", title, new, owner=owner, rekey=rekey)
+    return _make_pair("enroll", title, new, owner=owner, rekey=rekey, compromised=compromised)
 
 
 def kit(new: NewRequest) -> str:

@@ -225,7 +225,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ("openssl is not installed", "on the host: apt install openssl"),
     ("there is no user", "--owner names the user of the host that mysqld runs under"),
     ("with other values", "a request with other names was made there before"),
-    ("but no key for it|does not belong to", "if somebody left it there, move it away on the host, then try again"),
+    ("but no key for it|does not belong to", "a new key and certificate: dbca-openssl enroll {name} --rekey"),
     ("no .*req.pem", "dbca-openssl enroll {name} makes it there; or: dbca-openssl request {name} --kit"),
     (
         "belongs to another user",

@@ -286,7 +286,7 @@ def test_what_a_host_has_of_others_is_left_alone(
     for message in (
         f"{AIKEN}: it has a certificate that is not a valid one of this CA, and is left alone",
         f"{MARGARET}: the key in /etc/mysql/ssl/private/{MARGARET}.key.pem cannot be read",
-        f"{GANNIBAL}: there is /etc/mysql/ssl/{GANNIBAL}.req.pem, but no key for it: move it away first",
+        f"{GANNIBAL}: there is /etc/mysql/ssl/{GANNIBAL}.req.pem, but no key for it",
     ):
         assert f"dbca-openssl: {message}" in refused.messages.splitlines()
     assert (on_hosts(fleet.machines.values()), snapshot(ca)) == (before, here)

@@ -2,7 +2,7 @@
 
 from dbca_openssl.ca.sign import Period
 from dbca_openssl.cli import output, results, terminal
-from dbca_openssl.cli.options import Run, argument, option, verb
+from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import enroll as enrolment
 from dbca_openssl.host import print_scripts
@@ -12,7 +12,8 @@ from dbca_openssl.host import print_scripts
 def enroll(
     run: Run,
     host: list[str] | None = argument(None, "[USER@]HOST...", "What ssh calls it, and its certificate."),
-    rekey: bool = option(False, "--rekey", "Make a new key also where there is one, and supersede its certificate."),
+    rekey: bool = option(False, "--rekey", "Make a new key, whatever is there, and supersede the certificate."),
+    compromised: bool = option(False, "--compromised", "With --rekey: others may know the old key; never certify it."),
 ) -> int:
     """Give hosts their key and certificate, all of it over ssh.
 
@@ -20,19 +21,23 @@ def enroll(
       dbca-openssl enroll root@aiken.example.net --owner mysql
       dbca-openssl enroll admin@aiken.example.net --sudo --alt-name db.example.net
       dbca-openssl enroll $(cat hosts) --passphrase-file ~/.dbca-passphrase
-      dbca-openssl enroll root@aiken.example.net --rekey   # a new key as well
+      dbca-openssl enroll root@aiken.example.net --rekey   # it lost its key
+      dbca-openssl enroll root@aiken.example.net --rekey --compromised
 
     Key and request are made there, all of them are signed here in one transaction, and the certificates delivered.
     The hosts need sshd and openssl. Keys never leave them. A host that has key and certificate is left alone; one
-    where an earlier run was interrupted is taken up from there.
+    where an earlier run was interrupted is taken up from there. With --rekey, key, request and certificate that are
+    there are kept as .old. --compromised revokes the certificate as keyCompromise, and makes a new CRL.
 
     Exit code 1 where some hosts failed: they are named, all others are done, and the same command does the rest.
 
     The guide: "Certificate Signing Requests", "Sign Certificates", "Copy to Target Systems".
     """
+    if compromised and (not rekey or run.print_):
+        raise UsageError("--compromised stands with --rekey, and has no script")
     authority = run.existing_authority()
     period = Period(run.days, run.cap)
-    how = enrolment.Enrolment(run.bits, period, rekey)
+    how = enrolment.Enrolment(run.bits, period, rekey, compromised)
     asked = {"profile": run.profile, "alternative_names": run.names_to_add() or None}
     hosts, ssh = run.hosts(authority, host or (), **asked)
     if run.print_:
@@ -52,6 +57,8 @@ def enroll(
         raise
     with terminal.progress(hosts, *enrolment.STATES) as progress:
         states = enrolment.deliver(authority, ssh, states, how, run.jobs, progress)
+    if compromised and any(one.rekeyed and not one.error for one in states):
+        output.tell("the other hosts need the new CRL: dbca-openssl deploy HOST...")
     return results.hosts(("STATE", "SERIAL", "UNTIL"), [_outcome(one) for one in states])
 
 
