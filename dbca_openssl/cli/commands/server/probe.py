@@ -14,11 +14,6 @@ from dbca_openssl.finding import Finding
 CANARY = option(
     None, "--canary", "A revoked client certificate, which must be refused [default: that of crl --canary].", "CERT KEY"
 )
-    None,
-    "--canary",
-    "A revoked client certificate, which must be refused [default: the CA's, of crl --canary].",
-    "CERT KEY",
-)
 
 
 @verb("all", "connect", "ca")
