@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
@@ -24,13 +24,11 @@ from dbca_openssl.passphrase import Passphrase
 
 if TYPE_CHECKING:
     from dbca_openssl.ca.hosts import KnownHost
-    from dbca_openssl.database.client import Client, Reached
-    from dbca_openssl.database.handshake import ClientCertificate, Target
+    from dbca_openssl.database.client import Client
+    from dbca_openssl.database.handshake import Target
     from dbca_openssl.database.statements import Flavor
     from dbca_openssl.database.trust import Trust
     from dbca_openssl.host.ssh import Ssh
-
-T = TypeVar("T")
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """typer's own base of everything that is wrong with a command line, without naming the library below typer."""
@@ -314,51 +312,6 @@ class Run:
 
         named = handshake.target(text)
         return names.entity_name(named.host), handshake.target(self.connect) if self.connect else named
-
-    def reached(self, text: str) -> "Reached":
-        """The server HOST[:PORT], and the client that reaches it; --socket and --host may lead to another address."""
-        from dbca_openssl.database.client import Reached
-
-        name, where = self.server(text)
-        client, _ = self.client(where)
-        elsewhere = self.connect is None and (self.socket or self.host)
-        return Reached(name, None if elsewhere else where, client)
-
-    def canary(self, given: tuple[Path, Path] | None) -> "ClientCertificate | None":
-        """The canary that was given, or the CA's own, if it has one."""
-        from dbca_openssl.ca import canary
-        from dbca_openssl.ca.layout import certificate_of
-        from dbca_openssl.database.handshake import ClientCertificate
-
-        if given:
-            return ClientCertificate(*given)
-        authority = self.authority()
-        if not canary.is_kept(authority):
-            return None
-        return ClientCertificate(authority.path(certificate_of(canary.NAME)), authority.path(canary.KEY))
-
-    def each_server(self, ask: "Callable[[Reached, KnownHost], T]") -> "list[tuple[KnownHost, T | DatabaseCaError]]":
-        """What `ask` gives of the server of each host in the CA's list, or its error.
-
-        The client is the host's own, and so are the files of --socket and --defaults-file.
-        """
-        from dbca_openssl.ca.hosts import NEVER
-        from dbca_openssl.database.client import Client, Reached
-        from dbca_openssl.database.handshake import target
-        from dbca_openssl.host.remote import OnHost
-
-        if any(given is not None for given in (self.host, self.port, self.connect)):
-            raise UsageError("with --all, database-ca.hosts says where each server is: no --host, --port, --connect")
-        found, ssh = self.hosts(self.existing_authority(), [])
-        found = [host for host in found if host.reload != NEVER]
-
-        def one(host: "KnownHost") -> "T":
-            flavor: Any = self.flavor or host.flavor
-            defaults_file, socket = self.defaults_file or host.defaults_file, self.socket or host.socket
-            client = Client(self.client_program, flavor, defaults_file, socket, user=self.user, there=OnHost(ssh, host))
-            return ask(Reached(host.name, target(host.connect) if host.connect else None, client), host)
-
-        return list(zip(found, ssh.each(found, one, self.jobs), strict=True))
 
 
 DEFAULTS: dict[str, Any] = {name: getattr(Run, name).default for name in Run.__annotations__}

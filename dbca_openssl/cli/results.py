@@ -106,18 +106,6 @@ def ask_server(title: str, ask: Callable[[], Sequence[Finding]]) -> finding.Leve
     return findings(title, found)
 
 
-def of_hosts(outcomes: Sequence[tuple[KnownHost, Sequence[Finding] | DatabaseCaError]]) -> list[Finding]:
-    """The findings of many hosts, each with the name of its host; of one that cannot be asked, its error."""
-    found = []
-    for host, outcome in outcomes:
-        if isinstance(outcome, DatabaseCaError):
-            level = finding.CRITICAL if isinstance(outcome, UnreachableError) else finding.UNKNOWN
-            outcome = [finding.Finding(level, "server", outcome.message, "; ".join(outcome.hints))]
-        named = (f"{host.name}: {one.text.removeprefix(f'{host.name}: ')}" for one in outcome)
-        found += [one._replace(text=text) for one, text in zip(outcome, named, strict=True)]
-    return found
-
-
 def finding_lines(title: str, found: Sequence[Finding]) -> list[str]:
     """What monitoring shows in one line, then each finding with its fix."""
     bad = [one for one in found if one.level is not finding.OK]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dbca_openssl.cli import output, results, terminal
+from dbca_openssl.cli import output, results, servers, terminal
 from dbca_openssl.cli.main import DONE, FAILED
 from dbca_openssl.cli.options import Run, verb
 from dbca_openssl.database import accounts as accounts_
@@ -44,7 +44,7 @@ def _accounts_of_all(run: Run) -> int:
         return _document(found, closed), _lines(found, closed)
 
     with terminal.busy("asking the servers"):
-        outcomes = run.each_server(ask)
+        outcomes = servers.each(run, ask)
     documents: list[dict[str, object]] = []
     lines: list[str] = []
     errors = []

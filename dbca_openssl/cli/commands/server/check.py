@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dbca_openssl import dates
-from dbca_openssl.cli import results
+from dbca_openssl.cli import results, servers
 from dbca_openssl.cli.commands.server.probe import CANARY
 from dbca_openssl.cli.options import Run, UsageError, argument, verb
 from dbca_openssl.database import check as inspection
@@ -43,7 +43,7 @@ def check(
         raise UsageError("name a HOST, or give --all")
     if canary and server is None and not run.all_:
         raise UsageError("--canary needs HOST, the server that must refuse it")
-    shown = run.canary(canary)
+    shown = servers.canary(run, canary)
 
     def whole(reached: Reached, trust: Trust) -> list[Finding]:
         name, where, client = reached
@@ -58,9 +58,9 @@ def check(
     def found() -> list[Finding]:
         if run.all_:
             trust = run.trust()
-            return results.of_hosts(run.each_server(lambda reached, _: whole(reached, trust)))
+            return servers.of_hosts(servers.each(run, lambda reached, _: whole(reached, trust)))
         if server is not None:
-            return whole(run.reached(server), run.trust())
+            return whole(servers.reached(run, server), run.trust())
         client, kind = run.client()
         return inspection.inspect(client, kind, run.program(), run.trust() if run.ca else None, dates.now())
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dbca_openssl import dates
-from dbca_openssl.cli import results
+from dbca_openssl.cli import results, servers
 from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
 from dbca_openssl.database import probe as probes
 from dbca_openssl.database.client import Reached
@@ -49,12 +49,12 @@ def probe(
         raise UsageError("name a HOST, or give --all")
     if run.all_ and client:
         raise UsageError("--client needs a HOST: with --all, its key would be sent to every host")
-    refused = run.canary(canary)
+    refused = servers.canary(run, canary)
 
     def found() -> list[Finding]:
         trust = run.trust()
         if server is None:
-            return results.of_hosts(run.each_server(lambda reached, _: on_host(trust, reached)))
+            return servers.of_hosts(servers.each(run, lambda reached, _: on_host(trust, reached)))
         accepted = ClientCertificate(*client) if client else None
         return probes.probe(probes.Probe(trust, *run.server(server), refused, accepted), dates.now())
 

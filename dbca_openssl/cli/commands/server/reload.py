@@ -3,7 +3,7 @@
 from dbca_openssl import dates
 from dbca_openssl.ca import index
 from dbca_openssl.ca.hosts import BY_STATEMENT, KnownHost
-from dbca_openssl.cli import output, results, terminal
+from dbca_openssl.cli import output, results, servers, terminal
 from dbca_openssl.cli.options import Run, UsageError, argument, verb
 from dbca_openssl.database import reload as reloading
 from dbca_openssl.database.client import Reached
@@ -38,7 +38,7 @@ def reload(
         return _reload_all(run, trust, server)
     trust.issued(run.server(server)[0])
     with terminal.busy("asking the server"):
-        reached = run.reached(server)
+        reached = servers.reached(run, server)
         where, issued = reloading.reload(reached, trust, dates.now())
     return output.result(
         {"host": reached.name, **_document(issued)}, [f"{where}  has reloaded, and serves {_shown(issued)}"]
@@ -54,7 +54,7 @@ def _reload_all(run: Run, trust: Trust, server: str | None) -> int:
         return reloading.reload(reached, trust, dates.now(), command)[1]
 
     with terminal.busy("asking the servers"):
-        outcomes = run.each_server(reload_one)
+        outcomes = servers.each(run, reload_one)
     shown = [
         results.HostOutcome(host, outcome)
         if isinstance(outcome, DatabaseCaError)

@@ -1,0 +1,73 @@
+"""How the server verbs reach one server, or those of all hosts in the CA's list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dbca_openssl import finding
+from dbca_openssl.ca import canary as canaries
+from dbca_openssl.ca.hosts import NEVER, KnownHost
+from dbca_openssl.ca.layout import certificate_of
+from dbca_openssl.cli.options import Run, UsageError
+from dbca_openssl.database.client import Client, Reached
+from dbca_openssl.database.handshake import ClientCertificate, target
+from dbca_openssl.errors import DatabaseCaError, UnreachableError
+from dbca_openssl.finding import Finding
+from dbca_openssl.host.remote import OnHost
+
+T = TypeVar("T")
+
+
+def reached(run: Run, text: str) -> Reached:
+    """The server HOST[:PORT], and the client that reaches it; --socket and --host may lead to another address.
+
+    Raises DatabaseCaError where it does not answer.
+    """
+    name, where = run.server(text)
+    client, _ = run.client(where)
+    elsewhere = run.connect is None and (run.socket or run.host)
+    return Reached(name, None if elsewhere else where, client)
+
+
+def canary(run: Run, given: tuple[Path, Path] | None) -> ClientCertificate | None:
+    """The canary that was given, or the CA's own, if it has one. Raises DatabaseCaError where that is not trusted."""
+    if given:
+        return ClientCertificate(*given)
+    authority = run.authority()
+    if not canaries.is_kept(authority):
+        return None
+    return ClientCertificate(authority.path(certificate_of(canaries.NAME)), authority.path(canaries.KEY))
+
+
+def each(run: Run, ask: Callable[[Reached, KnownHost], T]) -> list[tuple[KnownHost, T | DatabaseCaError]]:
+    """What `ask` gives of the server of each host in the CA's list, or its error.
+
+    The client is the host's own, and so are the files of --socket and --defaults-file. Raises DatabaseCaError where
+    there is no such list.
+    """
+    if any(given is not None for given in (run.host, run.port, run.connect)):
+        raise UsageError("with --all, database-ca.hosts says where each server is: no --host, --port, --connect")
+    found, ssh = run.hosts(run.existing_authority(), [])
+    found = [host for host in found if host.reload != NEVER]
+
+    def one(host: KnownHost) -> T:
+        flavor: Any = run.flavor or host.flavor
+        defaults_file, socket = run.defaults_file or host.defaults_file, run.socket or host.socket
+        client = Client(run.client_program, flavor, defaults_file, socket, user=run.user, there=OnHost(ssh, host))
+        return ask(Reached(host.name, target(host.connect) if host.connect else None, client), host)
+
+    return list(zip(found, ssh.each(found, one, run.jobs), strict=True))
+
+
+def of_hosts(outcomes: Sequence[tuple[KnownHost, Sequence[Finding] | DatabaseCaError]]) -> list[Finding]:
+    """The findings of many hosts, each with the name of its host; of one that cannot be asked, its error."""
+    found = []
+    for host, outcome in outcomes:
+        if isinstance(outcome, DatabaseCaError):
+            level = finding.CRITICAL if isinstance(outcome, UnreachableError) else finding.UNKNOWN
+            outcome = [Finding(level, "server", outcome.message, "; ".join(outcome.hints))]
+        named = (f"{host.name}: {one.text.removeprefix(f'{host.name}: ')}" for one in outcome)
+        found += [one._replace(text=text) for one, text in zip(outcome, named, strict=True)]
+    return found
