@@ -7,8 +7,11 @@ whose CA has none.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import NamedTuple
 
 from dbca_openssl import dates
@@ -17,22 +20,35 @@ from dbca_openssl.ca.certificates import own_certificate, read_certificate
 from dbca_openssl.ca.change import BACKUPS, Change
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import CERTIFICATE, CRL, DATABASE, REQUEST, Authority, issued
+from dbca_openssl.command import require_absent
 from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.files import fsync
+from dbca_openssl.plan import write_new
+from dbca_openssl.transaction import Transaction
 from dbca_openssl.x509 import Certificate
 
+RECORD = "database-ca.rollover"
+"""In the directory of each of the two CAs, while hosts trust both: `old` or `new`, and where the other one is."""
 
-class Rollover(NamedTuple):
-    """How far the hosts have moved from one CA to the other: names still with the old one, and already moved."""
+_RECORD = re.compile(r"(old|new) ([^\n\0]+)\n")
 
-    waiting: tuple[str, ...]
-    moved: tuple[str, ...]
 
-    @property
-    def stage(self) -> int:
-        """1: nobody has moved, deliver both CA certificates; 2: some have; 3: all have, drop the old one."""
-        if not self.waiting:
-            return 3
-        return 2 if self.moved else 1
+class Pair(NamedTuple):
+    """The two CAs of a rollover."""
+
+    old: Authority
+    new: Authority
+
+    def other(self, authority: Authority) -> Authority:
+        """The one of the two that is not in the directory of `authority`."""
+        return self.new if authority.directory == self.old.directory else self.old
+
+    def names_of_other(self, authority: Authority) -> frozenset[str]:
+        """The names whose certificate is that of the other CA: the new one's counts, where it has signed one."""
+        old, new = (
+            {row.name for row in listing.certificates(one) if row.status(dates.now()) == "valid"} for one in self
+        )
+        return frozenset(new if authority.directory == self.old.directory else old - new)
 
 
 def renew_own_certificate(authority: Authority, start: datetime, end: datetime) -> Certificate:
@@ -77,8 +93,10 @@ def _require_lasting(authority: Authority, rows: Sequence[Row]) -> None:
             )
 
 
-def rollover(old: Authority, new: Authority) -> Rollover:
-    """How far the hosts have moved from `old` to `new`. Raises DatabaseCaError where one cannot take over the other."""
+def pair(old: Authority, new: Authority) -> Pair:
+    """The CAs, if `new` can take over from `old`. Raises DatabaseCaError if not."""
+    for authority in (old, new):
+        authority.require()
     first, second = own_certificate(old), own_certificate(new)
     if first.public_key == second.public_key:
         raise DatabaseCaError("the two CAs have the same key", "init --renew is enough where the key stays")
@@ -87,10 +105,49 @@ def rollover(old: Authority, new: Authority) -> Rollover:
             "the two CAs have the same name, and servers would mix up their CRLs",
             "make the new one with another --common-name",
         )
-    at = dates.now()
-    moved = {row.name for row in listing.certificates(new) if row.status(at) == "valid"}
-    names = dict.fromkeys(row.name for row in listing.certificates(old) if row.status(at) == "valid")
-    return Rollover(tuple(name for name in names if name not in moved), tuple(name for name in names if name in moved))
+    return Pair(old, new)
+
+
+def under_way(authority: Authority) -> Pair | None:
+    """The rollover that a CA is in, if it is in one. Raises DatabaseCaError where the other CA is not there."""
+    path = authority.path(RECORD)
+    if not path.is_file():
+        return None
+    said = _RECORD.fullmatch(authority.read(RECORD).decode("utf-8", "surrogateescape"))
+    if not said:
+        raise DatabaseCaError(f"{path} is damaged", "dbca-openssl rollover OLD --ca NEW --advance writes it again")
+    other = authority._replace(directory=Path(os.path.normpath(authority.path(said[2]))))
+    if not other.path(CERTIFICATE).is_file():
+        raise DatabaseCaError(
+            f"the other CA of the rollover is not in {other.directory}", f"bring it there, or correct {path}"
+        )
+    return pair(other, authority) if said[1] == "old" else pair(authority, other)
+
+
+def begin(both: Pair) -> None:
+    """Record in each of the two CAs that hosts trust both. Raises DatabaseCaError."""
+    for authority, word, other in ((both.new, "old", both.old), (both.old, "new", both.new)):
+        place = os.path.relpath(other.directory, authority.directory)
+        _record(authority, f"{word} {place}\n".encode("utf-8", "surrogateescape"))
+
+
+def finish(both: Pair) -> None:
+    """Record that hosts trust only one of the two. Raises DatabaseCaError."""
+    for authority in both:
+        with _locked(authority):
+            authority.path(RECORD).unlink(missing_ok=True)
+            fsync(authority.directory)
+
+
+def _record(authority: Authority, data: bytes) -> None:
+    with _locked(authority) as change:
+        if change.base[RECORD] != data:
+            change.write(RECORD, data)
+            change.commit((RECORD,))
+
+
+def _locked(authority: Authority) -> Transaction:
+    return Transaction(authority.directory, compared=[RECORD], tell=authority.tell, timeout=authority.lock_timeout)
 
 
 def bundle(authorities: Sequence[Authority]) -> dict[str, bytes]:
@@ -103,3 +160,22 @@ def bundle(authorities: Sequence[Authority]) -> dict[str, bytes]:
         parts = [authority.read(name) for authority in authorities]
         files[name.rpartition("/")[2]] = b"".join(part if part.endswith(b"\n") else part + b"\n" for part in parts)
     return files
+
+
+def write_bundle(both: Pair, directory: Path) -> list[str]:
+    """Write the files of both CAs into a directory; returns their paths. Written before, they are refreshed.
+
+    Raises DatabaseCaError where there are other files of those names.
+    """
+    files = bundle((both.new, both.old))
+    certificates = directory / CERTIFICATE
+    if not certificates.is_file() or certificates.read_bytes() != files[CERTIFICATE]:
+        for name in files:
+            require_absent(directory / name)
+    directory.mkdir(exist_ok=True)
+    for name, data in files.items():
+        new = directory / f".{name}.{os.getpid()}"
+        write_new(new, data)
+        new.replace(directory / name)
+    fsync(directory)
+    return [str(directory / name) for name in files]

@@ -268,10 +268,9 @@ class Run:
     def hosts(self, authority: Authority, words: Sequence[str], **asked: Any) -> "tuple[list[KnownHost], Ssh]":
         """The hosts [USER@]HOST, or all, as the CA's list knows them, and the way to them.
 
-        What the options say, and `asked`, goes over the list. ssh asks at the terminal only for one host at a time.
+        What the options say, and `asked`, goes over the list.
         """
         from dbca_openssl.ca import hosts
-        from dbca_openssl.host.ssh import Ssh
 
         if bool(words) == self.all_:
             raise UsageError("name a HOST, or give --all")
@@ -280,12 +279,17 @@ class Run:
             host.changed(directory=self.ssl_dir, owner=self.owner, sudo=self.sudo, **asked)
             for host in (known.servers() if self.all_ else known.named(words))
         ]
+        return found, self.ssh(found)
+
+    def ssh(self, found: "Sequence[KnownHost]") -> "Ssh":
+        """The way to hosts; ssh asks at the terminal only for one host at a time."""
+        from dbca_openssl.host.ssh import Ssh
+
         config = self.ssh_config
         if config is not None and not config.is_file():
             raise DatabaseCaError(f"there is no file {config}", "--ssh-config names one that ssh -F can read")
         asking = terminal.is_there() and min(self.jobs, len(found)) == 1
-        ssh = Ssh(config.absolute() if config else None, batch=not asking, timeout=self.timeout)
-        return found, ssh
+        return Ssh(config.absolute() if config else None, batch=not asking, timeout=self.timeout)
 
     def client(self, where: "Target | None" = None) -> "tuple[Client, Flavor]":
         """The database client, and what the server is: as it was given, or as the server says.

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from dbca_openssl import dates
-from dbca_openssl.ca import hosts, index, revoke
+from dbca_openssl.ca import hosts, index, revoke, rollover
 from dbca_openssl.ca.hosts import KnownHost
-from dbca_openssl.ca.layout import CERTIFICATE, CRL, HOSTS, INDEX, Authority, certificate_of, issued
+from dbca_openssl.ca.layout import CERTIFICATE, HOSTS, INDEX, Authority, certificate_of, issued
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import scripts
 from dbca_openssl.host.scripts import PublicFile
@@ -26,55 +26,68 @@ class Delivered(NamedTuple):
     same: tuple[str, ...]
 
 
-def common_files(authority: Authority) -> tuple[PublicFile, PublicFile]:
-    """The files that every host gets: the CA certificate and the CRL.
+def common_files(authority: Authority, *, alone: bool = False) -> tuple[PublicFile, PublicFile]:
+    """The files that every host gets: the CA certificate and the CRL; in a rollover, unless `alone`, those of both CAs.
 
-    Says so where the CRL has expired. Raises DatabaseCaError where either is not as it should be.
+    Says so where a CRL has expired. Raises DatabaseCaError where either is not as it should be.
     """
     authority.require()
-    if revoke.current_list(authority).end <= dates.now():
-        authority.tell("the revocation list has expired, and servers refuse every client with it: dbca-openssl crl")
-    return (
-        scripts.public_file(CERTIFICATE, authority.read(CERTIFICATE)),
-        scripts.public_file(LIST, authority.read(CRL)),
-    )
+    both = None if alone else rollover.under_way(authority)
+    authorities = (both.new, both.old) if both else (authority,)
+    for one in authorities:
+        if revoke.current_list(one).end <= dates.now():
+            whose = "" if one == authority else f" of {one.directory}"
+            authority.tell(f"the CRL{whose} has expired, and servers refuse every client with it: dbca-openssl crl")
+    files = rollover.bundle(authorities)
+    return scripts.public_file(CERTIFICATE, files[CERTIFICATE]), scripts.public_file(LIST, files[LIST])
 
 
-def files(authority: Authority, names: Sequence[str]) -> dict[str, list[PublicFile]]:
+def files(
+    authority: Authority, names: Sequence[str], *, alone: bool = False, own: Authority | None = None
+) -> dict[str, list[PublicFile]]:
     """The files of each name: also its certificate, unless that has expired, is revoked or not in the index.
 
-    The CRL comes last, since it may revoke the certificate that is replaced.
+    The CRL comes last, since it may revoke the certificate that is replaced. `alone` is as for `common_files`. In a
+    rollover the certificate is that of the new CA, where it has signed one, or that of the CA `own`.
     Raises DatabaseCaError as `common_files` does.
     """
-    certificate, revocation_list = common_files(authority)
-    own = _own_files(authority, names)
-    return {name: [certificate, *own[name], revocation_list] for name in names}
+    certificate, crl = common_files(authority, alone=alone)
+    both = None if alone or own else rollover.under_way(authority)
+    found: dict[str, list[PublicFile]] = {}
+    for one in (both.new, both.old) if both else (own or authority,):
+        found |= _own_files(one, [name for name in names if name not in found])
+    return {name: [certificate, *found.get(name, ()), crl] for name in names}
 
 
 def _own_files(authority: Authority, names: Sequence[str]) -> dict[str, list[PublicFile]]:
     at = dates.now()
     valid = {row.name: row for row in index.rows(authority.read(INDEX)) if row.status(at) == "valid"}
-    found: dict[str, list[PublicFile]] = {name: [] for name in names}
+    found: dict[str, list[PublicFile]] = {}
     for name in names:
         path = certificate_of(name)
         if not authority.path(path).exists():
             continue
         data = authority.read(path)
         if name in valid and authority.read(issued(valid[name].serial)) == data:
-            found[name].append(scripts.public_file(f"{name}.cert.pem", data))
+            found[name] = [scripts.public_file(f"{name}.cert.pem", data)]
         else:
             authority.tell(f"{path} is not the valid certificate of {name}, and is not delivered")
     return found
 
 
 def deploy(
-    ssh: Ssh, host: KnownHost, files: Sequence[PublicFile], server: Mapping[str, object] | None = None
+    ssh: Ssh,
+    host: KnownHost,
+    files: Sequence[PublicFile],
+    server: Mapping[str, object] | None = None,
+    *,
+    alone: bool = False,
 ) -> tuple[Delivered, Answer]:
     """Put files on a host, where they are not there yet, and have its `server` load them (`scripts.deploy`).
 
     Raises DatabaseCaError, and then none of them is changed.
     """
-    answer = ssh.run(host, scripts.deploy(host, files, server))
+    answer = ssh.run(host, scripts.deploy(host, files, server, alone=alone))
     return _delivered(answer), answer
 
 

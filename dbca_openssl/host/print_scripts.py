@@ -30,7 +30,7 @@ def deploy(ssh: Ssh, files: Mapping[KnownHost, Sequence[PublicFile]], *, reload:
     """The script that is sent to each host; with `reload` what it says shows what the server has loaded."""
     lines = [*_HEAD]
     for host, own in files.items():
-        script = scripts.deploy(host, own, server.asked(host, None) if reload else None)
+        script = scripts.deploy(host, own, server.asked(host, []) if reload else None)
         lines += ["", f"# {host.name}", _sent(ssh, host, script)]
     return _text(lines)
 
@@ -68,7 +68,7 @@ def _proven(ssh: Ssh, host: KnownHost) -> Iterable[str]:
     """The server has to read its files, and to serve the certificate that was delivered."""
     if not server.has_server(host):
         return
-    yield f"said=$({_sent(ssh, host, scripts.look(host, server.asked(host, None), reload=True))}\n)"
+    yield f"said=$({_sent(ssh, host, scripts.look(host, server.asked(host, []), reload=True))}\n)"
     digest = f"openssl x509 -in {shlex.quote(certificate_of(host.name))} -outform DER | openssl dgst -sha256 -r"
     yield f'case $said in *"dbca served $({digest} | cut -c 1-64)"*) ;;'
     yield f"*) echo {shlex.quote(f'{host.name} does not serve its certificate')} >&2; exit 1 ;; esac"

@@ -7,15 +7,16 @@ wherever the one before was interrupted. The guide: "Copy to Target Systems", "R
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from dbca_openssl import dates, x509
-from dbca_openssl.ca import canary, index, renew, revoke
-from dbca_openssl.ca.certificates import read_certificate
+from dbca_openssl.ca import canary, index, renew, revoke, rollover
 from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.index import Row
-from dbca_openssl.ca.layout import CRL, INDEX, Authority, issued
+from dbca_openssl.ca.layout import CRL, INDEX, Authority
 from dbca_openssl.ca.renew import Renewal
 from dbca_openssl.ca.revoke import RevocationList
 from dbca_openssl.ca.sign import Period, Signed
@@ -97,11 +98,11 @@ def look(
 ) -> list[View | DatabaseCaError]:
     """What each host has and serves, seen from the host itself. Raises DatabaseCaError where there is no CA."""
     authority.require()
-    revoked = server.kept_canary(authority)
+    shown = server.canaries(*(rollover.under_way(authority) or (authority,)))
 
     def work(host: KnownHost) -> View:
         progress(host, "looking")
-        seen = server.view(ssh.run(host, scripts.look(host, server.asked(host, revoked))))
+        seen = server.view(ssh.run(host, scripts.look(host, server.asked(host, shown))))
         progress(host, "seen")
         return seen
 
@@ -123,7 +124,12 @@ def decide(
     at = dates.now()
     rows = index.rows(authority.read(INDEX))
     last = {row.name: row for row in rows}
+    both = rollover.under_way(authority)
     names = [host.name for host, view in seen.items() if isinstance(view, View)]
+    other = both.names_of_other(authority) if both else frozenset()
+    if both and _is_ending(revoke.current_list(both.other(authority)), within, at):
+        directory = shlex.quote(str(both.other(authority).directory))
+        authority.tell(f"the CRL of the other CA in this rollover is due: dbca-openssl rotate --all --ca {directory}")
     ending = [
         name for name in names if (row := last.get(name)) and (row.status(at) == "expired" or row.is_ending(at, within))
     ]
@@ -132,7 +138,7 @@ def decide(
     due = [
         Due(host, error=view)
         if isinstance(view, DatabaseCaError)
-        else _due(authority, host, view, last.get(host.name), renewals.get(host.name), files[host.name])
+        else _due(host, view, last.get(host.name), renewals.get(host.name), files[host.name])
         for host, view in seen.items()
     ]
     replaced = {one.host.name for one in due if one.renewal}
@@ -141,7 +147,7 @@ def decide(
     current = revoke.current_list(authority)
     if replaced or pending:
         crl = f"to revoke the former certificates of {', '.join(sorted(replaced | pending)[:3])}"
-    elif current.end < min(dates.days_after(at, within), current.start + (current.end - current.start) / 2):
+    elif _is_ending(current, within, at):
         crl = f"since the one there is valid until {dates.shown(current.end)} only"
     else:
         crl = "" if canary.is_kept(authority) else "with a canary, by which servers prove that they have loaded it"
@@ -149,6 +155,11 @@ def decide(
         due = [one._replace(missing=()) if one.missing and set(one.missing) == {LIST} else one for one in due]
     urgent = (current.end - at) * URGENT < current.end - current.start
     return Rotation(tuple(due), crl, urgent, frozenset(replaced | pending & set(served)))
+
+
+def _is_ending(crl: RevocationList, within: int, at: datetime) -> bool:
+    """Whether a CRL ends within so many days, and less than half of its life is left."""
+    return crl.end < min(dates.days_after(at, within), crl.start + (crl.end - crl.start) / 2)
 
 
 def rotate(
@@ -202,14 +213,14 @@ def _delivered(
 ) -> list[Result]:
     """The results, once `hosts` have their files and, with `reload`, their servers have loaded them."""
     files = deploy.files(authority, [host.name for host in hosts])
-    revoked = server.kept_canary(authority) if reload else None
+    shown = server.canaries(*(rollover.under_way(authority) or (authority,)))
 
     def work(result: Result) -> Result:
         host = result.host
         if host not in hosts:
             return result
         progress(host, "delivering")
-        asked = server.asked(host, revoked) if reload else None
+        asked = server.asked(host, shown) if reload else None
         done, answer = deploy.deploy(ssh, host, files[host.name], asked)
         state = _state(host, server.view(answer), files[host.name], with_crl=with_crl) if reload else DELIVERED
         progress(host, state)
@@ -231,42 +242,52 @@ def _state(host: KnownHost, seen: View, files: Sequence[PublicFile], *, with_crl
     own = next((file for file in files if file.name == f"{host.name}.cert.pem"), None)
     if own is None or not server.has_server(host):
         return DELIVERED
-    wrong = server.fault(host, seen, x509.certificate_in(own.data))
-    if wrong is None and with_crl:
-        wrong = server.crl_fault(host, seen)
-    if wrong:
-        raise wrong
+    server.require_served(host, seen, x509.certificate_in(own.data))
+    if with_crl:
+        server.require_crl(host, seen)
     return PROVEN
 
 
 def _due(
-    authority: Authority,
     host: KnownHost,
     seen: View,
     row: Row | None,
     renewal: Renewal | DatabaseCaError | None,
     files: Sequence[PublicFile],
 ) -> Due:
-    """What is due on one host."""
+    """What is due on one host; `row` is the last one of its name."""
     rekey = f"for a new key and certificate: dbca-openssl enroll {host.destination} --rekey"
-    if row is None:
-        return Due(host, error=DatabaseCaError(f"{host.name} never had a certificate", rekey.removesuffix(" --rekey")))
-    if row.state == index.REVOKED:
-        return Due(host, error=DatabaseCaError(f"{host.name}: its certificate, serial {row.serial}, is revoked", rekey))
+    own = next((x509.certificate_in(file.data) for file in files if file.name == f"{host.name}.cert.pem"), None)
     if isinstance(renewal, DatabaseCaError):
         return Due(host, error=DatabaseCaError(f"{host.name}: {renewal.message}", *renewal.hints))
-    certificate = read_certificate(authority, issued(row.serial))
-    key = renewal.proposal.request.public_key if renewal else certificate.public_key
+    if renewal:
+        key = renewal.proposal.request.public_key
+    elif own:
+        key = own.public_key
+    elif row and row.state == index.REVOKED:
+        return Due(host, error=DatabaseCaError(f"{host.name}: its certificate, serial {row.serial}, is revoked", rekey))
+    else:
+        why = "has no valid certificate" if row else "never had a certificate"
+        return Due(host, error=DatabaseCaError(f"{host.name} {why}", rekey.removesuffix(" --rekey")))
     if seen.key != server.digest(key):
         what = "its key is not the one of its certificate" if seen.key else "there is no key that can be read"
         return Due(host, error=DatabaseCaError(f"{host.name}: {what}", rekey))
     missing = [file.name for file in files if seen.files.get(file.name) != file.sha256]
     if server.has_server(host):
-        if not renewal and not missing and (wrong := server.fault(host, seen, certificate)):
-            missing.append(wrong.message.removeprefix(f"{host.name}: "))
-        if LIST not in missing and server.crl_fault(host, seen):
+        if own and not renewal and not missing and (why := _refusal(server.require_served, host, seen, own)):
+            missing.append(why)
+        if LIST not in missing and _refusal(server.require_crl, host, seen):
             missing.append(LIST)
     return Due(host, renewal, tuple(missing))
+
+
+def _refusal(require: Callable[..., None], host: KnownHost, *seen: object) -> str:
+    """Why `require` refuses a host, or nothing."""
+    try:
+        require(host, *seen)
+    except DatabaseCaError as error:
+        return error.message.removeprefix(f"{host.name}: ")
+    return ""
 
 
 def _renewals(authority: Authority, names: Sequence[str], period: Period) -> dict[str, Renewal | DatabaseCaError]:

@@ -66,14 +66,23 @@ def fetch(host: KnownHost) -> str:
     return _script("fetch", f"The request of {host.name}", host.name, host.directory)
 
 
-def deploy(host: KnownHost, files: Sequence[PublicFile], server: Mapping[str, object] | None = None) -> str:
+def deploy(
+    host: KnownHost,
+    files: Sequence[PublicFile],
+    server: Mapping[str, object] | None = None,
+    *,
+    alone: bool = False,
+) -> str:
     """Put files into their place, all of them or none, each by a rename.
 
     A certificate for a new pair that `enroll` with `rekey` has made puts this pair into the place of the older one.
-    A `server`, with the values of `server.asked`, reads its files again, and is looked at as by `look`.
+    Only `alone` do files of one CA replace those of two. A `server`, with the values of `server.asked`, reads its files
+    again, and is looked at as by `look`.
     """
     title = f"Certificates and CRL for {host.name}"
-    return _script("deploy", title, host.name, host.directory, owner=host.owner, files=files, server=server)
+    return _script(
+        "deploy", title, host.name, host.directory, owner=host.owner, files=files, server=server, alone=alone
+    )
 
 
 def look(host: KnownHost, server: Mapping[str, object], *, reload: bool = False) -> str:

@@ -7,7 +7,7 @@ openssl; the server reads its files again by the statement of `server reload`, t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from dbca_openssl.ca import canary
@@ -17,6 +17,9 @@ from dbca_openssl.database import handshake
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host.ssh import Answer
 from dbca_openssl.x509 import Certificate
+
+REVOKED, UNKNOWN_CA = str(handshake.REVOKED), "48"
+"""What a server says to a canary of a CA whose CRL it has loaded, and of one that it does not trust (RFC 8446, 6.2)."""
 
 
 class Canary(NamedTuple):
@@ -30,24 +33,25 @@ class View(NamedTuple):
     """What a host says of itself: SHA-256 digests in hex, empty where there is nothing.
 
     `files` are those of the public files by name, `key` that of the public key, `served` that of the certificate that
-    the server serves, or `unserved` why there is none. `canary` is `accepted`, the number of a TLS alert, or empty
-    (None: it was not shown). `unloaded` is why the server did not read its files again, if it did not.
+    the server serves, or `unserved` why there is none. `canaries` are, for each that was shown, `accepted`, the number
+    of a TLS alert, or empty. `unloaded` is why the server did not read its files again, if it did not.
     """
 
     files: Mapping[str, str]
     key: str
     served: str
     unserved: str
-    canary: str | None
+    canaries: tuple[str, ...]
     unloaded: str | None
 
 
-def kept_canary(authority: Authority) -> Canary | None:
-    """The CA's canary, if it has one. Raises DatabaseCaError where it cannot be read."""
-    if not canary.is_kept(authority):
-        return None
-    certificate, key = (authority.read(name).decode("ascii") for name in (certificate_of(canary.NAME), canary.KEY))
-    return Canary(certificate, key)
+def canaries(*authorities: Authority) -> list[Canary]:
+    """The canary of each CA that has one. Raises DatabaseCaError where it cannot be read."""
+    return [
+        Canary(*(authority.read(name).decode("ascii") for name in (certificate_of(canary.NAME), canary.KEY)))
+        for authority in authorities
+        if canary.is_kept(authority)
+    ]
 
 
 def has_server(host: KnownHost) -> bool:
@@ -55,7 +59,7 @@ def has_server(host: KnownHost) -> bool:
     return host.reload != NEVER
 
 
-def asked(host: KnownHost, revoked: Canary | None) -> dict[str, object]:
+def asked(host: KnownHost, shown: Sequence[Canary]) -> dict[str, object]:
     """The values for `server.sh.j2`."""
     return {
         "reload": host.reload,
@@ -63,52 +67,57 @@ def asked(host: KnownHost, revoked: Canary | None) -> dict[str, object]:
         "socket": host.socket,
         "connect": str(_where(host)),
         "login": "".join(f"\\{byte:03o}" for byte in handshake.login()),
-        "canary": revoked,
+        "canaries": shown,
     }
 
 
 def view(answer: Answer) -> View:
     """What a host has answered."""
     files = dict(rest.rpartition(" ")[::2] for rest in answer.all("file"))
-    refused, unloaded = (answer.one(word) if answer.all(word) else None for word in ("canary", "unloaded"))
-    return View(files, answer.one("key"), answer.one("served"), answer.one("unserved"), refused, unloaded)
+    key, served, unserved = (answer.one(word) for word in ("key", "served", "unserved"))
+    unloaded = answer.one("unloaded") if answer.all("unloaded") else None
+    return View(files, key, served, unserved, tuple(answer.all("canary")), unloaded)
 
 
-def fault(host: KnownHost, seen: View, certificate: Certificate) -> DatabaseCaError | None:
-    """Why the server does not serve that certificate, if it does not."""
-    where = _where(host)
+def require_loaded(host: KnownHost, seen: View) -> None:
+    """Raise DatabaseCaError where the server did not read its files again, or serves no certificate."""
     if seen.unloaded is not None:
-        return DatabaseCaError(
+        raise DatabaseCaError(
             f"{host.name}: the server did not read its files again: {seen.unloaded or 'it gave no reason'}",
             "dbca_defaults_file, dbca_socket and dbca_reload in database-ca.hosts say how it does",
         )
     if not seen.served:
-        known = handshake.reason(where, seen.unserved)
-        return DatabaseCaError(
-            f"{host.name}: {known.message if known else f'{where}: no TLS handshake'}",
+        known = handshake.reason(_where(host), seen.unserved)
+        raise DatabaseCaError(
+            f"{host.name}: {known.message if known else f'{_where(host)}: no TLS handshake'}",
             *(known.hints if known else ()),
             "dbca_connect in database-ca.hosts says where it listens; with dbca_reload=never it is not asked",
             detail=seen.unserved,
         )
+
+
+def require_served(host: KnownHost, seen: View, certificate: Certificate) -> None:
+    """Raise DatabaseCaError where the server does not serve that certificate."""
+    require_loaded(host, seen)
     if seen.served != digest(certificate.encoded):
-        return DatabaseCaError(
-            f"{host.name}: the server at {where} serves another certificate than the valid one",
+        raise DatabaseCaError(
+            f"{host.name}: the server at {_where(host)} serves another certificate than the valid one",
             f"its ssl_cert must name {host.directory}/{host.name}.cert.pem, and dbca_connect its address",
         )
-    return None
 
 
-def crl_fault(host: KnownHost, seen: View) -> DatabaseCaError | None:
-    """Why the server has not loaded the CRL, if a canary was shown to it that it does not refuse as revoked."""
-    if seen.canary in (None, str(handshake.REVOKED)):
-        return None
-    if seen.canary == "accepted":
+def require_crl(host: KnownHost, seen: View) -> None:
+    """Raise DatabaseCaError where the server does not refuse a canary that was shown to it as revoked."""
+    wrong = next((one for one in seen.canaries if one != REVOKED), None)
+    if wrong is None:
+        return
+    if wrong == "accepted":
         text = "the server accepts a revoked certificate: its CRL is old, or it has none"
-    elif seen.canary == str(handshake.EXPIRED):
+    elif wrong == str(handshake.EXPIRED):
         text = "the CRL that the server has loaded has expired, so it refuses every client certificate"
     else:
-        text = f"the server does not refuse a revoked certificate as such (TLS alert {seen.canary or 'none'})"
-    return DatabaseCaError(f"{host.name}: {text}", f"its ssl_crl must name {host.directory}/database-ca.crl")
+        text = f"the server does not refuse a revoked certificate as such (TLS alert {wrong or 'none'})"
+    raise DatabaseCaError(f"{host.name}: {text}", f"its ssl_crl must name {host.directory}/database-ca.crl")
 
 
 def digest(data: bytes) -> str:

@@ -232,6 +232,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
         "that user could replace what is written there; on the host: chown -h root: FILE, or log in as that user",
     ),
     ("key.pem belongs to another user", "or --owner USER: deploy makes it root's, and readable by the group of USER"),
+    ("is of two CAs", "dbca-openssl rollover OLD --ca NEW shows how far the hosts are, and --advance ends it"),
     ("other users can write", "on the host: chmod go-w FILE"),
 )
 _SUDO_MEANINGS: tuple[tuple[str, str], ...] = (

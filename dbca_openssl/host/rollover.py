@@ -1,0 +1,206 @@
+"""Moving hosts from one CA to another in stages, each of them proven on every host before the next one begins.
+
+Which CAs a server trusts, and whose CRL it has loaded, is shown by how it refuses the canary of each: as revoked, or as
+one of an unknown CA. What was signed or delivered proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from typing import NamedTuple
+
+from dbca_openssl import dates
+from dbca_openssl.ca import canary, index, revoke, rollover, sign
+from dbca_openssl.ca.certificates import read_certificate
+from dbca_openssl.ca.hosts import KnownHost
+from dbca_openssl.ca.layout import INDEX, Authority, issued, request_of
+from dbca_openssl.ca.rollover import Pair
+from dbca_openssl.ca.sign import Period, Proposal
+from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.host import deploy, scripts, server
+from dbca_openssl.host.fetch import Progress
+from dbca_openssl.host.server import View
+from dbca_openssl.host.ssh import Ssh
+
+
+class Stage(IntEnum):
+    """How far a host is: it trusts the old CA only; both; both, and serves a certificate of the new one; the new only."""
+
+    OLD = 0
+    BOTH = 1
+    MOVED = 2
+    NEW = 3
+
+    def __str__(self) -> str:
+        """The stage in words."""
+        return (
+            "trusts the old CA",
+            "trusts both",
+            "serves a certificate of the new CA",
+            "trusts the new CA only",
+        )[self]
+
+
+class Step(NamedTuple):
+    """One stage further, or back: the hosts that go there, what the new CA must sign, and who needs a canary."""
+
+    to: Stage
+    hosts: tuple[KnownHost, ...]
+    proposals: tuple[Proposal, ...] = ()
+    old_needs_canary: bool = False
+    new_needs_canary: bool = False
+
+
+def look(
+    both: Pair, ssh: Ssh, hosts: Sequence[KnownHost], jobs: int, progress: Progress
+) -> dict[KnownHost, Stage | DatabaseCaError]:
+    """The stage that each host proves, seen from the host itself, or why it proves none."""
+    for host in hosts:
+        if not server.has_server(host):
+            raise DatabaseCaError(
+                f"{host.name} has no server that is asked (dbca_reload=never), so it proves nothing",
+                "name the other hosts, and move this one by hand",
+            )
+    shown = server.canaries(*both)
+    issued_by = _issued_by(both)
+
+    def work(host: KnownHost) -> Stage:
+        progress(host, "looking")
+        seen = server.view(ssh.run(host, scripts.look(host, server.asked(host, shown))))
+        stage = _stage(both, host, seen, issued_by)
+        progress(host, "seen")
+        return stage
+
+    return dict(zip(hosts, ssh.each(hosts, work, jobs), strict=True))
+
+
+def further(both: Pair, stages: Mapping[KnownHost, Stage | DatabaseCaError], period: Period) -> Step | None:
+    """The next stage, for the hosts that are not there yet; None where all have reached the last one.
+
+    Raises DatabaseCaError where a host proves no stage, or a request cannot be signed: nobody goes on before all can.
+    """
+    known = _known(stages)
+    to = Stage(min(min(known.values()) + 1, Stage.NEW))
+    hosts = tuple(host for host, stage in known.items() if stage < to)
+    if not hosts:
+        return None
+    if to == Stage.BOTH:
+        return Step(to, hosts, (), not canary.is_kept(both.old), not canary.is_kept(both.new))
+    return Step(to, hosts, tuple(_proposals(both, hosts, period)) if to == Stage.MOVED else ())
+
+
+def back(stages: Mapping[KnownHost, Stage | DatabaseCaError]) -> Step | None:
+    """The stage before, for the hosts that are ahead of it; None where all are at the first one.
+
+    Raises DatabaseCaError where a host proves no stage.
+    """
+    known = _known(stages)
+    to = Stage(max(max(known.values()) - 1, Stage.OLD))
+    hosts = tuple(host for host, stage in known.items() if stage > to)
+    return Step(to, hosts) if hosts else None
+
+
+def go(both: Pair, ssh: Ssh, step: Step, period: Period, jobs: int, progress: Progress) -> list[DatabaseCaError | None]:
+    """Take a step, on each of its hosts: sign, deliver, reload, prove. The error of each host that did not get there.
+
+    Raises DatabaseCaError where nothing can be signed or delivered.
+    """
+    for authority, needed in zip(both, (step.old_needs_canary, step.new_needs_canary), strict=True):
+        if needed:
+            revoke.renew_list(authority, None, new_canary=True)
+    if step.proposals:
+        sign.sign(both.new, step.proposals, period, step.hosts)
+    if step.to in (Stage.BOTH, Stage.MOVED):
+        rollover.begin(both)
+    alone = step.to in (Stage.OLD, Stage.NEW)
+    whose = both.old if step.to in (Stage.OLD, Stage.BOTH) else both.new
+    names = [host.name for host in step.hosts]
+    files = deploy.files(whose, names, alone=alone, own=whose)
+    shown = server.canaries(*both)
+    issued_by = _issued_by(both)
+
+    def work(host: KnownHost) -> None:
+        progress(host, "delivering")
+        _, answer = deploy.deploy(ssh, host, files[host.name], server.asked(host, shown), alone=alone)
+        seen = server.view(answer)
+        stage = _stage(both, host, seen, issued_by)
+        if stage != step.to:
+            raise DatabaseCaError(
+                f"{host.name}: it {stage} after the reload", "its ssl_ca, ssl_crl and ssl_cert say why"
+            )
+        progress(host, str(stage))
+
+    outcomes = ssh.each(step.hosts, work, jobs)
+    if alone and not any(outcomes):
+        rollover.finish(both)
+    return outcomes
+
+
+def _known(stages: Mapping[KnownHost, Stage | DatabaseCaError]) -> dict[KnownHost, Stage]:
+    known: dict[KnownHost, Stage] = {}
+    for host, stage in stages.items():
+        if isinstance(stage, DatabaseCaError):
+            raise DatabaseCaError(f"no host goes on before all can: {stage.message}", *stage.hints, detail=stage.detail)
+        known[host] = stage
+    return known
+
+
+def _proposals(both: Pair, hosts: Sequence[KnownHost], period: Period) -> list[Proposal]:
+    """What the new CA must sign: the requests that the old one has, for hosts without a certificate of the new one."""
+    names = {row.name for row in _valid(both.new)}
+    waiting = [host.name for host in hosts if host.name not in names]
+    before = {row.name: row for row in _valid(both.old)}
+    proposed = sign.propose(both.new, [str(both.old.path(request_of(name))) for name in waiting], period)
+    for name, one in zip(waiting, proposed, strict=True):
+        had = read_certificate(both.old, issued(before[name].serial)) if name in before else None
+        allowed = {text for _, text in had.alternative_names} if had else set()
+        if one.name != name:
+            raise DatabaseCaError(f"{one.source} asks for the name {one.name}, not {name}")
+        if added := sorted(set(one.request.names_beyond_its_own) - allowed):
+            raise DatabaseCaError(
+                f"the request of {name} asks for the name {added[0]} too, which its certificate does not have",
+                f"dbca-openssl sign {one.source} --ca {both.new.directory} --allow-alt-name {added[0]}",
+            )
+    return proposed
+
+
+def _valid(authority: Authority) -> list[index.Row]:
+    at = dates.now()
+    return [row for row in index.rows(authority.read(INDEX)) if row.status(at) == "valid"]
+
+
+def _issued_by(both: Pair) -> dict[str, Authority]:
+    """The CA that issued each valid certificate, by the certificate's digest."""
+    found = {}
+    for authority in both:
+        for row in _valid(authority):
+            if authority.path(issued(row.serial)).is_file():
+                found[server.digest(read_certificate(authority, issued(row.serial)).encoded)] = authority
+    return found
+
+
+def _stage(both: Pair, host: KnownHost, seen: View, issued_by: Mapping[str, Authority]) -> Stage:
+    """The stage that a host proves. Raises DatabaseCaError where it proves none."""
+    server.require_loaded(host, seen)
+    whose = issued_by.get(seen.served)
+    if whose is None:
+        raise DatabaseCaError(f"{host.name}: its server serves a certificate that is not a valid one of either CA")
+    if not canary.is_kept(both.new):
+        seen = seen._replace(canaries=(*seen.canaries, server.UNKNOWN_CA))
+    old, new = seen.canaries if len(seen.canaries) == 2 else ("accepted", seen.canaries[-1])
+    if new == server.UNKNOWN_CA and whose == both.old:
+        return Stage.OLD
+    if new == server.REVOKED and old == server.REVOKED:
+        return Stage.MOVED if whose == both.new else Stage.BOTH
+    if new == server.REVOKED and old == server.UNKNOWN_CA and whose == both.new:
+        return Stage.NEW
+    raise DatabaseCaError(
+        f"{host.name}: its server has not loaded the CA certificates and CRLs of one stage",
+        f"it answers the canary of the old CA by {_answer(old)}, that of the new one by {_answer(new)}",
+        "its ssl_ca and ssl_crl must name the files that are delivered; --advance or --back delivers them again",
+    )
+
+
+def _answer(seen: str) -> str:
+    return "a login" if seen == "accepted" else f"TLS alert {seen or 'none'}"
