@@ -10,13 +10,15 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
 
 from dbca_openssl import dates, x509
 from dbca_openssl.ca import archive, exposure, index, listing
+from dbca_openssl.ca import hosts as known_hosts
 from dbca_openssl.ca import revoke as revocation
-from dbca_openssl.ca.certificates import own_certificate
+from dbca_openssl.ca.certificates import own_certificate, read_certificate
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import (
     ATTRIBUTES,
@@ -30,6 +32,7 @@ from dbca_openssl.ca.layout import (
     MISNAMED_CONFIGURATION,
     SERIAL,
     Authority,
+    issued,
 )
 from dbca_openssl.ca.revoke import RevocationList
 from dbca_openssl.der import UnreadableError
@@ -101,6 +104,7 @@ def check(authority: Authority, limits: Limits) -> Checked:
         findings += _rows(rows, hosts, _allows_duplicates(authority))
         findings += archive.findings(authority, files, rows, own, limits.deep)
         findings += _certificates(hosts, own, at, limits)
+        findings += _list(authority, hosts, at)
     try:
         current = revocation.current_list(authority)
     except DatabaseCaError as error:
@@ -243,6 +247,24 @@ def _certificates(hosts: Sequence[Row], own: Certificate, at: datetime, limits: 
             if end > own.end:
                 text = f"{row.name} expires after the CA certificate"
                 yield Finding(WARNING, "outlives", text, f"dbca-openssl renew {row.name} --cap")
+
+
+def _list(authority: Authority, rows: Sequence[Row], at: datetime) -> Iterator[Finding]:
+    """The list of hosts, and in a CA whose profile is modern the servers whose certificate has no SAN."""
+    try:
+        known = known_hosts.read(authority)
+    except DatabaseCaError as error:
+        yield Finding(CRITICAL, "hosts", error.message, "; ".join(error.hints))
+        return
+    if known.new("localhost").profile != "modern":
+        return
+    for row in [row for row in rows if row.status(at) == "valid"][-archive.READ_AT_MOST :]:
+        is_client = "@" in row.name or (row.name in known.hosts and known.hosts[row.name].is_client)
+        with suppress(DatabaseCaError):  # a copy that cannot be read is a finding of its own
+            if not is_client and not read_certificate(authority, issued(row.serial)).alternative_names:
+                text = f"the certificate of {row.name} has no SAN, which the profile modern asks for"
+                fix = f"dbca-openssl enroll {row.name} --rekey --profile modern"
+                yield Finding(WARNING, "no-san", text, fix)
 
 
 def _crl(

@@ -35,6 +35,9 @@ HEAD = f"""\
 [{CLIENTS}]
 """
 
+MODERN = f"{HEAD}\n[all:vars]\ndbca_profile=modern\n"
+"""The list of a new CA whose certificates have SANs unless they are told not to."""
+
 BY_STATEMENT, NEVER = "statement", "never"
 """How a server is reloaded, other than by a command: by its own client's statement; not at all."""
 

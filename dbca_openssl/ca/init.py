@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from dbca_openssl import dates, diagnosis
 from dbca_openssl.ca import guide_commands, revoke
+from dbca_openssl.ca.hosts import MODERN
 from dbca_openssl.ca.key import is_encrypted
 from dbca_openssl.ca.layout import (
     CERTIFICATE,
@@ -20,6 +21,7 @@ from dbca_openssl.ca.layout import (
     CRL_NUMBER,
     DATABASE,
     DIRECTORIES,
+    HOSTS,
     INDEX,
     KEY,
     REQUEST,
@@ -32,7 +34,7 @@ from dbca_openssl.command import require_absent
 from dbca_openssl.errors import DatabaseCaError, of_system
 from dbca_openssl.files import PUBLIC_DIRECTORY, fsync, set_mode
 from dbca_openssl.lock import Lock
-from dbca_openssl.plan import CopyFile, MakeDirectories, Plan, Section, WriteFile, tell_lost_modes
+from dbca_openssl.plan import CopyFile, MakeDirectories, Plan, Section, Step, WriteFile, tell_lost_modes
 from dbca_openssl.render import YEARS, AuthoritySettings, authority_configuration
 
 FIRST_SERIALS = {"guide": "00", "modern": "01"}
@@ -62,7 +64,10 @@ def plan(authority: Authority, new: NewAuthority) -> Plan:
     request, certificate, first_list = authority.key.given_to(
         make_key, guide_commands.self_sign(new.start, new.end), guide_commands.revocation_list()
     )
-    files = (WriteFile(INDEX, ""), WriteFile(CRL_NUMBER, "00\n"), WriteFile(SERIAL, f"{FIRST_SERIALS[new.profile]}\n"))
+    serial = f"{FIRST_SERIALS[new.profile]}\n"
+    files: tuple[Step, ...] = (WriteFile(INDEX, ""), WriteFile(CRL_NUMBER, "00\n"), WriteFile(SERIAL, serial))
+    if new.profile == "modern":
+        files = (*files, WriteFile(HOSTS, MODERN))
     sections = (
         Section("Directories and Files", (MakeDirectories(DIRECTORIES), *files)),
         Section("OpenSSL Configuration", (WriteFile(CONFIGURATION, authority_configuration(new.settings)),)),

@@ -44,7 +44,7 @@ class Pair(NamedTuple):
         return self.new if authority.directory == self.old.directory else self.old
 
     def names_of_other(self, authority: Authority) -> frozenset[str]:
-        """The names whose certificate is that of the other CA: the new one's counts, where it has signed one."""
+        """The names with a certificate of the other CA; that of the new one counts, where it has signed one."""
         old, new = (
             {row.name for row in listing.certificates(one) if row.status(dates.now()) == "valid"} for one in self
         )

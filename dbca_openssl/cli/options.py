@@ -134,7 +134,9 @@ class Run:
         None, "--alt-name", "A DNS name or IP address for the SAN; may be repeated.", "NAME"
     )
     profile: Profile | None = option(
-        None, "--profile", "Exactly the guide's way, or what newer TLS libraries ask for [default: guide]."
+        None,
+        "--profile",
+        "Exactly the guide's way, or what newer TLS libraries ask for [default: the CA's].",
     )
     bits: int = option(render.HOST_BITS, "--bits", "The size of the RSA key.", "N", 2048, 8192)
 
@@ -235,6 +237,15 @@ class Run:
         """Ask at the terminal, unless --yes was given. Raises DatabaseCaError where the answer is no."""
         if not self.yes:
             terminal.confirm(question)
+
+    def profile_of(self, name: str) -> str:
+        """--profile, or that which a host or a new one has in the CA's list; the guide's where there is none."""
+        if self.profile is not None:
+            return self.profile
+        from dbca_openssl.ca import hosts
+
+        known = hosts.read(self.authority())
+        return (known.hosts.get(name) or known.new(name)).profile
 
     def names_to_add(self) -> tuple[tuple[str, str], ...]:
         """The names of --alt-name, for the SAN."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dbca_openssl import dates, finding
+from dbca_openssl.ca import hosts as hosts_of_ca
 from dbca_openssl.ca.layout import CRL, Authority, request_of
 from dbca_openssl.cli import output, terminal
 from dbca_openssl.cli.main import DONE, FAILED
 from dbca_openssl.errors import DatabaseCaError, UnreachableError
-from dbca_openssl.render import SSL_DIR
 
 if TYPE_CHECKING:
     from dbca_openssl.ca.hosts import KnownHost
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from dbca_openssl.finding import Finding
 
 RELOAD = "have the servers read it: FLUSH SSL (MariaDB), ALTER INSTANCE RELOAD TLS (MySQL)"
+
+NO_SAN = "none: Go and other TLS libraries refuse it (--profile modern)"
+"""What a certificate without a SAN means."""
 
 
 def require_consent(proposals: Sequence[Proposal], allowed: set[str] | frozenset[str], ask: bool) -> None:
@@ -45,7 +49,7 @@ def proposal_lines(proposal: Proposal) -> list[str]:
         *output.fields(
             {
                 "subject": f"CN={proposal.name}",
-                "SAN": names or "none",
+                "SAN": names or NO_SAN,
                 "key": request.key,
                 "until": dates.shown(proposal.end),
             }
@@ -63,11 +67,21 @@ def signed_document(one: Signed) -> dict[str, Any]:
     return {"name": one.name, "serial": one.serial, "certificate": one.path, "not_after": one.end}
 
 
-def deliveries(authority: Authority, signed: Sequence[Signed], *with_them: str) -> list[str]:
-    """The commands that bring certificates, and the files `with_them`, to their hosts."""
-    shown = [f"  {shlex.join(('scp', *with_them, one.path, f'{one.name}:{SSL_DIR}/'))}" for one in signed[:3]]
-    more = [f"  ... and so on for {len(signed) - 3} more"] if len(signed) > 3 else []
-    return [f"  {shlex.join(('cd', str(authority.directory)))}", *shown, *more]
+def deploy_lines(authority: Authority, names: Sequence[str] = ()) -> list[str]:
+    """The commands that bring their files to hosts and clients; without names, the public files to every host."""
+    try:
+        known = hosts_of_ca.read(authority).hosts
+    except DatabaseCaError:  # which is said where the list is needed
+        known = {}
+    servers = {name for name, host in known.items() if not host.is_client}
+    clients = [name for name in names if name not in servers and ("@" in name or name in known)]
+    reached = [name for name in names if name not in clients]
+    commands = [["--local", name] for name in clients]
+    if reached or not names:
+        commands.insert(0, ["--all"] if servers and servers.issuperset(reached) and len(reached) != 1 else reached)
+    here = Path.cwd()
+    ca = [] if authority.directory in (here, here / "database-ca") else ["--ca", str(authority.directory)]
+    return [f"  {output.command('deploy', *(words or ['HOST']), *ca)}" for words in commands]
 
 
 def crl_document(made: RevocationList | None) -> dict[str, object] | None:
@@ -77,15 +91,12 @@ def crl_document(made: RevocationList | None) -> dict[str, object] | None:
 
 def crl_lines(authority: Authority, made: RevocationList) -> list[str]:
     """A new CRL, and what to do with it."""
-    return [f"{CRL}  number {made.number}, valid until {dates.shown(made.end)}", *copy_lines(authority, CRL)]
+    return [f"{CRL}  number {made.number}, valid until {dates.shown(made.end)}", *copy_lines(authority)]
 
 
-def copy_lines(authority: Authority, name: str) -> list[str]:
+def copy_lines(authority: Authority) -> list[str]:
     """What to do next with a public file of the CA that has changed."""
-    return [
-        f"next, copy it to every host, and {RELOAD}",
-        f"  {shlex.join(('scp', str(authority.path(name)), f'HOST:{SSL_DIR}/'))}",
-    ]
+    return ["next, deliver it to every host:", *deploy_lines(authority), f"and {RELOAD}"]
 
 
 def findings(title: str, found: Sequence[Finding]) -> finding.Level:

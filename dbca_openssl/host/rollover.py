@@ -25,7 +25,7 @@ from dbca_openssl.host.ssh import Ssh
 
 
 class Stage(IntEnum):
-    """How far a host is: it trusts the old CA only; both; both, and serves a certificate of the new one; the new only."""
+    """How far a host is: it trusts the old CA; both; both, and has a certificate of the new one; the new one only."""
 
     OLD = 0
     BOTH = 1

@@ -131,7 +131,9 @@ def decide(
         directory = shlex.quote(str(both.other(authority).directory))
         authority.tell(f"the CRL of the other CA in this rollover is due: dbca-openssl rotate --all --ca {directory}")
     ending = [
-        name for name in names if (row := last.get(name)) and (row.status(at) == "expired" or row.is_ending(at, within))
+        name
+        for name in names
+        if name not in other and (row := last.get(name)) and (row.status(at) == "expired" or row.is_ending(at, within))
     ]
     renewals = _renewals(authority, ending, period)
     files = deploy.files(authority._replace(tell=lambda line: None), names)  # what has expired is not missed

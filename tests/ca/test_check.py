@@ -56,6 +56,9 @@ from tools.support import (
 BY_THE_CLOCK = {"authority", "certificate", "crl", "outlives"}
 """Codes of what comes with time alone: see `test_what_ends`."""
 
+OF_THE_LIST = {"hosts", "no-san"}
+"""Codes of what the list of hosts says: see test_profile.py."""
+
 
 @pytest.fixture(scope="session")
 def others(pristine_fleet: Path, keys: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
@@ -212,6 +215,7 @@ def test_every_code_is_covered() -> None:
         *LINES,
         "writable",
         "owner",
+        *OF_THE_LIST,
     }
 
 

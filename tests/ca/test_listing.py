@@ -203,11 +203,13 @@ def test_the_bare_command_says_what_is_next(ca: Path, keys: Path, environment: d
     done("sign", "--all", "--yes", directory=ca, environment=environment)
     assert next_steps(ca) == ["dbca-openssl list"]
     assert "signed    6 valid, 0 expired, 0 revoked" in done(directory=ca).output
-    assert next_steps(ca, 50) == ["dbca-openssl crl"]
-    assert next_steps(ca, 345) == ["dbca-openssl crl", "dbca-openssl renew --expiring 30"]
+    deploy = "dbca-openssl deploy HOST"
+    assert next_steps(ca, 50) == ["dbca-openssl crl", deploy]
+    assert next_steps(ca, 345) == ["dbca-openssl crl", "dbca-openssl renew --expiring 30", deploy]
     assert "dbca-openssl init --renew" in next_steps(ca, 5 * 365 - 10)
     (ca / "crl/database-ca.crl").write_text("")
-    assert next_steps(ca) == ["dbca-openssl crl"]
+    (ca / "database-ca.hosts").write_text("[databases]\none\n")
+    assert next_steps(ca) == ["dbca-openssl crl", "dbca-openssl deploy --all"]
     assert "CRL       none" in done(directory=ca).output
 
 

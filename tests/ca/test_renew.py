@@ -68,12 +68,15 @@ def test_keeps_the_key_and_supersedes(fleet: Path, environment: dict[str, str]) 
 
 
 def test_says_in_which_order_to_deliver(fleet: Path, environment: dict[str, str]) -> None:
-    """A list that is there before the new certificate locks the host out."""
+    """A list that a server reads before the new certificates are there locks their hosts out."""
     said = done("renew", AIKEN, MARGARET, "--yes", directory=fleet, environment=environment).output
-    places = [said.index(f"scp certs/{AIKEN}.cert.pem"), said.index("and when all of them are in place, the new")]
+    places = [
+        said.index(f"  dbca-openssl deploy {AIKEN} {MARGARET}\n"),
+        said.index("and when all of them are in place"),
+    ]
     assert places == sorted(places)
-    assert "crl/database-ca.crl" not in said[: places[1]]
-    assert "scp crl/database-ca.crl HOST:" in said[places[1] :]
+    assert "FLUSH SSL" not in said[: places[1]]
+    assert "FLUSH SSL" in said[places[1] :]
     said = done("renew", AIKEN, "--no-crl", "--yes", directory=fleet, environment=environment).output
     assert said.splitlines()[-2:] == [
         "and when all of them are in place, make a new CRL:",

@@ -30,6 +30,11 @@ REPEATED = ("has a valid certificate already", "exists already, and nothing is o
 
 
 SHARES = "from dbca_openssl.ca import parallel; parallel.LEAST = 1"
+LISTED = (
+    "from functools import partial; from dbca_openssl.ca import hosts, sign; "
+    "sign.sign = partial(sign.sign, reached=[hosts.KnownHost('aiken.example.net', owner='mysql')])"
+)
+"""As `enroll` signs, which enters the host in the list."""
 LARGE = "from dbca_openssl.ca import index; index.LARGE = 1"
 
 
@@ -169,6 +174,14 @@ def check_authority(root: Path) -> list[str]:
     return wrong
 
 
+def check_list(root: Path) -> list[str]:
+    """What is wrong with an authority, or with its list of hosts, after `sign` as `enroll` does it."""
+    path = root / "database-ca/database-ca.hosts"
+    lines = path.read_text().splitlines() if path.exists() else []
+    wrong = [] if lines.count("aiken.example.net dbca_owner=mysql") == 1 else [f"the list is {lines}"]
+    return wrong + check_authority(root)
+
+
 def check_key(root: Path) -> list[str]:
     """What is wrong with the authority's key: nobody may lose or change it."""
     key, known = root / "database-ca/private/database-ca.key.pem", root / "keys/ca.key.pem"
@@ -200,6 +213,7 @@ VERBS = {
     "init --renew": Verb(_ca("init", "--renew"), check_authority),
     "batch in shares": Verb(_ca("sign", *NAMES, "--yes"), check_authority, prepare=SHARES),
     "sign, large index": Verb(_ca("sign", NAMES[0], "--yes"), check_authority, prepare=LARGE),
+    "sign, with the list": Verb(_ca("sign", NAMES[0], "--yes"), check_list, prepare=LISTED),
     "revoke, large index": Verb(_ca("revoke", OLD, "--yes"), check_authority, prepare=LARGE),
 }
 """Every verb that changes a directory; a new one is one more line here."""
@@ -330,16 +344,16 @@ def judge(verb: Verb, world: World) -> list[str]:
         wrong.append("the authority is lost")
     delivered, revoked = _delivered(world), _revoked(world)
     commands = [verb.arguments(world.root)]
-    if verb.check is check_authority:
+    if verb.check is not check_host:
         commands += [(*arguments, "--ca", world.ca) for arguments in _going_on(world)]
-    again, *others = world.tools(*commands)
+    again, *others = world.tools(*commands, prepare=verb.prepare)
     if again.code != 0 and not any(text in again.messages for text in REPEATED):
         wrong.append(f"the same again: {again.messages}")
     wrong += [f"after it: {one.messages}" for one in others if one.code]
     wrong += verb.check(world.root)
     kept = {*_delivered(world).values(), *(path.read_bytes() for path in world.ca.glob("newcerts/*"))}
     wrong += [f"{name} is lost" for name, data in delivered.items() if data not in kept]
-    if verb.check is check_authority:
+    if verb.check is not check_host:
         listed = run("openssl", "crl", "-in", "crl/database-ca.crl", "-noout", "-text", directory=world.ca).output
         found = set(re.findall(r"Serial Number: ([0-9A-F]+)", listed))
         if not revoked <= _revoked(world) == found:

@@ -46,6 +46,8 @@ def enroll(
     asked_later = run.passphrase_file is None and run.passphrase_fd is None and terminal.is_there()
     if encrypted and not asked_later:
         authority = authority.unlocked(run.passphrase())
+    if any(one.profile == "guide" and not one.alternative_names for one in hosts):
+        output.tell(f"SAN {results.NO_SAN}")
     with terminal.progress(hosts, *enrolment.STATES) as progress:
         states = enrolment.prepare(authority, ssh, hosts, how, run.jobs, progress)
     if encrypted and asked_later and any(one.proposal for one in states):

@@ -23,6 +23,6 @@ def playbook(
     """
     where = KnownHost("localhost").changed(directory=run.ssl_dir, owner=run.owner or "mysql")
     text = playbooks.playbook(
-        playbooks.Fleet(hosts, run.authority().directory, where, run.profile or "guide", run.bits)
+        playbooks.Fleet(hosts, run.authority().directory, where, run.profile_of("localhost"), run.bits)
     )
     return output.verbatim({"playbook": text}, text)

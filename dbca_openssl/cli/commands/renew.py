@@ -1,11 +1,9 @@
 """`renew`: sign stored requests again."""
 
 from dbca_openssl.ca import renew as renewal
-from dbca_openssl.ca.layout import CRL
 from dbca_openssl.ca.sign import Period
 from dbca_openssl.cli import output, results, terminal
 from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
-from dbca_openssl.render import SSL_DIR
 
 
 @verb("ca", "days", "cap", "allow_alt_name", "no_crl", "yes", "key", "lock_timeout", "print_")
@@ -20,7 +18,7 @@ def renew(
       dbca-openssl renew aiken.example.net
       dbca-openssl renew --expiring 30 --passphrase-file ~/.dbca-passphrase --yes
 
-    Deliver the new certificates first and the new CRL after them. For a new key make a new request on the host,
+    Deliver all of the new certificates before a server reads the new CRL. For a new key make a new request on the host,
     put it into certreqs/ in place of the old one, and renew.
     """
     if bool(names) == (expiring is not None):
@@ -50,9 +48,9 @@ def renew(
         {"renewed": [results.signed_document(one) for one in signed], "crl": results.crl_document(made)},
         [
             *results.signed_lines(signed),
-            "next, deliver the certificates first:",
-            *results.deliveries(authority, signed),
-            f"and when all of them are in place, {'the new' if made else 'make a new'} CRL:",
-            f"  scp {CRL} HOST:{SSL_DIR}/" if made else "  dbca-openssl crl",
+            f"next, deliver the certificates{' with the new CRL' if made else ''}:",
+            *results.deploy_lines(authority, [one.name for one in signed]),
+            f"and when all of them are in place, {results.RELOAD if made else 'make a new CRL:'}",
+            *(() if made else ("  dbca-openssl crl",)),
         ],
     )

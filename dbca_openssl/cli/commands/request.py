@@ -11,7 +11,7 @@ from dbca_openssl.host import request as requests
 from dbca_openssl.host import scripts
 
 
-@verb("ssl_dir", "alt_name", "profile", "bits", "lock_timeout", "print_", "yes", "openssl")
+@verb("ssl_dir", "alt_name", "profile", "bits", "lock_timeout", "print_", "yes", "ca")
 def request(
     run: Run,
     name: str = argument(..., "NAME", "The host's full name, or a client's."),
@@ -30,7 +30,7 @@ def request(
     plain = names.entity_name(name)
     if plain != name:
         output.tell(f"the name is written {plain}")
-    new = requests.NewRequest(plain, run.directory(), run.names_to_add(), run.profile or "guide", run.bits)
+    new = requests.NewRequest(plain, run.directory(), run.names_to_add(), run.profile_of(plain), run.bits)
     if kit:
         hosts.absolute_directory(str(new.directory))
         return output.script(scripts.kit(new))

@@ -25,7 +25,7 @@ def rollover(
     old_passphrase_file: Path | None = option(
         None,
         "--old-passphrase-file",
-        "The file with the pass phrase of the old CA's key [default: as the new one's].",
+        "The pass phrase of the old CA's key [default: as for the new one].",
         "FILE",
     ),
     bundle: Path | None = option(None, "--output -o", "Write the files of both CAs there, for a client.", "DIR"),

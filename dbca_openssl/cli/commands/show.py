@@ -4,7 +4,7 @@ from typing import Any
 
 from dbca_openssl import dates
 from dbca_openssl.ca import index, listing
-from dbca_openssl.cli import output
+from dbca_openssl.cli import output, results
 from dbca_openssl.cli.options import Run, argument, verb
 
 
@@ -47,7 +47,7 @@ def show(
                 {
                     "serial": document["serial"],
                     "status": status,
-                    "SAN": ", ".join(document["alternative_names"]) or "none: clients compare the common name",
+                    "SAN": ", ".join(document["alternative_names"]) or results.NO_SAN,
                     "from": dates.shown(certificate.start),
                     "until": f"{dates.shown(certificate.end)} ({document['days_left']} days)",
                     "sha256": found.fingerprint,

@@ -1,7 +1,6 @@
 """`sign`: vet and sign requests."""
 
 from dbca_openssl.ca import sign as signing
-from dbca_openssl.ca.layout import CERTIFICATE, CRL
 from dbca_openssl.cli import output, results, terminal
 from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
 
@@ -45,6 +44,6 @@ def sign(
         [
             *results.signed_lines(signed),
             "next, deliver it with the CA certificate and the CRL:",
-            *results.deliveries(authority, signed, CERTIFICATE, CRL),
+            *results.deploy_lines(authority, [one.name for one in signed]),
         ],
     )

@@ -7,6 +7,7 @@ import typer
 
 from dbca_openssl import __version__, dates
 from dbca_openssl.ca import listing
+from dbca_openssl.ca.layout import Authority
 from dbca_openssl.cli import output, results
 from dbca_openssl.cli.main import DONE
 from dbca_openssl.cli.options import Run, option, verb
@@ -58,7 +59,7 @@ def status(
     found = listing.status(authority)
     crl, own, at = found.revocation_list, found.own, found.at
     soon = [row.name for row in found.ending_soon()]
-    following = _next(found, soon)
+    following = _next(authority, found, soon)
     counts = found.counts()
     return output.result(
         {
@@ -100,7 +101,7 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _next(found: listing.Status, soon: Sequence[str]) -> list[str]:
+def _next(authority: Authority, found: listing.Status, soon: Sequence[str]) -> list[str]:
     """The commands that the state of the CA asks for."""
     lines, crl = [], found.revocation_list
     if dates.days_left(found.own.end, found.at) < listing.SOON:
@@ -113,4 +114,6 @@ def _next(found: listing.Status, soon: Sequence[str]) -> list[str]:
         lines += [output.command("sign", name) for name in found.waiting]
     if soon:
         lines.append(f"dbca-openssl renew --expiring {listing.SOON}")
+    if found.rows and any(" sign " not in line for line in lines):
+        lines += (line.strip() for line in results.deploy_lines(authority))
     return lines or ["dbca-openssl list" if found.rows else "dbca-openssl request NAME  # on each host"]
