@@ -129,7 +129,7 @@ def test_show_says_who_issued_what_for_which_key(ca: Path, tmp_path: Path, envir
     }
     for name, (kind, bits, algorithm) in algorithms.items():
         openssl(
-            *("req", "-new", "-newkey", *algorithm, "-nodes", "-keyout", tmp_path / "key", "-subj", f"/CN={name}"),
+            *("req", "-new", "-newkey", *algorithm, "-nodes", "-keyout", f"{tmp_path}/key", "-subj", f"/CN={name}"),
             *("-out", ca / f"certreqs/{name}.req.pem"),
             directory=ca,
         )
