@@ -25,7 +25,30 @@ SUBJECT_KEY_IDENTIFIER, ALTERNATIVE_NAME, AUTHORITY_KEY_IDENTIFIER = "551D0E", "
 
 NETSCAPE_TYPE = "6086480186F8420101"
 
-RSA, EC = "2A864886F70D010101", "2A8648CE3D0201"
+RSA, EC, ED25519 = "2A864886F70D010101", "2A8648CE3D0201", "2B6570"
+
+KEYS = {
+    (RSA, "0500"): "RSA",
+    (EC, "06082A8648CE3D030107"): "EC P-256",
+    (EC, "06052B81040022"): "EC P-384",
+    (EC, "06052B81040023"): "EC P-521",
+    (ED25519,): "Ed25519",
+}
+"""The accepted algorithms with their parameters (RFC 3279, RFC 5480, RFC 8410)."""
+
+_KEY_USAGES = (
+    *("digitalSignature", "nonRepudiation", "keyEncipherment", "dataEncipherment", "keyAgreement"),
+    *("keyCertSign", "cRLSign", "encipherOnly", "decipherOnly"),
+)
+"""By the number of their bit (RFC 5280, 4.2.1.3)."""
+_NAMES = {
+    "2.5.4.3": "CN",
+    "2.5.4.10": "O",
+    "1.3.6.1.5.5.7.3.1": "serverAuth",
+    "1.3.6.1.5.5.7.3.2": "clientAuth",
+    "1.3.6.1.5.5.7.3.3": "codeSigning",
+}
+"""What openssl calls some identifiers."""
 
 _PEM = re.compile(rb"^-----BEGIN ([A-Z0-9 ]+)-----[ \t]*\r?\n(.*?)^-----END \1-----", re.DOTALL | re.MULTILINE)
 
@@ -78,6 +101,28 @@ class Certificate(NamedTuple):
     def common_name(self) -> str:
         """The last common name in the subject, or an empty text."""
         return next((text for kind, text in reversed(self.subject_parts) if kind == COMMON_NAME), "")
+
+    @property
+    def issuer_text(self) -> str:
+        """The issuer's name in one line, as openssl-namedisplay-options(1) has it. Raises UnreadableError."""
+        return ", ".join(f"{_named(kind)}={text}" for kind, text in _name(der.read(self.issuer)))
+
+    @property
+    def key(self) -> tuple[str, int | None]:
+        """The kind of its key and the bits (None: its name says all). Raises UnreadableError."""
+        algorithm, content = _key_parts(der.read(self.public_key))
+        kind = KEYS.get(algorithm, "another kind")
+        if kind == "RSA":
+            return kind, rsa_numbers(content)[0].bit_length()
+        return kind, int(kind.removeprefix("EC P-")) if algorithm[0] == EC and algorithm in KEYS else None
+
+    @property
+    def usages(self) -> tuple[list[str], list[str]]:
+        """The names in its keyUsage and its extendedKeyUsage. Raises UnreadableError."""
+        usage, extended = self.extension(KEY_USAGE), self.extension(EXTENDED_KEY_USAGE)
+        bits = "".join(f"{byte:08b}" for byte in der.read(usage).content[1:]) if usage else ""
+        names = [name for name, bit in zip(_KEY_USAGES, bits, strict=False) if bit == "1"]
+        return names, [_named(kind) for kind in purposes(extended)] if extended else []
 
     def extension(self, kind: str) -> bytes | None:
         """The value of an extension, or None where the certificate has none of that kind."""
@@ -296,6 +341,18 @@ def _oid(element: Element | None = None) -> str:
     if element is None or element.tag != der.OBJECT:
         raise UnreadableError("there is no identifier where one should be")
     return element.content.hex().upper()
+
+
+def _named(oid: str) -> str:
+    """What openssl calls an identifier, or its numbers (X.690, 8.19)."""
+    numbers = [0]
+    for byte in bytes.fromhex(oid):
+        numbers[-1] = numbers[-1] << 7 | byte & 0x7F
+        if byte < 0x80:
+            numbers.append(0)
+    first = min(numbers[0] // 40, 2)
+    dotted = ".".join(map(str, (first, numbers[0] - 40 * first, *numbers[1:-1])))
+    return _NAMES.get(dotted, dotted)
 
 
 def _exactly(parts: tuple[Element, ...], count: int) -> tuple[Element, ...]:

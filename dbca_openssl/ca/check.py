@@ -49,6 +49,12 @@ MISNAMED = {MISNAMED_CONFIGURATION: CONFIGURATION, "private/mariadatabase-ca.key
 """The names that the guide gives by mistake (errata 1 and 4), and the right ones."""
 
 
+DELIVER_FIRST = (
+    "deliver the new certificates first: dbca-openssl deploy HOST..., then dbca-openssl crl, then deploy again"
+)
+"""A CRL that revokes a renewed certificate locks out every host that still has it."""
+
+
 class Limits(NamedTuple):
     """With how many days left an expiry is a warning, or critical; and whether every certificate file is read."""
 
@@ -114,6 +120,17 @@ def check(authority: Authority, limits: Limits) -> Checked:
         findings += _crl(authority, current, rows, at, limits)
     ends = own.end if own else None, current.end if current else None
     return Checked(tuple(findings), *ends, tuple(hosts), at)
+
+
+def urgent(authority: Authority, found: listing.Status) -> list[Finding]:
+    """What of the same the bare command names too: missing files, what killed processes left, revocations to come.
+
+    Raises DatabaseCaError where the CRL cannot be read.
+    """
+    findings = [*_files(authority), *_leftovers(authority)]
+    if found.revocation_list:
+        findings += _crl(authority, found.revocation_list, found.rows, found.at, Limits())
+    return [one for one in findings if (one.level == CRITICAL and one.code != "mode") or one.fix == DELIVER_FIRST]
 
 
 def require_something(authority: Authority) -> None:
@@ -273,16 +290,22 @@ def _crl(
     """The CRL: its age, whether it and the index agree on what is revoked, and its number."""
     period = (current.end - current.start).days
     limits = Limits(min(limits.warn_days, period // 4), min(limits.critical_days, period // 8))
-    yield from _expiring(current.end, at, limits, "crl", "the CRL", "crl")
     try:
         listed = set(x509.revoked_serials(authority.read(CRL)))
     except UnreadableError as error:
         yield Finding(CRITICAL, "crl", f"{CRL} cannot be read: {error}", "dbca-openssl crl")
         return
     revoked = {int(row.serial, 16): row for row in rows or () if row.state == index.REVOKED}
-    if missing := [row.name for serial, row in revoked.items() if serial not in listed]:
-        names = ", ".join(missing[:3]) + (" ..." if len(missing) > 3 else "")
-        yield Finding(CRITICAL, "crl", f"the CRL does not have {names}", "dbca-openssl crl")
+    missing = [row for serial, row in revoked.items() if serial not in listed]
+    valid = {row.name for row in rows or () if row.state == index.VALID} if missing else set()
+    renewed = [row for row in missing if row.reason == revocation.SUPERSEDED and row.name in valid]
+    fix = DELIVER_FIRST if renewed else "dbca-openssl crl"
+    for one in _expiring(current.end, at, limits, "crl", "the CRL", "crl"):
+        yield one._replace(fix=fix)
+    if missing:
+        names = ", ".join(row.name for row in missing[:3]) + (" ..." if len(missing) > 3 else "")
+        level, why = (CRITICAL, "") if renewed != missing else (WARNING, " yet, whose certificate was renewed")
+        yield Finding(level, "crl", f"the CRL does not have {names}{why}", fix)
     for serial in sorted(listed - revoked.keys()) if rows is not None else ():
         text = index.serial_text(serial)
         yield Finding(

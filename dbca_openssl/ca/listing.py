@@ -16,6 +16,7 @@ from dbca_openssl.ca.certificates import certificate_path, is_path, not_found, o
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import INDEX, Authority, certificate_of, issued
 from dbca_openssl.ca.revoke import RevocationList
+from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.x509 import Certificate
 
@@ -37,6 +38,10 @@ class Status(NamedTuple):
         found = Counter(row.status(self.at) for row in self.rows)
         return {status: found[status] for status in ("valid", "expired", "revoked")}
 
+    def expired(self) -> list[Row]:
+        """The certificates that have expired and are in the index as valid ones: nobody has renewed or revoked them."""
+        return [row for row in self.rows if row.state == index.VALID and row.end <= self.at]
+
     def ending_soon(self) -> list[Row]:
         """The valid certificates that expire within 30 days."""
         return [row for row in self.rows if row.is_ending(self.at, SOON)]
@@ -50,6 +55,10 @@ class Details(NamedTuple):
     row: Row | None
     alternative_names: tuple[tuple[str, str], ...]
     fingerprint: str
+    issuer: str
+    key: tuple[str, int | None]
+    key_usage: list[str]
+    extended_key_usage: list[str]
 
 
 def certificates(authority: Authority) -> list[Row]:
@@ -75,7 +84,12 @@ def details(authority: Authority, what: str) -> Details:
     ours = certificate.issuer == own_certificate(authority).subject
     row = next((row for row in rows if row.serial == serial), None) if ours else None
     fingerprint = hashlib.sha256(certificate.encoded).hexdigest().upper()
-    return Details(certificate, str(authority.path(path)), row, certificate.alternative_names, fingerprint)
+    names = certificate.alternative_names
+    try:
+        shown = certificate.issuer_text, certificate.key, *certificate.usages
+    except UnreadableError as error:
+        raise DatabaseCaError(f"{authority.path(path)} cannot be read: {error}") from None
+    return Details(certificate, str(authority.path(path)), row, names, fingerprint, *shown)
 
 
 def _list(authority: Authority) -> RevocationList | None:

@@ -29,20 +29,10 @@ SMALLEST_RSA, LARGEST_RSA = 2048, 8192
 SMALLEST_EXPONENT, LARGEST_EXPONENT = 65537, 2**256
 """FIPS 186-5, 5.1: an odd exponent between 2**16 and 2**256."""
 
-_ED25519 = "2B6570"
-_KEYS = {
-    (x509.RSA, "0500"): "RSA",
-    (x509.EC, "06082A8648CE3D030107"): "EC P-256",
-    (x509.EC, "06052B81040022"): "EC P-384",
-    (x509.EC, "06052B81040023"): "EC P-521",
-    (_ED25519,): "Ed25519",
-}
-"""The accepted algorithms with their parameters (RFC 3279, RFC 5480, RFC 8410)."""
-
 _SIGNATURES = {
     *("2A864886F70D01010B", "2A864886F70D01010C", "2A864886F70D01010D"),  # RSA with SHA-256, -384, -512
     *("2A8648CE3D040302", "2A8648CE3D040303", "2A8648CE3D040304"),  # ECDSA with the same
-    _ED25519,
+    x509.ED25519,
 }
 _WEAK_SIGNATURES = {
     "2A864886F70D010102": "MD2",
@@ -196,7 +186,7 @@ def _common_name(label: str, request: Request) -> str:
 
 
 def _check_key_kind(label: str, request: Request) -> None:
-    if request.key_algorithm not in _KEYS:
+    if request.key_algorithm not in x509.KEYS:
         raise DatabaseCaError(
             f"{label} has a key of a kind that is not accepted",
             f"accepted: RSA of {SMALLEST_RSA} to {LARGEST_RSA} bits; EC on P-256, P-384 or P-521; Ed25519",
@@ -268,7 +258,7 @@ def _check_extensions(label: str, request: Request) -> None:
 
 def _key(openssl: OpenSSL, label: str, request: Request) -> str:
     """What the key is, in words; raises DatabaseCaError where it is a weak one or none."""
-    kind = _KEYS[request.key_algorithm]
+    kind = x509.KEYS[request.key_algorithm]
     if kind != "RSA":
         _require_loadable(openssl, label, request, kind)
         return kind

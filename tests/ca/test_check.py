@@ -265,6 +265,30 @@ def test_the_limits_are_options(fleet: Path) -> None:
     assert f"fix: dbca-openssl renew {AIKEN}" in critical.output
 
 
+def test_in_the_middle_of_a_rotation_new_certificates_are_delivered_first(
+    fleet: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """A CRL made before would lock out every host that still has its superseded certificate."""
+    order = "deliver the new certificates first: dbca-openssl deploy HOST..., then dbca-openssl crl, then deploy again"
+    done("renew", AIKEN, "--no-crl", "--yes", directory=fleet, environment=environment)
+
+    def found(*arguments: str) -> list[tuple[str, str, str]]:
+        checked = tool("check", "--json", *arguments, directory=fleet).document["findings"]
+        return [(one["level"], one["text"], one["fix"]) for one in checked if one["code"] == "crl"]
+
+    assert found() == [("WARNING", f"the CRL does not have {AIKEN} yet, whose certificate was renewed", order)]
+    soon = f"{datetime.now(UTC) + timedelta(days=58):%Y-%m-%d %H:%M:%S}"
+    margaret, gannibal = (row[5].removeprefix("/CN=") for row in index_rows(fleet)[2:4])
+    late = frozen_tool(soon, "check", "--json", directory=fleet).document["findings"]
+    assert {one["fix"] for one in late if one["code"] == "crl"} == {order}
+    done("revoke", margaret, "--no-crl", "--yes", directory=fleet, environment=environment)
+    assert found() == [("CRITICAL", f"the CRL does not have {AIKEN}, {margaret}", order)]
+    done("crl", directory=fleet, environment=environment)
+    assert found() == []
+    done("revoke", gannibal, "--no-crl", "--yes", directory=fleet, environment=environment)
+    assert found() == [("CRITICAL", f"the CRL does not have {gannibal}", "dbca-openssl crl")]
+
+
 @pytest.mark.parametrize("more", [(), ("--json",), ("--format", "prometheus")])
 def test_where_it_cannot_tell_it_is_3(fleet: Path, tmp_path: Path, more: tuple[str, ...]) -> None:
     """1 and 2 would be read as something about an authority."""

@@ -120,6 +120,53 @@ def test_show_by_name_serial_and_file(mixed: Path, tmp_path: Path) -> None:
         assert refusal(tool("show", what, directory=mixed)).startswith("there is no certificate ")
 
 
+def test_show_says_who_issued_what_for_which_key(ca: Path, tmp_path: Path, environment: dict[str, str]) -> None:
+    """As openssl has it in its own words; the same for the CA's own certificate and for one of another kind."""
+    algorithms: dict[str, tuple[str, int | None, tuple[str, ...]]] = {
+        "rsa": ("RSA", 3072, ("rsa:3072",)),
+        "ec": ("EC P-384", 384, ("ec", "-pkeyopt", "ec_paramgen_curve:P-384")),
+        "ed": ("Ed25519", None, ("ed25519",)),
+    }
+    for name, (kind, bits, algorithm) in algorithms.items():
+        openssl(
+            *("req", "-new", "-newkey", *algorithm, "-nodes", "-keyout", f"{tmp_path}/key", "-subj", f"/CN={name}"),
+            *("-out", ca / f"certreqs/{name}.req.pem"),
+            directory=ca,
+        )
+        done("sign", name, "--yes", directory=ca, environment=environment)
+        shown = done("show", name, "--json", directory=ca).document
+        assert shown["key"] == {"type": kind, "bits": bits}
+        assert shown["key_usage"] == ["digitalSignature", "keyEncipherment"]
+        assert shown["extended_key_usage"] == ["serverAuth", "clientAuth"]
+        options = ("-noout", "-issuer", "-nameopt", "sep_comma_plus_space,utf8,sname")
+        issuer = openssl("x509", *options, "-in", shown["path"], directory=ca)
+        assert issuer == f"issuer={shown['issuer']}\n"
+    text = done("show", "rsa", directory=ca).output
+    assert "\n  issuer    O=example.net, CN=example.net Database Clients and Servers Certification Authority\n" in text
+    assert "\n  key       RSA 3072 bits\n" in text
+    assert "\n  usages    digitalSignature, keyEncipherment, serverAuth, clientAuth\n" in text
+    own = done("show", "database-ca.cert.pem", "--json", directory=ca).document
+    assert (own["key_usage"], own["extended_key_usage"]) == (["keyCertSign", "cRLSign"], [])
+    odd = ("-addext", "keyUsage=encipherOnly,decipherOnly", "-addext", "extendedKeyUsage=codeSigning,1.2.3.4")
+    made = (
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa-pss",
+        "-nodes",
+        "-keyout",
+        tmp_path / "key",
+        "-subj",
+        "/CN=x/serialNumber=7",
+    )
+    openssl(*made, *odd, "-out", tmp_path / "odd.pem", directory=tmp_path)
+    other = done("show", tmp_path / "odd.pem", "--json", directory=ca).document
+    assert other["key"] == {"type": "another kind", "bits": None}
+    assert other["key_usage"] == ["encipherOnly", "decipherOnly"]
+    assert other["extended_key_usage"] == ["codeSigning", "1.2.3.4"]
+    assert other["issuer"] == "CN=x, 2.5.4.5=7"
+
+
 @pytest.mark.parametrize("date", ["270230000000Z", "20270229000000Z", "00000101000000Z", "21000229000000Z"])
 def test_a_date_that_no_calendar_has_is_refused_in_one_line(
     fleet: Path, environment: dict[str, str], date: str
@@ -211,6 +258,30 @@ def test_the_bare_command_says_what_is_next(ca: Path, keys: Path, environment: d
     (ca / "database-ca.hosts").write_text("[databases]\none\n")
     assert next_steps(ca) == ["dbca-openssl crl", "dbca-openssl deploy --all"]
     assert "CRL       none" in done(directory=ca).output
+
+
+def test_the_bare_command_knows_what_check_knows(fleet: Path, environment: dict[str, str]) -> None:
+    assert next_steps(fleet, 400) == ["dbca-openssl crl", "dbca-openssl renew --expiring 30"]
+    key = fleet / "private/database-ca.key.pem"
+    key.rename(fleet / "elsewhere")
+    assert next_steps(fleet) == ["dbca-openssl check  # there is no private/database-ca.key.pem, or it is empty"]
+    (fleet / "elsewhere").rename(key)
+    (fleet / "database-ca.crlnum").unlink()
+    assert next_steps(fleet) == ["dbca-openssl repair"]
+    (fleet / "database-ca.crlnum").write_text("01\n")
+    done("renew", MARGARET, "--no-crl", "--yes", directory=fleet, environment=environment)
+    rotating = [
+        "dbca-openssl deploy HOST...  # the new certificates, before the CRL",
+        "dbca-openssl crl",
+        "dbca-openssl deploy HOST...  # the CRL",
+    ]
+    assert next_steps(fleet) == rotating
+    done("revoke", AIKEN, "--no-crl", "--yes", directory=fleet, environment=environment)
+    assert next_steps(fleet) == rotating
+    done("crl", directory=fleet, environment=environment)
+    assert next_steps(fleet) == ["dbca-openssl list"]
+    done("revoke", MARGARET, "--no-crl", "--yes", directory=fleet, environment=environment)
+    assert next_steps(fleet) == ["dbca-openssl crl"]
 
 
 def test_a_hundred_thousand_rows(ca: Path) -> None:

@@ -23,12 +23,17 @@ def show(
     certificate, row, at = found.certificate, found.row, dates.now()
     status = row.status(at) if row else "not in the index"
     revoked_at = row.revoked_at if row else None
+    kind, bits = found.key
     document: dict[str, Any] = {
         "name": certificate.common_name,
         "serial": index.serial_text(certificate.serial),
         "status": status,
         "revoked_at": revoked_at,
         "reason": row.reason if row else None,
+        "issuer": found.issuer,
+        "key": {"type": kind, "bits": bits},
+        "key_usage": found.key_usage,
+        "extended_key_usage": found.extended_key_usage,
         "alternative_names": [f"{kind}:{name}" for kind, name in found.alternative_names],
         "not_before": certificate.start,
         "not_after": certificate.end,
@@ -47,6 +52,9 @@ def show(
                 {
                     "serial": document["serial"],
                     "status": status,
+                    "issuer": found.issuer,
+                    "key": f"RSA {bits} bits" if kind == "RSA" else kind,
+                    "usages": ", ".join((*found.key_usage, *found.extended_key_usage)) or "any",
                     "SAN": ", ".join(document["alternative_names"]) or results.NO_SAN,
                     "from": dates.shown(certificate.start),
                     "until": f"{dates.shown(certificate.end)} ({document['days_left']} days)",

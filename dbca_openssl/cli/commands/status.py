@@ -6,12 +6,14 @@ from datetime import datetime
 import typer
 
 from dbca_openssl import __version__, dates
+from dbca_openssl.ca import check as checking
 from dbca_openssl.ca import listing
 from dbca_openssl.ca.layout import Authority
 from dbca_openssl.cli import output, results
 from dbca_openssl.cli.main import DONE
 from dbca_openssl.cli.options import Run, option, verb
 from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.finding import REPAIR, Finding
 
 CRL_SOON = listing.SOON // 2
 """Days from which on a new CRL is asked for."""
@@ -59,7 +61,7 @@ def status(
     found = listing.status(authority)
     crl, own, at = found.revocation_list, found.own, found.at
     soon = [row.name for row in found.ending_soon()]
-    following = _next(authority, found, soon)
+    following = _next(authority, found, soon, checking.urgent(authority, found))
     counts = found.counts()
     return output.result(
         {
@@ -101,18 +103,25 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _next(authority: Authority, found: listing.Status, soon: Sequence[str]) -> list[str]:
+def _next(authority: Authority, found: listing.Status, soon: Sequence[str], urgent: Sequence[Finding]) -> list[str]:
     """The commands that the state of the CA asks for."""
-    lines, crl = [], found.revocation_list
+    crl, fixes = found.revocation_list, [one.fix for one in urgent]
+    lines = [
+        one.fix if one.fix == REPAIR else f"dbca-openssl check  # {one.text}" for one in urgent if one.code != "crl"
+    ]
+    lines = list(dict.fromkeys(lines))
     if dates.days_left(found.own.end, found.at) < listing.SOON:
         lines.append("dbca-openssl init --renew")
-    if crl is None or dates.days_left(crl.end, found.at) < CRL_SOON:
+    if checking.DELIVER_FIRST in fixes:
+        deploy = "dbca-openssl deploy HOST...  # the"
+        lines += [f"{deploy} new certificates, before the CRL", "dbca-openssl crl", f"{deploy} CRL"]
+    elif crl is None or "dbca-openssl crl" in fixes or dates.days_left(crl.end, found.at) < CRL_SOON:
         lines.append("dbca-openssl crl")
     if len(found.waiting) > 3:
         lines.append("dbca-openssl sign --all")
     else:
         lines += [output.command("sign", name) for name in found.waiting]
-    if soon:
+    if soon or found.expired():
         lines.append(f"dbca-openssl renew --expiring {listing.SOON}")
     if found.rows and any(" sign " not in line for line in lines):
         lines += (line.strip() for line in results.deploy_lines(authority))
