@@ -26,35 +26,49 @@ class Delivered(NamedTuple):
     same: tuple[str, ...]
 
 
-def common_files(authority: Authority, *, alone: bool = False) -> tuple[PublicFile, PublicFile]:
-    """The files that every host gets: the CA certificate and the CRL; in a rollover, unless `alone`, those of both CAs.
+def trusted(authority: Authority) -> tuple[Authority, ...]:
+    """The CAs that the hosts of a CA trust: it alone, or in a rollover the new one and the old one.
+
+    Raises DatabaseCaError where there is no CA, or the other one of a rollover is not there.
+    """
+    authority.require()
+    both = rollover.under_way(authority)
+    return (both.new, both.old) if both else (authority,)
+
+
+def common_files(*authorities: Authority) -> tuple[PublicFile, PublicFile]:
+    """The files that every host gets: the CA certificate and the CRL, of one or of several CAs.
 
     Says so where a CRL has expired. Raises DatabaseCaError where either is not as it should be.
     """
-    authority.require()
-    both = None if alone else rollover.under_way(authority)
-    authorities = (both.new, both.old) if both else (authority,)
     for one in authorities:
+        one.require()
         if revoke.current_list(one).end <= dates.now():
-            whose = "" if one == authority else f" of {one.directory}"
-            authority.tell(f"the CRL{whose} has expired, and servers refuse every client with it: dbca-openssl crl")
+            whose = "" if len(authorities) == 1 else f" of {one.directory}"
+            one.tell(f"the CRL{whose} has expired, and servers refuse every client with it: dbca-openssl crl")
     files = rollover.bundle(authorities)
     return scripts.public_file(CERTIFICATE, files[CERTIFICATE]), scripts.public_file(LIST, files[LIST])
 
 
-def files(
-    authority: Authority, names: Sequence[str], *, alone: bool = False, own: Authority | None = None
-) -> dict[str, list[PublicFile]]:
+def files(authority: Authority, names: Sequence[str]) -> dict[str, list[PublicFile]]:
     """The files of each name: also its certificate, unless that has expired, is revoked or not in the index.
 
-    The CRL comes last, since it may revoke the certificate that is replaced. `alone` is as for `common_files`. In a
-    rollover the certificate is that of the new CA, where it has signed one, or that of the CA `own`.
+    In a rollover they are those of both CAs, and a certificate is that of the new one, where it has signed one.
     Raises DatabaseCaError as `common_files` does.
     """
-    certificate, crl = common_files(authority, alone=alone)
-    both = None if alone or own else rollover.under_way(authority)
+    return files_of(trusted(authority), names)
+
+
+def files_of(
+    authorities: Sequence[Authority], names: Sequence[str], own: Authority | None = None
+) -> dict[str, list[PublicFile]]:
+    """The files of several CAs for each name, with its certificate of the first that has signed one, or of `own`.
+
+    The CRL comes last, since it may revoke the certificate that is replaced. Raises DatabaseCaError as `common_files`.
+    """
+    certificate, crl = common_files(*authorities)
     found: dict[str, list[PublicFile]] = {}
-    for one in (both.new, both.old) if both else (own or authority,):
+    for one in [own] if own else authorities:
         found |= _own_files(one, [name for name in names if name not in found])
     return {name: [certificate, *found.get(name, ()), crl] for name in names}
 

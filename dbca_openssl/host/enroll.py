@@ -79,7 +79,7 @@ def prepare(
 
     What is wrong with one host is in its result. Raises DatabaseCaError where nothing could be delivered.
     """
-    deploy.common_files(authority)  # what could not be delivered is found before any host is touched
+    deploy.common_files(*deploy.trusted(authority))  # what could not be delivered is found before any host is touched
 
     def work(host: KnownHost) -> HostResult:
         progress(host, "making its request")

@@ -19,7 +19,9 @@ from dbca_openssl.ca.rollover import Pair
 from dbca_openssl.ca.sign import Period, Proposal
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import deploy, scripts, server
+from dbca_openssl.host.deploy import LIST
 from dbca_openssl.host.fetch import Progress
+from dbca_openssl.host.scripts import PublicFile
 from dbca_openssl.host.server import View
 from dbca_openssl.host.ssh import Ssh
 
@@ -56,12 +58,6 @@ def look(
     both: Pair, ssh: Ssh, hosts: Sequence[KnownHost], jobs: int, progress: Progress
 ) -> dict[KnownHost, Stage | DatabaseCaError]:
     """The stage that each host proves, seen from the host itself, or why it proves none."""
-    for host in hosts:
-        if not server.has_server(host):
-            raise DatabaseCaError(
-                f"{host.name} has no server that is asked (dbca_reload=never), so it proves nothing",
-                "name the other hosts, and move this one by hand",
-            )
     shown = server.canaries(*both)
     issued_by = _issued_by(both)
 
@@ -69,7 +65,7 @@ def look(
         progress(host, "looking")
         seen = server.view(ssh.run(host, scripts.look(host, server.asked(host, shown))))
         stage = _stage(both, host, seen, issued_by)
-        progress(host, "seen")
+        progress(host, str(stage))
         return stage
 
     return dict(zip(hosts, ssh.each(hosts, work, jobs), strict=True))
@@ -113,10 +109,10 @@ def go(both: Pair, ssh: Ssh, step: Step, period: Period, jobs: int, progress: Pr
         sign.sign(both.new, step.proposals, period, step.hosts)
     if step.to in (Stage.BOTH, Stage.MOVED):
         rollover.begin(both)
+    if step.to == Stage.BOTH:
+        deploy.record(both.new, step.hosts)
     alone = step.to in (Stage.OLD, Stage.NEW)
-    whose = both.old if step.to in (Stage.OLD, Stage.BOTH) else both.new
-    names = [host.name for host in step.hosts]
-    files = deploy.files(whose, names, alone=alone, own=whose)
+    files = _files(both, step.to, [host.name for host in step.hosts])
     shown = server.canaries(*both)
     issued_by = _issued_by(both)
 
@@ -127,7 +123,7 @@ def go(both: Pair, ssh: Ssh, step: Step, period: Period, jobs: int, progress: Pr
         stage = _stage(both, host, seen, issued_by)
         if stage != step.to:
             raise DatabaseCaError(
-                f"{host.name}: it {stage} after the reload", "its ssl_ca, ssl_crl and ssl_cert say why"
+                f"{host.name}: after the reload it {stage}", "its ssl_ca, ssl_crl and ssl_cert say why"
             )
         progress(host, str(stage))
 
@@ -182,6 +178,8 @@ def _issued_by(both: Pair) -> dict[str, Authority]:
 
 def _stage(both: Pair, host: KnownHost, seen: View, issued_by: Mapping[str, Authority]) -> Stage:
     """The stage that a host proves. Raises DatabaseCaError where it proves none."""
+    if not server.has_server(host):
+        return _stage_of_files(both, host, seen)
     server.require_loaded(host, seen)
     whose = issued_by.get(seen.served)
     if whose is None:
@@ -200,6 +198,23 @@ def _stage(both: Pair, host: KnownHost, seen: View, issued_by: Mapping[str, Auth
         f"it answers the canary of the old CA by {_answer(old)}, that of the new one by {_answer(new)}",
         "its ssl_ca and ssl_crl must name the files that are delivered; --advance or --back delivers them again",
     )
+
+
+def _stage_of_files(both: Pair, host: KnownHost, seen: View) -> Stage:
+    """The stage of a host without a server that is asked, by what lies there. Raises DatabaseCaError."""
+    name = f"{host.name}.cert.pem"
+    for stage in Stage:
+        files = _files(both, stage, [host.name])[host.name]
+        expected = {file.name: file.sha256 for file in files if file.name != LIST}  # which may be a newer one
+        if name in expected and expected.items() <= seen.files.items():
+            return stage
+    raise DatabaseCaError(f"{host.name}: its files are not those of one stage", "--advance or --back needs them to be")
+
+
+def _files(both: Pair, stage: Stage, names: Sequence[str]) -> dict[str, list[PublicFile]]:
+    """The files of each host in a stage."""
+    whose = both.old if stage in (Stage.OLD, Stage.BOTH) else both.new
+    return deploy.files_of((both.new, both.old) if stage in (Stage.BOTH, Stage.MOVED) else (whose,), names, whose)
 
 
 def _answer(seen: str) -> str:

@@ -98,7 +98,7 @@ def look(
 ) -> list[View | DatabaseCaError]:
     """What each host has and serves, seen from the host itself. Raises DatabaseCaError where there is no CA."""
     authority.require()
-    shown = server.canaries(*(rollover.under_way(authority) or (authority,)))
+    shown = server.canaries(*deploy.trusted(authority))
 
     def work(host: KnownHost) -> View:
         progress(host, "looking")
@@ -215,7 +215,7 @@ def _delivered(
 ) -> list[Result]:
     """The results, once `hosts` have their files and, with `reload`, their servers have loaded them."""
     files = deploy.files(authority, [host.name for host in hosts])
-    shown = server.canaries(*(rollover.under_way(authority) or (authority,)))
+    shown = server.canaries(*deploy.trusted(authority))
 
     def work(result: Result) -> Result:
         host = result.host

@@ -63,7 +63,11 @@ def _deploy_here(run: Run, authority: Authority, arguments: Sequence[str]) -> in
     if len(whose) > 1:
         raise UsageError("with --local, one NAME at the most")
     here = KnownHost(whose[0] if whose else "localhost").changed(directory=str(directory), owner=run.owner)
-    files = delivery.files(authority, whose)[here.name] if whose else list(delivery.common_files(authority))
+    files = (
+        delivery.files(authority, whose)[here.name]
+        if whose
+        else list(delivery.common_files(*delivery.trusted(authority)))
+    )
     if run.print_:
         return output.script(scripts.deploy(here, files))
     known = known_hosts.read(authority)
