@@ -252,7 +252,7 @@ def test_what_a_host_claims_fails_that_host_alone(ca: Path, fleet: Fleet, contro
     assert [row[5] for row in index_rows(ca)[1:]] == [f"/CN={AIKEN}", f"/CN={GANNIBAL}"]
     require_agreement(ca, [fleet.machines[GANNIBAL]])
 
-    ansible.changes("--limit", AIKEN, dbca_renew_now=True)
+    ansible.changes("--limit", AIKEN, "-e", "dbca_renew_now=true")
     require_agreement(ca, [aiken])
     done("revoke", AIKEN, "--yes", "--passphrase-file", str(ansible.variables["dbca_passphrase_file"]), directory=ca)
     before = snapshot(ca, without=("crl", "database-ca.hosts"))
