@@ -1,7 +1,7 @@
 # make demo          a CA and three verified host certificates in ./demo; needs python3, make and openssl
 # make test          every check and test, in less than five minutes on two cores; installs the Debian packages that it
 #                    needs, or says which
-# make test-hosts    enrolment of thirty hosts at once, and the playbook on real Ansible: slow
+# make test-hosts    enrolment of thirty hosts at once, and the role on real Ansible: slow
 # make test-crash    kill -9, a power cut, a full disk and a failing call at every step: slow
 # make test-mysql    the database tests on MySQL instead of MariaDB
 # make test-galera   a Galera cluster of two nodes; needs galera-4, rsync and stunnel4
@@ -27,6 +27,7 @@ test: ready
 	$(PYTEST)
 
 test-hosts: ready
+	@$(BIN)/pip --disable-pip-version-check install --quiet --editable '.[test,hosts]'
 	$(PYTEST) -m slow tests/host
 
 test-crash: ready

@@ -121,7 +121,7 @@ def host_configuration(
 
 
 def rendered(template: str, **values: object) -> str:
-    """The text of any other template: pages and manual, option files, host scripts, playbook.
+    """The text of any other template: pages and manual, option files, host scripts.
 
     The template puts each value through the filter of its format: `quoted`, `option`, `shell` or `yaml`; in a page of
     HTML it is escaped. Raises DatabaseCaError as `quoted` and `option` do.

@@ -1,41 +1,41 @@
-"""An Ansible playbook for a fleet that one machine's ssh cannot serve: requests there, signing here, delivery."""
+"""An Ansible role for a fleet: requests on the hosts, signing on the control node, delivery, reload."""
 
 from __future__ import annotations
 
-import re
+import os
+import shlex
 from pathlib import Path
-from typing import NamedTuple
 
-from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.host.request import NewRequest
-from dbca_openssl.names import shown
-from dbca_openssl.render import rendered
-
-_GROUP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:!&,*~-]{0,200}")
+from dbca_openssl.files import read_file
+from dbca_openssl.render import TEMPLATES
 
 
-class Fleet(NamedTuple):
-    """The hosts of an inventory, and how the CA in the directory `authority` on the control node enrolls them."""
+def write_role(directory: Path) -> list[Path]:
+    """Write the files of the role into `directory`; returns those that were not there yet.
 
-    hosts: str
-    authority: Path
-    where: KnownHost
-    profile: str
-    bits: int
+    Raises DatabaseCaError, before anything is written, where a file is there with another text, and OSError.
+    """
+    source = TEMPLATES / "role"
+    texts = {
+        directory / path.relative_to(source): path.read_bytes() for path in sorted(source.rglob("*")) if path.is_file()
+    }
+    missing = [path for path in texts if not os.path.lexists(path)]
+    differ = [str(path) for path in texts if path not in missing and not _has(path, texts[path])]
+    if differ:
+        raise DatabaseCaError(
+            f"not the files of this role, and nothing is overwritten: {', '.join(differ)}",
+            f"keep your values in the inventory, and move it away first: {shlex.quote(str(directory))}",
+        )
+    for path in missing:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "xb") as file:
+            file.write(texts[path])
+    return missing
 
 
-def playbook(fleet: Fleet) -> str:
-    """The text of the playbook. Raises DatabaseCaError where `hosts` is no pattern that Ansible has."""
-    if not _GROUP.fullmatch(fleet.hosts):
-        raise DatabaseCaError(f"not a group of an inventory: {shown(fleet.hosts)}", "for example --hosts databases")
-    # the name comes from CN in the environment, so one text is right for every host
-    configuration = NewRequest("localhost", profile=fleet.profile, bits=fleet.bits).configuration()
-    return rendered(
-        "playbook.yml.j2",
-        hosts=fleet.hosts,
-        authority=str(fleet.authority),
-        directory=fleet.where.directory,
-        owner=fleet.where.owner or "root",
-        configuration=configuration,
-    )
+def _has(path: Path, text: bytes) -> bool:
+    try:
+        return read_file(path) == text
+    except OSError:
+        return False

@@ -1,28 +1,29 @@
-"""`playbook`: an Ansible playbook for many hosts."""
+"""`playbook`: an Ansible role for many hosts."""
 
-from dbca_openssl.ca.hosts import KnownHost
+from pathlib import Path
+
 from dbca_openssl.cli import output
 from dbca_openssl.cli.options import Run, option, verb
 from dbca_openssl.host import playbook as playbooks
 
 
-@verb("ca", "ssl_dir", "owner", "profile", "bits")
+@verb()
 def playbook(
     run: Run,
-    hosts: str = option("databases", "--hosts", "Which hosts of the inventory.", "GROUP"),
+    role: Path = option(..., "--role", "Where the role is written; Ansible calls it by the last part.", "DIR"),
 ) -> int:
-    """Print an Ansible playbook that enrolls many hosts.
+    """Write an Ansible role that enrolls many hosts, and renews what expires.
 
     \b
-      dbca-openssl playbook > databases.yml
-      ansible-playbook -i inventory databases.yml --check
-      ansible-playbook -i inventory databases.yml
+      dbca-openssl playbook --role roles/dbca
+      ansible-playbook -i database-ca/database-ca.hosts site.yml --check --diff
+      ansible-playbook -i database-ca/database-ca.hosts site.yml
 
-    It begins with a note on the inventory, and on the pass phrase. It needs ansible-core here, and Python on the hosts.
-    Run again, it does only what is missing.
+    Its README.md has a site.yml and an inventory. It needs ansible-core here, and Python on the hosts.
+    A file that is there is never overwritten.
     """
-    where = KnownHost("localhost").changed(directory=run.ssl_dir, owner=run.owner or "mysql")
-    text = playbooks.playbook(
-        playbooks.Fleet(hosts, run.authority().directory, where, run.profile_of("localhost"), run.bits)
+    written = playbooks.write_role(role)
+    return output.result(
+        {"role": str(role), "written": [str(path) for path in written]},
+        [*map(str, written), f"next, read {role / 'README.md'}"],
     )
-    return output.verbatim({"playbook": text}, text)
