@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from dbca_openssl import dates, x509
-from dbca_openssl.ca import archive, exposure, index, listing
+from dbca_openssl.ca import archive, backup, exposure, index, listing
 from dbca_openssl.ca import revoke as revocation
 from dbca_openssl.ca.certificates import own_certificate
 from dbca_openssl.ca.index import Row
@@ -101,6 +101,7 @@ def check(authority: Authority, limits: Limits) -> Checked:
         findings += _rows(rows, hosts, _allows_duplicates(authority))
         findings += archive.findings(authority, files, rows, own, limits.deep)
         findings += _certificates(hosts, own, at, limits)
+        findings += backup.findings(authority, rows)
     try:
         current = revocation.current_list(authority)
     except DatabaseCaError as error:

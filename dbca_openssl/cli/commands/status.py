@@ -6,7 +6,7 @@ from datetime import datetime
 import typer
 
 from dbca_openssl import __version__, dates
-from dbca_openssl.ca import listing
+from dbca_openssl.ca import backup, listing
 from dbca_openssl.cli import output, results
 from dbca_openssl.cli.main import DONE
 from dbca_openssl.cli.options import Run, option, verb
@@ -59,7 +59,7 @@ def status(
     crl, own, at = found.revocation_list, found.own, found.at
     soon = [row.name for row in found.ending_soon()]
     following = _next(found, soon)
-    counts = found.counts()
+    counts, saved = found.counts(), backup.last(authority)
     return output.result(
         {
             "directory": str(authority.directory),
@@ -71,6 +71,7 @@ def status(
             "certificates": counts,
             "ending_soon": soon,
             "waiting": found.waiting,
+            "last_backup": saved.at if saved else None,
             "next": following,
         },
         [
@@ -82,6 +83,7 @@ def status(
                     "signed": ", ".join(f"{count} {word}" for word, count in counts.items()),
                     "expiring": output.coloured(_some(soon), "warning") if soon else None,
                     "waiting": _some(found.waiting) if found.waiting else None,
+                    "backup": dates.shown(saved.at) if saved else None,
                 }
             ),
             *results.next_lines(following),
