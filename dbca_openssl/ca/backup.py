@@ -145,7 +145,7 @@ def read(path: Path) -> Content:
             compressed = file.read(2) == b"\x1f\x8b"
             file.seek(0)
             sums, files, listed = _read(gzip.GzipFile(fileobj=file) if compressed else file)
-    except (OSError, EOFError, ValueError, tarfile.TarError, zlib.error) as error:
+    except (OSError, EOFError, tarfile.TarError, zlib.error, DatabaseCaError) as error:
         why = reason(error) if isinstance(error, OSError) and error.strerror else str(error)
         raise DatabaseCaError(f"{path} is not a whole backup: {why}", _AGAIN) from None
     head, _, text = listed.decode("utf-8", "surrogateescape").partition("\n")
@@ -210,7 +210,7 @@ def _consistent(content: Content) -> tuple[x509.Certificate, Sequence[Row], list
     if index.next_serial(files[SERIAL]) <= archive.highest(copies, rows):
         problems.append(f"{SERIAL} has a serial that is taken")
     revoked = {int(row.serial, 16) for row in rows if row.state == index.REVOKED}
-    if lost := [serial for serial in x509.revoked_serials(files[CRL]) if serial not in revoked]:
+    if lost := [serial for serial in x509.revocations(files[CRL]) if serial not in revoked]:
         problems.append(
             f"the CRL has the serial {index.serial_text(lost[0])}, which the index does not have as revoked"
         )
@@ -295,7 +295,7 @@ def _read(stream: IO[bytes] | gzip.GzipFile) -> tuple[dict[str, str], dict[str, 
     """The sums of the files in a tar file, the bytes of those that are looked into, and of `database-ca.backup`.
 
     tarfile itself believes what a header says of its size, so it only parses the single headers here.
-    Raises ValueError or tarfile.TarError for anything that `write` does not write.
+    Raises DatabaseCaError, OSError or tarfile.TarError for anything that `write` does not write.
     """
     import hashlib
     import tarfile
@@ -307,23 +307,23 @@ def _read(stream: IO[bytes] | gzip.GzipFile) -> tuple[dict[str, str], dict[str, 
     def take(size: int) -> bytes:
         data: bytes = stream.read(size)
         if len(data) != size:
-            raise ValueError("it is cut off")
+            raise DatabaseCaError("it is cut off")
         return data
 
     while (block := take(_BLOCK)).strip(b"\0"):
         info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
         top, _, name = info.name.partition("/")
         if info.type not in (tarfile.REGTYPE, tarfile.DIRTYPE):
-            raise ValueError(f"{shown(info.name)} in it is neither a file nor a directory")
+            raise DatabaseCaError(f"{shown(info.name)} in it is neither a file nor a directory")
         if not top or ".." in info.name.split("/") or name.startswith("/") or info.name in seen:
-            raise ValueError(f"it has the name {shown(info.name)}")
+            raise DatabaseCaError(f"it has the name {shown(info.name)}")
         seen.add(info.name)
         total += _BLOCK + info.size
         if info.size < 0 or total > LARGEST or len(seen) > MOST:
-            raise ValueError("it is too large for a backup")
+            raise DatabaseCaError("it is too large for a backup")
         is_kept = name in READ or name == BACKUP
         if is_kept and info.size + sum(map(len, kept.values())) > KEPT:
-            raise ValueError(f"{name} in it is too large")
+            raise DatabaseCaError(f"{name} in it is too large")
         digest, chunks, left = hashlib.sha256(), [], info.size
         while left:
             chunk = take(min(left, _CHUNK))
@@ -337,7 +337,7 @@ def _read(stream: IO[bytes] | gzip.GzipFile) -> tuple[dict[str, str], dict[str, 
     while rest := stream.read(_CHUNK):  # to its end, where gzip has its own sum
         total += len(rest)
         if rest.strip(b"\0") or total > LARGEST:
-            raise ValueError("something follows it")
+            raise DatabaseCaError("something follows it")
     sums.pop(BACKUP, None)
     return sums, kept, kept.pop(BACKUP, b"")
 

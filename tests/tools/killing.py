@@ -349,7 +349,7 @@ def judge(verb: Verb, world: World) -> list[str]:
     whole = (world.ca / "database-ca.cnf").exists()
     changes_key = verb.check is check_passphrase
     if whole:
-        if changes_key and not (world.ca / ".commit").exists():
+        if changes_key:
             follow_passphrase(world.root)
         wrong += check_key(world.root)
         copy = world.copy(world.root / "copy")
