@@ -26,7 +26,7 @@ class Command(NamedTuple):
 
     `fresh` are files that it must not find: openssl would empty them without a question. A command that needs the
     pass phrase of a key has the option for it, `-passin` or `-passout`, in `passphrase_option`; `Key.given_to` in
-    ca/key.py adds the pass phrase itself.
+    ca/key.py adds the pass phrase itself. With a `new_passphrase` it also has `-passout`.
     """
 
     arguments: tuple[str, ...]
@@ -35,25 +35,29 @@ class Command(NamedTuple):
     fresh: tuple[str, ...] = ()
     passphrase_option: str = ""
     passphrase: Passphrase | None = None
+    new_passphrase: Passphrase | None = None
 
     def passphrase_pipe(self) -> AbstractContextManager[int | None]:
         """A descriptor to read the pass phrase from, while the context is open; None for a command without one."""
-        return self.passphrase.descriptor() if self.passphrase else nullcontext()
+        return self.passphrase.descriptor(self.new_passphrase) if self.passphrase else nullcontext()
 
-    def with_passphrase(self, source: str | None) -> tuple[str, ...]:
-        """The arguments, with the pass phrase read from `source` (openssl-passphrase-options(1); None: no option)."""
-        if source is None:
-            return self.arguments
-        return (self.arguments[0], self.passphrase_option, source, *self.arguments[1:])
+    def with_passphrase(self, source: str | None, new: str | None = None) -> tuple[str, ...]:
+        """The arguments, with the pass phrase read from `source`, and a `new` one (None: no option).
+
+        openssl-passphrase-options(1) has the form of both.
+        """
+        options = (self.passphrase_option, source) if source else ()
+        return (self.arguments[0], *options, *(("-passout", new) if new else ()), *self.arguments[1:])
 
     def script(self) -> str:
         """The same as lines of shell for the current directory; `environment` is exported before.
 
         openssl asks for the pass phrase unless that was read from a file.
         """
-        file = self.passphrase.file if self.passphrase else None
+        phrases = (self.passphrase, self.new_passphrase)
+        sources = (f"file:{one.file}" if one and one.file else None for one in phrases)
         lines = [f"absent {shlex.join(self.fresh)}"] if self.fresh else []
-        lines.append(_wrapped(["openssl", *self.with_passphrase(f"file:{file}" if file else None)]))
+        lines.append(_wrapped(["openssl", *self.with_passphrase(*sources)]))
         lines += [f"test -s {shlex.quote(name)}" for name in self.creates]
         return "\n".join(lines)
 

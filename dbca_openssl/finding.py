@@ -11,7 +11,7 @@ from dbca_openssl import dates
 
 REPAIR = "dbca-openssl repair"
 
-FROM_A_COPY = "bring it back from a copy of the CA"
+FROM_A_BACKUP = "bring it back from a backup"
 
 CERTIFICATE_DAYS, CRL_DAYS = 30, 15
 """A server's certificate, or CRL, that is valid for fewer days is a warning."""

@@ -154,9 +154,10 @@ class OpenSSL:
         limit: tuple[str, ...],
     ) -> subprocess.Popen[bytes]:
         """Start it with the pass phrase to be read from `descriptor`, and its three standard `files`."""
+        source = None if descriptor is None else f"fd:{descriptor}"
         try:
             return subprocess.Popen(
-                (*limit, self.program, *command.with_passphrase(None if descriptor is None else f"fd:{descriptor}")),
+                (*limit, self.program, *command.with_passphrase(source, source if command.new_passphrase else None)),
                 cwd=directory,
                 env={name: os.environ[name] for name in _INHERITED if name in os.environ} | dict(command.environment),
                 stdin=files[0],

@@ -39,11 +39,17 @@ class Passphrase:
     __hash__ = None  # type: ignore[assignment]
 
     @contextmanager
-    def descriptor(self) -> Iterator[int]:
-        """The reading end of a pipe with the pass phrase, for `-passin fd:N`; closed afterwards."""
+    def descriptor(self, following: Passphrase | None = None) -> Iterator[int]:
+        """The reading end of a pipe with the pass phrase, for `-passin fd:N`; closed afterwards.
+
+        `following` is what `-passout` reads from the same descriptor then (openssl-passphrase-options(1)).
+        """
         reading, writing = os.pipe()
+        lines = self._secret + b"\n"
+        if following:  # of a line as long as its buffer openssl leaves the line end for the next one to read
+            lines = lines[:LONGEST] + following._secret + b"\n"
         try:
-            os.write(writing, self._secret + b"\n")  # at most 1,024 bytes, and a pipe holds 4,096 or more
+            os.write(writing, lines)  # at most 2,048 bytes, and a pipe holds 4,096 or more
             os.close(writing)
             yield reading
         finally:

@@ -56,6 +56,16 @@ AlternativeNames = tuple[tuple[str, str], ...]
 """The names in a subjectAltName: `DNS` or `IP` and the name; other kinds as `kind N` and an empty text."""
 
 
+_REASON = "551D15"
+_REASONS = {
+    **dict(enumerate(("unspecified", "keyCompromise", "CACompromise", "affiliationChanged", "superseded"))),
+    5: "cessationOfOperation",
+    6: "certificateHold",
+    8: "removeFromCRL",
+}
+"""The reasons of a revocation, by their numbers in a CRL and in openssl's words."""
+
+
 class Extension(NamedTuple):
     """An extension's `extnValue` (DER), and whether it is critical."""
 
@@ -165,8 +175,11 @@ def certificate_in(data: bytes) -> Certificate:
     return certificate(certificate_der(data))
 
 
-def revoked_serials(data: bytes) -> list[int]:
-    """The serials in the CRL in a PEM file (RFC 5280, 5.1.2.6). Raises UnreadableError."""
+def revocations(data: bytes) -> dict[int, tuple[str, str]]:
+    """What the CRL in a PEM file revokes: serial, and date and reason as the index has them (RFC 5280, 5.1.2.6, 5.3.1).
+
+    Raises UnreadableError.
+    """
     information, _, _ = _exactly(der.read(_only_block(data, "CRL", "X509 CRL")).parts, 3)
     times = [
         number for number, part in enumerate(information.parts) if part.tag in (der.UTC_TIME, der.GENERALIZED_TIME)
@@ -175,10 +188,16 @@ def revoked_serials(data: bytes) -> list[int]:
         raise UnreadableError("it has no dates")
     following = information.parts[times[-1] + 1 : times[-1] + 2]
     if not following or following[0].tag != der.SEQUENCE:  # none is revoked, and its extensions follow at once
-        return []
-    if not all(entry.parts for entry in following[0].parts):
-        raise UnreadableError("an entry in it has no serial")
-    return [entry.parts[0].number() for entry in following[0].parts]
+        return {}
+    found = {}
+    for entry in following[0].parts:
+        if len(entry.parts) < 2:
+            raise UnreadableError("an entry in it has no serial, or no date")
+        serial, date, *extensions = entry.parts
+        values = dict(_extensions(extensions[0])) if extensions else {}
+        number = der.read(values[_REASON].value).content[-1] if _REASON in values else -1
+        found[serial.number()] = date.text(), _REASONS.get(number, "")
+    return found
 
 
 def alternative_names(value: bytes) -> AlternativeNames:

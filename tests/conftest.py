@@ -128,6 +128,8 @@ def world(pristine: Path, keys: Path, make_request: MakeRequest, tmp_path_factor
     """What is killed in: an authority with one certificate and five requests; not to be changed."""
     world = World(tmp_path_factory.mktemp("world"))
     shutil.copytree(keys, world.root / "keys")
+    (world.root / "keys/new-phrase").write_text("another pass phrase\n")
+    (world.root / "keys/new-phrase").chmod(0o600)
     shutil.copytree(pristine, world.ca)
     (world.root / "requests").mkdir()
     for name in (*NAMES, OLD):

@@ -15,12 +15,16 @@ from dbca_openssl.ca.certificates import read_certificate
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import CERTIFICATE, CONFIGURATION, Authority, certificate_of, issued
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.finding import CRITICAL, FROM_A_COPY, REPAIR, WARNING, Finding
+from dbca_openssl.finding import CRITICAL, FROM_A_BACKUP, REPAIR, WARNING, Finding
 from dbca_openssl.names import is_entity_name, shown
 from dbca_openssl.x509 import Certificate
 
 READ_AT_MOST = 1000
 """How many certificate files are opened and compared with the index, the newest first, unless all are asked for."""
+
+
+REBUILT = b"\trebuilt\t"
+"""What marks a row as rebuilt, in the field of the file's name, where openssl itself always has `unknown`."""
 
 
 class Unindexed(NamedTuple):
@@ -51,15 +55,15 @@ def unindexed(authority: Authority, files: Iterable[str], rows: Sequence[Row], o
     """The `files` in `newcerts/` that the index does not have, and what can be done about each."""
     missing = sorted(set(files) - {row.serial for row in rows}, key=_number)
     valid = {row.name for row in rows if row.state == index.VALID}
-    signed = _signed(authority, missing)
+    signed = signed_by(authority, missing)
     found = []
-    for serial, certificate in _read(authority, missing):
+    for serial, certificate in read(authority, missing):
         file, why, fix = issued(serial), "", REPAIR
         if certificate is None:
             why, fix = f"{file} is no certificate and not in the index", "move it away"
         elif certificate.subject == own.subject:
-            why, fix = f"{file} is of the CA itself and not in the index", "bring back the index from a copy of the CA"
-        elif serial not in signed or not _is_issued(certificate, serial, own):
+            why, fix = f"{file} is of the CA itself and not in the index", "bring back the index from a backup"
+        elif serial not in signed or not is_issued(certificate, serial, own):
             why, fix = f"{file} is not in the index and not of this CA", "move it away"
         elif (
             (name := certificate.common_name) in valid
@@ -84,7 +88,7 @@ def undelivered(authority: Authority, rows: Sequence[Row], own: Certificate) -> 
     }
     return [
         wanted[serial]
-        for serial, certificate in _read(authority, list(wanted))
+        for serial, certificate in read(authority, list(wanted))
         if certificate and certificate.issuer == own.subject and certificate.common_name == wanted[serial].name
     ]
 
@@ -129,15 +133,15 @@ def findings(
 def _copies(
     authority: Authority, chosen: Sequence[str], by_serial: dict[str, Row], own: Certificate
 ) -> Iterator[Finding]:
-    signed = _signed(authority, chosen)
-    for serial, certificate in _read(authority, chosen):
+    signed = signed_by(authority, chosen)
+    for serial, certificate in read(authority, chosen):
         file, row = issued(serial), by_serial[serial]
         if certificate is None:
             yield Finding(CRITICAL, "copy", f"{file} is no certificate", "copy it from certs/ or its host")
         elif certificate.subject == own.subject and certificate.public_key == own.public_key:
             continue  # the CA's own, also one that init --renew has replaced
-        elif serial not in signed or not _is_issued(certificate, serial, own):
-            yield Finding(CRITICAL, "copy", f"{file} is not of this CA", f"the right one: {FROM_A_COPY}")
+        elif serial not in signed or not is_issued(certificate, serial, own):
+            yield Finding(CRITICAL, "copy", f"{file} is not of this CA", f"the right one: {FROM_A_BACKUP}")
         elif certificate.common_name != row.name:
             yield Finding(
                 CRITICAL,
@@ -160,7 +164,7 @@ def _delivered(authority: Authority, rows: Sequence[Row], own: Certificate) -> I
             yield Finding(WARNING, "certs", text, f"compare it with {copy}")
 
 
-def _is_issued(certificate: Certificate, serial: str, own: Certificate) -> bool:
+def is_issued(certificate: Certificate, serial: str, own: Certificate) -> bool:
     """Whether a certificate has the serial of its file's name, and the CA's name as its issuer."""
     return certificate.serial == int(serial, 16) and certificate.issuer == own.subject
 
@@ -180,7 +184,7 @@ def _size(authority: Authority, name: str) -> int:
         return 0
 
 
-def _signed(authority: Authority, chosen: Sequence[str]) -> set[str]:
+def signed_by(authority: Authority, chosen: Sequence[str]) -> set[str]:
     """The serials whose files have the CA's signature, by one `openssl verify` for a thousand (verify(1))."""
     found = set()
     for begin in range(0, len(chosen), READ_AT_MOST):
@@ -191,7 +195,7 @@ def _signed(authority: Authority, chosen: Sequence[str]) -> set[str]:
     return found
 
 
-def _read(authority: Authority, chosen: Sequence[str]) -> Iterator[tuple[str, Certificate | None]]:
+def read(authority: Authority, chosen: Sequence[str]) -> Iterator[tuple[str, Certificate | None]]:
     """The certificates in `newcerts/`; None for a file that is none."""
     for serial in chosen:
         try:

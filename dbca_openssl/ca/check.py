@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from dbca_openssl import dates, x509
-from dbca_openssl.ca import archive, exposure, index, listing
+from dbca_openssl.ca import archive, backup, exposure, index, listing
 from dbca_openssl.ca import hosts as known_hosts
 from dbca_openssl.ca import revoke as revocation
 from dbca_openssl.ca.certificates import own_certificate, read_certificate
@@ -37,7 +37,7 @@ from dbca_openssl.ca.layout import (
 from dbca_openssl.ca.revoke import RevocationList
 from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.finding import CRITICAL, FROM_A_COPY, REPAIR, WARNING, Finding, Level, worst
+from dbca_openssl.finding import CRITICAL, FROM_A_BACKUP, REPAIR, WARNING, Finding, Level, worst
 from dbca_openssl.lock import is_locked
 from dbca_openssl.names import is_entity_name, shown
 from dbca_openssl.transaction import COMMIT, STAGE, is_interrupted
@@ -53,6 +53,7 @@ DELIVER_FIRST = (
     "deliver the new certificates first: dbca-openssl deploy HOST..., then dbca-openssl crl, then deploy again"
 )
 """A CRL that revokes a renewed certificate locks out every host that still has it."""
+_REBUILD = f"have {REPAIR} rebuild it from newcerts/ and {CRL} (every host has a copy of that)"
 
 
 class Limits(NamedTuple):
@@ -100,17 +101,24 @@ def check(authority: Authority, limits: Limits) -> Checked:
         try:
             rows = index.rows(data)
         except DatabaseCaError as error:
-            fix = FROM_A_COPY if archive.repaired_index(authority, data) is None else REPAIR
+            fix = FROM_A_BACKUP if archive.repaired_index(authority, data) is None else REPAIR
             findings.append(Finding(CRITICAL, "index", error.message, fix))
+        if count := data.count(archive.REBUILT):
+            text = f"{count} rows of {INDEX} are rebuilt: revocations that no CRL had are lost"
+            fix = (
+                "see dbca-openssl list, revoke what should be, then: " + rf"sed -i 's/\trebuilt\t/\tunknown\t/' {INDEX}"
+            )
+            findings.append(Finding(WARNING, "rebuilt", text, fix))
     files = archive.serials(authority)
     if rows is not None:
         findings += _number(authority, SERIAL, "serial", archive.highest(files, rows), "which is taken")
     if rows is not None and own is not None:
         hosts = listing.of_hosts(rows, own)
-        findings += _rows(rows, hosts, _allows_duplicates(authority))
+        findings += _rows(rows, hosts, allows_duplicates(authority))
         findings += archive.findings(authority, files, rows, own, limits.deep)
         findings += _certificates(hosts, own, at, limits)
         findings += _list(authority, hosts, at)
+        findings += backup.findings(authority, rows)
     try:
         current = revocation.current_list(authority)
     except DatabaseCaError as error:
@@ -158,10 +166,11 @@ def _files(authority: Authority) -> Iterator[Finding]:
     for name in (CONFIGURATION, KEY):
         misnamed = any(authority.path(wrong).is_file() for wrong, right in MISNAMED.items() if right == name)
         if not _has_content(authority, name) and not misnamed:
-            yield Finding(CRITICAL, "missing", f"there is no {name}, or it is empty", FROM_A_COPY)
+            instead = "; without one make a new CA and move the hosts: dbca-openssl rollover" if name == KEY else ""
+            yield Finding(CRITICAL, "missing", f"there is no {name}, or it is empty", f"{FROM_A_BACKUP}{instead}")
     if not _has_content(authority, ATTRIBUTES):
         yield Finding(WARNING, "attributes", f"there is no {ATTRIBUTES} yet, or it is empty", REPAIR)
-    elif _allows_duplicates(authority):
+    elif allows_duplicates(authority):
         yield Finding(
             WARNING,
             "attributes",
@@ -189,22 +198,24 @@ def _leftovers(authority: Authority) -> Iterator[Finding]:
         new, old = authority.path(f"{name}.new"), authority.path(f"{name}.old")
         if authority.path(name).exists():
             if not authority.path(name).is_file():
-                yield Finding(CRITICAL, "missing", f"{name} is not a regular file", FROM_A_COPY)
+                yield Finding(CRITICAL, "missing", f"{name} is not a regular file", FROM_A_BACKUP)
             if new.exists():
                 yield Finding(WARNING, "leftover", f"{new.name} is left of an openssl that was killed", REPAIR)
         elif new.exists() or old.exists():
             yield Finding(CRITICAL, "leftover", f"an openssl was killed while it replaced {name}", REPAIR)
         elif name != ATTRIBUTES:
-            fix = FROM_A_COPY if name == INDEX else REPAIR
+            fix = f"{FROM_A_BACKUP}, or {_REBUILD}" if name == INDEX else REPAIR
             if name == CRL_NUMBER and not _has_content(authority, CRL):
                 fix = "write a number into it that no CRL has had, in hex, with an even number of digits"
             yield Finding(CRITICAL, "missing", f"there is no {name}", fix)
     empty = authority.path(INDEX).is_file() and not _has_content(authority, INDEX)
     if empty and _has_content(authority, f"{INDEX}.old"):
         yield Finding(CRITICAL, "index", f"{INDEX} is empty, {INDEX}.old is not: was the disk full?", REPAIR)
+    elif empty and archive.serials(authority):
+        yield Finding(CRITICAL, "index", f"{INDEX} is empty, newcerts/ is not", f"{FROM_A_BACKUP}, or {_REBUILD}")
 
 
-def _allows_duplicates(authority: Authority) -> bool:
+def allows_duplicates(authority: Authority) -> bool:
     """Whether openssl takes two valid certificates of one name: its attributes go before the configuration."""
     attributes = authority.read(ATTRIBUTES) if _has_content(authority, ATTRIBUTES) else b""
     return bool(re.search(rb"^\s*unique_subject\s*=\s*no", attributes, re.MULTILINE))
@@ -291,7 +302,7 @@ def _crl(
     period = (current.end - current.start).days
     limits = Limits(min(limits.warn_days, period // 4), min(limits.critical_days, period // 8))
     try:
-        listed = set(x509.revoked_serials(authority.read(CRL)))
+        listed = set(x509.revocations(authority.read(CRL)))
     except UnreadableError as error:
         yield Finding(CRITICAL, "crl", f"{CRL} cannot be read: {error}", "dbca-openssl crl")
         return

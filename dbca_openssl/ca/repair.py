@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-from dbca_openssl import dates
+from dbca_openssl import dates, x509
 from dbca_openssl.ca import archive, index
 from dbca_openssl.ca import check as checking
 from dbca_openssl.ca import revoke as revocation
@@ -20,6 +20,7 @@ from dbca_openssl.ca.certificates import own_certificate
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import (
     ATTRIBUTES,
+    CRL,
     CRL_NUMBER,
     DATA_FILES,
     DIRECTORIES,
@@ -31,9 +32,11 @@ from dbca_openssl.ca.layout import (
     issued,
 )
 from dbca_openssl.ca.recovery import restore
+from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.files import PRIVATE_DIRECTORY, PRIVATE_FILE, fsync, mode_of, set_mode
 from dbca_openssl.lock import Lock
+from dbca_openssl.names import is_entity_name
 from dbca_openssl.plan import MakeDirectories, write_new
 from dbca_openssl.transaction import COMMIT, STAGE, recover
 from dbca_openssl.x509 import Certificate
@@ -119,11 +122,60 @@ def _leftovers(authority: Authority) -> Iterator[Repair]:
 
 def _index(authority: Authority) -> Iterator[Repair]:
     data = _data(authority, INDEX)
-    repaired = None if data is None else archive.repaired_index(authority, data)
-    if data is None or repaired is None or repaired == data:
+    if not data:
+        if text := _rebuilt(authority):
+            what = f"rebuild {INDEX}, {text.count(archive.REBUILT)} rows, from newcerts/ and the CRL"
+            yield Repair(f"{what}; then see what is missing", partial(_replace, authority, INDEX, text))
+        return
+    repaired = archive.repaired_index(authority, data)
+    if repaired is None or repaired == data:
         return
     what = "without its blank lines" if repaired.count(b"\n") < data.count(b"\n") else "with the final line end"
     yield Repair(f"write {INDEX} again {what}", partial(_replace, authority, INDEX, repaired))
+
+
+def _rebuilt(authority: Authority) -> bytes:
+    """An index of what is in `newcerts/` and of what the CRL revokes, each row marked; empty where that is not known.
+
+    Without a CRL that this CA has signed, revoked certificates would become valid. Of two certificates of one name the
+    older was revoked before the newer was signed, unless the CA allows both.
+    """
+    try:
+        own = own_certificate(authority)
+        revocation.current_list(authority)
+        revoked = x509.revocations(authority.read(CRL))
+    except (DatabaseCaError, UnreadableError):
+        return b""
+    files = sorted(archive.serials(authority), key=lambda serial: int(serial, 16), reverse=True)
+    signed, at, newer = archive.signed_by(authority, files), dates.now(), dict[str, Certificate]()
+    rows = {}
+    for serial, one in archive.read(authority, files):
+        is_own = one is not None and (one.subject, one.public_key) == (own.subject, own.public_key)
+        if one is None or not (is_own or serial in signed) or not archive.is_issued(one, serial, own):
+            continue  # check says so
+        subject, state, since = _subject(authority, serial, one), index.VALID, ""
+        if one.serial in revoked:
+            date, reason = revoked.pop(one.serial)
+            state, since = index.REVOKED, f"{date},{reason}".rstrip(",")
+        elif one.end <= at or (is_own and one.encoded != own.encoded):
+            state = index.EXPIRED
+        elif subject in newer and not checking.allows_duplicates(authority):
+            state, since = index.REVOKED, f"{dates.index_time(newer[subject].start)},{revocation.SUPERSEDED}"
+        newer.setdefault(subject, one)
+        rows[one.serial] = f"{state}\t{dates.index_time(one.end)}\t{since}\t{serial}\trebuilt\t{subject}\n"
+    for number, (date, reason) in revoked.items() if rows else ():  # or the next CRL would take it back
+        end, since = dates.index_time(own.end), f"{date},{reason}".rstrip(",")
+        rows[number] = f"{index.REVOKED}\t{end}\t{since}\t{index.serial_text(number)}\trebuilt\t/CN=unknown\n"
+    return "".join(rows[number] for number in sorted(rows)).encode()
+
+
+def _subject(authority: Authority, serial: str, certificate: Certificate) -> str:
+    """The subject as the index has it, which only openssl knows where it is more than a common name (x509(1))."""
+    if len(certificate.subject_parts) == 1 and is_entity_name(certificate.common_name):
+        return f"/CN={certificate.common_name}"
+    command = ("x509", "-in", issued(serial), "-noout", "-subject", "-nameopt", "compat")
+    output = authority.openssl.run(command, directory=authority.directory).output.decode("utf-8", "replace")
+    return output.strip().removeprefix("subject=").strip()
 
 
 def _attributes(authority: Authority) -> Iterator[Repair]:

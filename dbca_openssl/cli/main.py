@@ -22,14 +22,14 @@ DONE, FAILED, USAGE, BUG, INTERRUPTED = 0, 1, 2, 3, 130
 
 VERBS = (
     *("init", "request", "enroll", "fetch", "sign", "renew", "revoke", "crl", "deploy", "rotate"),
-    *("hosts", "list", "show", "verify", "check", "repair", "report", "rollover"),
+    *("hosts", "list", "show", "verify", "check", "repair", "backup", "passphrase", "report", "rollover"),
     *("server settings", "server accounts", "server require", "server replication"),
     *("server check", "server probe", "server reload"),
     *("playbook", "render", "guide", "completion"),
 )
 """The verbs, in the order of the help."""
 
-MONITORING = {"check": "", "server check": "", "server probe": "", "server replication": "check"}
+MONITORING = {"check": "", "server check": "", "server probe": "", "server replication": "check", "backup": "check"}
 """The verbs that monitoring calls, and the option without which it does not mean a verb."""
 
 

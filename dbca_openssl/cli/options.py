@@ -208,7 +208,7 @@ class Run:
                 "(or DBCA_TRUST_DIRECTORY)",
             )
 
-    def passphrase(self, *, new: bool = False) -> Passphrase:
+    def passphrase(self, prompt: str = "Pass phrase of the CA key: ", *, new: bool = False) -> Passphrase:
         """The pass phrase from a file, a descriptor or the terminal, where a new one is asked for twice."""
         if self.passphrase_fd is not None:
             return passphrases.from_descriptor(self.passphrase_fd)
@@ -217,7 +217,7 @@ class Run:
             if passphrases.readable_by_others(file):
                 output.tell(f"others can read the pass phrase file {file}: chmod 600 {shlex.quote(str(file))}")
             return secret
-        secret = terminal.ask_secret("Pass phrase of the CA key: ")
+        secret = terminal.ask_secret(prompt)
         if new and secret != terminal.ask_secret("The same once more: "):
             raise DatabaseCaError("the two pass phrases are not the same")
         return secret

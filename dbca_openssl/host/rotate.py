@@ -144,7 +144,7 @@ def decide(
         for host, view in seen.items()
     ]
     replaced = {one.host.name for one in due if one.renewal}
-    listed = set(x509.revoked_serials(authority.read(CRL)))
+    listed = set(x509.revocations(authority.read(CRL)))
     pending = {row.name for row in rows if row.state == index.REVOKED and int(row.serial, 16) not in listed}
     current = revoke.current_list(authority)
     if replaced or pending:

@@ -211,7 +211,7 @@ def test_every_code_is_covered() -> None:
             position = {"Finding": 1, "_expiring": 3, "_number": 2}.get(getattr(call.func, "id", ""))
             if position and isinstance(call.args[position], ast.Constant):
                 codes.add(call.args[position].value)  # type: ignore[attr-defined]
-    assert codes == {code for state in STATES.values() for _, code in state.found} | BY_THE_CLOCK | {
+    assert codes == {code for state in STATES.values() for _, code in state.found | state.left} | BY_THE_CLOCK | {
         *LINES,
         "writable",
         "owner",

@@ -27,6 +27,7 @@ SHIM = f"""#!/bin/sh
 case $1 in
     init | request) set -- "$@" --bits 2048 ;;
     sign | renew | revoke | repair) set -- "$@" --yes ;;
+    passphrase) set -- "$@" --print ;;
 esac
 [ "$1" != request ] || set -- "$@" --ssl-dir "$(mktemp -d "$HOME/ssl.XXXXXX")"
 for word; do
@@ -124,6 +125,7 @@ def place(keys: Path, pristine: Path, pristine_fleet: Path, make_request: Any, t
         (home / ".config/fish/completions").mkdir(parents=True)
         (home / ".dbca-passphrase").write_text(f"{PASSPHRASE}\n")
         (home / ".dbca-passphrase").chmod(0o600)
+        shutil.copy(home / ".dbca-passphrase", home / ".new-passphrase")
         return {
             "PATH": f"{programs}:{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
             "HOME": str(home),

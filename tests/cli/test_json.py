@@ -106,6 +106,7 @@ SCHEMAS: dict[str, Schema] = {
         certificates=record(valid=COUNT, expired=COUNT, revoked=COUNT),
         ending_soon=several(TEXT),
         waiting=several(TEXT),
+        last_backup=maybe(TIME),
         next=several(TEXT),
     ),
     "bare without an authority": record(directory={"type": "null"}, next=several(TEXT)),

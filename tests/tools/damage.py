@@ -295,8 +295,8 @@ STATES = {
     "emptied by a full disk": mended(
         emptied_by_a_full_disk, (C, "index"), (W, "attributes"), (C, "serial"), (C, "not-in-index")
     ),
-    "no index at all": explained(
-        removed(INDEX, f"{INDEX}.old"), (C, "missing")
+    "no index at all": State(
+        removed(INDEX, f"{INDEX}.old"), {(C, "missing")}, {(W, "rebuilt")}
     ),
     "a serial twice": explained(second_serial, (C, "duplicate-serial"), (C, "copy")),
     "a name valid twice": explained(two_valid_rows, (C, "duplicate-name")),

@@ -26,7 +26,10 @@ CALLS = (
 
 NAMES = ("aiken.example.net", "margaret.example.net", "gannibal.example.net")
 OLD, PLAIN, LATER = "old.example.net", "plain.example.net", "later.example.net"
-REPEATED = ("has a valid certificate already", "exists already, and nothing is overwritten", "is revoked already")
+REPEATED = (
+    *("has a valid certificate already", "exists already, and nothing is overwritten", "is revoked already"),
+    "the new pass phrase is the old one",
+)
 
 
 SHARES = "from dbca_openssl.ca import parallel; parallel.LEAST = 1"
@@ -144,6 +147,10 @@ def _request(root: Path) -> tuple[str | Path, ...]:
     return ("request", NAMES[0], "--bits", "2048", "--ssl-dir", root / "ssl")
 
 
+def _passphrase(root: Path) -> tuple[str | Path, ...]:
+    return ("passphrase", "--new-passphrase-file", root / "keys/new-phrase", "--ca", root / "database-ca")
+
+
 def check_authority(root: Path) -> list[str]:
     """What is wrong with an authority, by its files and by plain openssl alone."""
     ca, wrong = root / "database-ca", []
@@ -190,6 +197,22 @@ def check_key(root: Path) -> list[str]:
     return [] if stat.S_IMODE(key.stat().st_mode) == 0o600 else ["others can read the key of the authority"]
 
 
+def check_passphrase(root: Path) -> list[str]:
+    """What is wrong with an authority whose pass phrase was to be changed, by `check_authority` and plain openssl."""
+    follow_passphrase(root)
+    return check_authority(root) + check_key(root)
+
+
+def follow_passphrase(root: Path) -> None:
+    """Where the key of the authority opens with the new pass phrase, have that be the one that is known."""
+    key, new = root / "database-ca/private/database-ca.key.pem", root / "keys/new-phrase"
+    command = ("openssl", "pkey", "-in", key, "-pubout", "-passin", f"file:{new}")
+    public = openssl("x509", "-in", root / "database-ca/database-ca.cert.pem", "-noout", "-pubkey", directory=root)
+    if run(*command, directory=root).output == public:
+        shutil.copy(new, root / "keys/phrase")
+        shutil.copy(key, root / "keys/ca.key.pem")
+
+
 def check_host(root: Path) -> list[str]:
     """What is wrong with key and request on a host."""
     key, request = root / f"ssl/private/{NAMES[0]}.key.pem", root / f"ssl/{NAMES[0]}.req.pem"
@@ -211,6 +234,7 @@ VERBS = {
     "revoke": Verb(_ca("revoke", OLD, "--yes"), check_authority),
     "renew": Verb(_ca("renew", OLD, "--yes"), check_authority),
     "init --renew": Verb(_ca("init", "--renew"), check_authority),
+    "passphrase": Verb(_passphrase, check_passphrase),
     "batch in shares": Verb(_ca("sign", *NAMES, "--yes"), check_authority, prepare=SHARES),
     "sign, large index": Verb(_ca("sign", NAMES[0], "--yes"), check_authority, prepare=LARGE),
     "sign, with the list": Verb(_ca("sign", NAMES[0], "--yes"), check_list, prepare=LISTED),
@@ -235,7 +259,7 @@ def openssl_steps(verb: Verb, world: World) -> list[Point]:
     traces.mkdir()
     program.write_text(
         "#!/bin/sh\n"
-        'case "$1" in ca | req) ;; *) exec openssl "$@" ;; esac\n'
+        'case "$1" in ca | req | pkey) ;; *) exec openssl "$@" ;; esac\n'
         f"case $CA_HOME in */*) number=${{CA_HOME##*/}} ;; *) number=$(ls {traces} | wc -l) ;; esac\n"  # */*: a share
         f'exec strace -y -o {traces}/$number -e trace={",".join(CALLS)} openssl "$@"\n'
     )
@@ -318,7 +342,7 @@ def kill_openssl(verb: Verb, world: World, point: Point) -> Finished:
     only = f'-P "$PWD/${{CA_HOME:+$CA_HOME/}}{point.path}"' if point.path else ""
     program.write_text(
         "#!/bin/sh\n"
-        'case "$1" in ca | req) ;; *) exec openssl "$@" ;; esac\n'
+        'case "$1" in ca | req | pkey) ;; *) exec openssl "$@" ;; esac\n'
         f"echo >> {count}\n"
         f"case $CA_HOME in */*) number=${{CA_HOME##*/}} ;; *) number=$(($(wc -l < {count}) - 1)) ;; esac\n"
         f'[ $number -eq {point.process} ] || exec openssl "$@"\n'
@@ -337,16 +361,27 @@ def judge(verb: Verb, world: World) -> list[str]:
     """What is wrong after a kill: first plain openssl goes on in a copy, then the tool itself; `world` is used up."""
     wrong = []
     whole = (world.ca / "database-ca.cnf").exists()
+    changes_key = verb.check is check_passphrase
     if whole:
+        if changes_key:
+            follow_passphrase(world.root)
         wrong += check_key(world.root)
-        wrong += [f"plain openssl after it: {what}" for what in _plain_goes_on(world.copy(world.root / "copy"))]
+        copy = world.copy(world.root / "copy")
+        wrong += [f"plain openssl after it: {what}" for what in _plain_goes_on(copy, changes_key)]
     elif verb.starts_with_authority:
         wrong.append("the authority is lost")
     delivered, revoked = _delivered(world), _revoked(world)
     commands = [verb.arguments(world.root)]
     if verb.check is not check_host:
         commands += [(*arguments, "--ca", world.ca) for arguments in _going_on(world)]
-    again, *others = world.tools(*commands, prepare=verb.prepare)
+    if changes_key:  # what comes after it needs the new one
+        _recover_passphrase(world)
+        [again] = world.tools(commands.pop(0))
+        delivered |= _delivered(world)
+        follow_passphrase(world.root)
+        others = world.tools(*commands)
+    else:
+        again, *others = world.tools(*commands, prepare=verb.prepare)
     if again.code != 0 and not any(text in again.messages for text in REPEATED):
         wrong.append(f"the same again: {again.messages}")
     wrong += [f"after it: {one.messages}" for one in others if one.code]
@@ -379,7 +414,12 @@ def _is_left_over(path: Path, world: World) -> bool:
     return temporary and world.root / "copy" not in path.parents
 
 
-def _plain_goes_on(world: World) -> list[str]:
+def _recover_passphrase(world: World) -> None:
+    world.tools(("list", "--ca", world.ca))
+    follow_passphrase(world.root)
+
+
+def _plain_goes_on(world: World, changes_key: bool) -> list[str]:
     """The guide's commands as typed by somebody who does not know that the tool was killed; then the tool again."""
     typed = shell(
         f"""set -e
@@ -396,6 +436,8 @@ def _plain_goes_on(world: World) -> list[str]:
     certificate = (world.ca / f"certs/{PLAIN}.cert.pem").read_bytes()
     crl = (world.ca / "crl/database-ca.crl").read_bytes()
     made = {name: (world.ca / f"database-ca.{name}").read_bytes() for name in ("serial", "index", "index.attr")}
+    if changes_key:
+        _recover_passphrase(world)
     [settled] = world.tools((*_going_on(world)[0], "--ca", world.ca))
     if settled.code:
         return [f"the tool after it: {settled.messages}"]

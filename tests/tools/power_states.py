@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools import power_cut
-from tools.killing import REPEATED, VERBS, Verb, World, check_authority, check_key
+from tools.killing import REPEATED, VERBS, Verb, World, check_authority, check_key, check_passphrase
 from tools.power_cut import Disk, Tree
 from tools.support import Finished, run
 
@@ -187,9 +187,9 @@ class _Judge:
         self.case, self.recorded, self.state, self.done = case, recorded, state, done
         self.has_authority = "database-ca/database-ca.cnf" in state
         names = [*(("check", "list") if self.has_authority else ()), "again"]
-        if written and self.has_authority:
+        if written and self.has_authority and case.verb.check is not check_passphrase:
             names += ["deploy", "crl"]
-        elif self.has_authority and case.is_atomic and case.verb.check is check_authority:
+        elif self.has_authority and case.is_atomic and case.verb.check in (check_authority, check_passphrase):
             names.remove("again")
         self.worlds = {name: materialise(state, place / name) for name in names}
         self.commands: dict[str, Command] = {
@@ -206,7 +206,7 @@ class _Judge:
             if again.code != 0 and not any(text in again.messages for text in REPEATED):
                 yield f"the same again: {again.messages}"
             yield from self.case.verb.check(self.worlds["again"].root)
-        if self.case.verb.check is not check_authority:
+        if self.case.verb.check not in (check_authority, check_passphrase):
             yield from self._wrong_on_host()
         elif self.has_authority:
             yield from self._wrong_in_authority(finished)

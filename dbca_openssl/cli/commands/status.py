@@ -6,8 +6,8 @@ from datetime import datetime
 import typer
 
 from dbca_openssl import __version__, dates
+from dbca_openssl.ca import backup, listing
 from dbca_openssl.ca import check as checking
-from dbca_openssl.ca import listing
 from dbca_openssl.ca.layout import Authority
 from dbca_openssl.cli import output, results
 from dbca_openssl.cli.main import DONE
@@ -62,7 +62,7 @@ def status(
     crl, own, at = found.revocation_list, found.own, found.at
     soon = [row.name for row in found.ending_soon()]
     following = _next(authority, found, soon, checking.urgent(authority, found))
-    counts = found.counts()
+    counts, saved = found.counts(), backup.last(authority)
     return output.result(
         {
             "directory": str(authority.directory),
@@ -74,6 +74,7 @@ def status(
             "certificates": counts,
             "ending_soon": soon,
             "waiting": found.waiting,
+            "last_backup": saved.at if saved else None,
             "next": following,
         },
         [
@@ -85,6 +86,7 @@ def status(
                     "signed": ", ".join(f"{count} {word}" for word, count in counts.items()),
                     "expiring": output.coloured(_some(soon), "warning") if soon else None,
                     "waiting": _some(found.waiting) if found.waiting else None,
+                    "backup": dates.shown(saved.at) if saved else None,
                 }
             ),
             *results.next_lines(following),

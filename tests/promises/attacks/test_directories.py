@@ -28,6 +28,7 @@ INPUTS = {
     **dict.fromkeys(("server reload", "server check"), (HOST,)),
     "init": ("-o", "example.net"),
     "show": ("01",),
+    "backup": ("backup.tar",),
     "report": ("--output", "page.html"),
     "rollover": ("database-ca",),
     "server settings": (HOST, "--ca", "database-ca"),
