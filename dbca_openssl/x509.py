@@ -84,6 +84,15 @@ class Certificate(NamedTuple):
         return next((extension.value for oid, extension in self.extensions if oid == kind), None)
 
 
+class Crl(NamedTuple):
+    """A CRL: its issuer's name (DER), when it expires, and the serials that it revokes."""
+
+    encoded: bytes
+    issuer: bytes
+    end: datetime
+    serials: tuple[int, ...]
+
+
 def pem_blocks(data: bytes) -> list[tuple[str, bytes]]:
     """The label and the DER bytes of every PEM block; text around the blocks is passed over.
 
@@ -121,19 +130,36 @@ def certificate_in(data: bytes) -> Certificate:
 
 
 def revoked_serials(data: bytes) -> list[int]:
-    """The serials in the CRL in a PEM file (RFC 5280, 5.1.2.6). Raises UnreadableError."""
-    information, _, _ = _exactly(der.read(_only_block(data, "CRL", "X509 CRL")).parts, 3)
-    times = [
-        number for number, part in enumerate(information.parts) if part.tag in (der.UTC_TIME, der.GENERALIZED_TIME)
-    ]
-    if not times:
-        raise UnreadableError("it has no dates")
-    following = information.parts[times[-1] + 1 : times[-1] + 2]
-    if not following or following[0].tag != der.SEQUENCE:  # none is revoked, and its extensions follow at once
-        return []
-    if not all(entry.parts for entry in following[0].parts):
+    """The serials in the only CRL in a PEM file. Raises UnreadableError."""
+    return list(_crl(_only_block(data, "CRL", "X509 CRL")).serials)
+
+
+def certificates_in(data: bytes) -> list[Certificate]:
+    """All certificates in a PEM file, such as those of two CAs. Raises UnreadableError, also where there is none."""
+    return [certificate(block) for block in _all_blocks(data, "certificates", "CERTIFICATE", "X509 CERTIFICATE")]
+
+
+def crls_in(data: bytes) -> list[Crl]:
+    """All CRLs in a PEM file, such as those of two CAs. Raises UnreadableError, also where there is none."""
+    return [_crl(block) for block in _all_blocks(data, "CRLs", "X509 CRL")]
+
+
+def _crl(encoded: bytes) -> Crl:
+    """The CRL in DER bytes (RFC 5280, 5.1.2)."""
+    parts = _exactly(der.read(encoded).parts, 3)[0].parts
+    times = [number for number, part in enumerate(parts) if part.tag in (der.UTC_TIME, der.GENERALIZED_TIME)]
+    if len(times) != 2 or times[0] == 0:
+        raise UnreadableError("it does not have the two dates of a CRL")
+    try:
+        end = asn1_time(parts[times[1]].text())
+    except ValueError as error:
+        raise UnreadableError(str(error)) from None
+    following = parts[times[1] + 1 : times[1] + 2]
+    # where none is revoked its extensions follow at once
+    entries = following[0].parts if following and following[0].tag == der.SEQUENCE else ()
+    if not all(entry.parts for entry in entries):
         raise UnreadableError("an entry in it has no serial")
-    return [entry.parts[0].number() for entry in following[0].parts]
+    return Crl(encoded, parts[times[0] - 1].encoded, end, tuple(entry.parts[0].number() for entry in entries))
 
 
 def alternative_names(value: bytes) -> AlternativeNames:
@@ -239,6 +265,13 @@ def _only_block(data: bytes, what: str, *labels: str) -> bytes:
     if len(blocks) != 1 or blocks[0][0] not in labels:
         raise UnreadableError(f"it does not hold one {what} and nothing else")
     return blocks[0][1]
+
+
+def _all_blocks(data: bytes, what: str, *labels: str) -> list[bytes]:
+    blocks = pem_blocks(data)
+    if not blocks or any(label not in labels for label, _ in blocks):
+        raise UnreadableError(f"it does not hold {what} and nothing else")
+    return [encoded for _, encoded in blocks]
 
 
 def _key_parts(key: Element) -> tuple[tuple[str, ...], bytes]:

@@ -91,7 +91,7 @@ def copy_lines(authority: Authority, name: str) -> list[str]:
 def findings(title: str, found: Sequence[Finding]) -> finding.Level:
     """Print what a check found, worst first; monitoring shows the first line. Returns the exit code."""
     found, worst = sorted(found, key=lambda one: -one.level), finding.worst(found)
-    documents = [one._asdict() | {"level": one.level.name} for one in found]
+    documents = [{"level": one.level.name, "code": one.code, "text": one.text, "fix": one.fix} for one in found]
     output.result({"status": worst.name, "findings": documents}, finding_lines(title, found))
     return worst
 
@@ -110,12 +110,17 @@ def of_hosts(outcomes: Sequence[tuple[KnownHost, Sequence[Finding] | DatabaseCaE
     """The findings of many hosts, each with the name of its host; of one that cannot be asked, its error."""
     found = []
     for host, outcome in outcomes:
-        if isinstance(outcome, DatabaseCaError):
-            level = finding.CRITICAL if isinstance(outcome, UnreachableError) else finding.UNKNOWN
-            outcome = [finding.Finding(level, "server", outcome.message, "; ".join(outcome.hints))]
-        named = (f"{host.name}: {one.text.removeprefix(f'{host.name}: ')}" for one in outcome)
-        found += [one._replace(text=text) for one, text in zip(outcome, named, strict=True)]
+        for one in findings_of(outcome):
+            found.append(one._replace(text=f"{host.name}: {one.text.removeprefix(f'{host.name}: ')}"))
     return found
+
+
+def findings_of(outcome: Sequence[Finding] | DatabaseCaError) -> list[Finding]:
+    """The findings of one host; of one that cannot be asked, its error."""
+    if not isinstance(outcome, DatabaseCaError):
+        return [*outcome]
+    level = finding.CRITICAL if isinstance(outcome, UnreachableError) else finding.UNKNOWN
+    return [finding.Finding(level, "server", outcome.message, "; ".join(outcome.hints))]
 
 
 def finding_lines(title: str, found: Sequence[Finding]) -> list[str]:
@@ -129,6 +134,39 @@ def finding_lines(title: str, found: Sequence[Finding]) -> list[str]:
         if one.fix:
             lines.append(f"{'':8}  fix: {one.fix}")
     return lines
+
+
+def metric(name: str, what: str, samples: Mapping[str, float] | None) -> list[str]:
+    """The lines of a metric of Prometheus, in its text format, by its labels; none where it is not known.
+
+    Times are in seconds since 1970, as Prometheus's own functions have them.
+    """
+    if not samples:
+        return []
+    values = [f"{name}{labels} {value:.0f}" for labels, value in samples.items()]
+    return [f"# HELP {name} {what}", f"# TYPE {name} gauge", *values]
+
+
+def labels(**values: str) -> str:
+    """Labels of a sample, such as `{name="aiken.example.net"}`."""
+    pairs = ((name, output.printable(text).replace("\\", r"\\").replace('"', r"\"")) for name, text in values.items())
+    return "{" + ",".join(f'{name}="{text}"' for name, text in pairs) + "}"
+
+
+def metrics(status: tuple[str, str], ask: Callable[[], tuple[Sequence[Finding], Sequence[str]]]) -> finding.Level:
+    """Print the level of what `ask` finds as the metric `status`, then the lines that it gives; returns the exit code.
+
+    Where it raises DatabaseCaError there is only the level, which is UNKNOWN.
+    """
+    lines: Sequence[str] = ()
+    try:
+        found, lines = ask()
+        level = finding.worst(found)
+    except DatabaseCaError as error:
+        level = finding.UNKNOWN
+        output.error(error)
+    output.verbatim({}, "\n".join((*metric(*status, {"": level}), *lines)))
+    return level
 
 
 class HostOutcome(NamedTuple):
