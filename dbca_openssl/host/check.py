@@ -5,10 +5,11 @@ It is the script that `check --print` prints, so both find the same.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from dbca_openssl import dates
 from dbca_openssl.ca.check import Limits
 from dbca_openssl.ca.layout import CERTIFICATE, INDEX, MISNAMED_CONFIGURATION
 from dbca_openssl.finding import Finding, Level
@@ -40,5 +41,5 @@ def check(directory: Path, limits: Limits, openssl: OpenSSL) -> tuple[list[Findi
     ends = [line.split("\t") for line in answer.all("until")]
     return (
         [Finding(Level[level], code, text, fix) for level, code, text, fix in found],
-        [End(kind, datetime.fromtimestamp(int(end), UTC), serial, name) for kind, end, serial, name in ends],
+        [End(kind, dates.unix_time(int(end)), serial, name) for kind, end, serial, name in ends],
     )

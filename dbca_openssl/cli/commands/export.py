@@ -23,7 +23,7 @@ def export(
     """
     authority = run.existing_authority()
     with terminal.busy("copying"):
-        changed = exporting.export(authority, run.authority(public))
+        changed = exporting.export(authority, run.authority(public.resolve()))
     directory = public.absolute()
     following = f"next, let monitoring have it: {output.command('check', '--ca', str(directory))}"
     count = f"{len(changed)} file{'' if len(changed) == 1 else 's'} changed"
