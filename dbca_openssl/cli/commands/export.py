@@ -7,7 +7,7 @@ from dbca_openssl.cli import output, terminal
 from dbca_openssl.cli.options import Run, option, verb
 
 
-@verb("ca", "lock_timeout")
+@verb("ca", "lock_timeout", "yes")
 def export(
     run: Run,
     public: Path = option(..., "--public", "A new directory, or one that this command has made.", "DIR"),
