@@ -57,6 +57,11 @@ def printed_time(text: str) -> datetime:
     return datetime(int(year), _MONTHS.index(month) + 1, int(day), int(hour), int(minute), int(second), tzinfo=UTC)
 
 
+def unix_time(seconds: int) -> datetime:
+    """The time that many seconds after the beginning of 1970."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
 def days_after(at: datetime, days: int) -> datetime:
     """`days` days after `at`, or the last second of the year 9999, behind which there are no dates."""
     try:

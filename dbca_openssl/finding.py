@@ -30,12 +30,16 @@ OK, WARNING, CRITICAL, UNKNOWN = Level
 
 
 class Finding(NamedTuple):
-    """One thing that was checked: how bad it is, a word for programs, a line about it, and how to fix it."""
+    """One thing that was checked: how bad it is, a word for programs, a line about it, and how to fix it.
+
+    Where it is about something that expires, `end` is when.
+    """
 
     level: Level
     code: str
     text: str
     fix: str = ""
+    end: datetime | None = None
 
 
 def worst(findings: Iterable[Finding]) -> Level:
@@ -49,5 +53,6 @@ def until(code: str, end: datetime, at: datetime, days: int, what: str = "") -> 
     left = dates.days_left(end, at)
     lead = f"{what}, " if what else ""
     if end <= at:
-        return Finding(CRITICAL, code, f"{lead}expired on {dates.shown(end)}")
-    return Finding(OK if left >= days else WARNING, code, f"{lead}valid until {dates.shown(end)} ({left} days)")
+        return Finding(CRITICAL, code, f"{lead}expired on {dates.shown(end)}", end=end)
+    level = OK if left >= days else WARNING
+    return Finding(level, code, f"{lead}valid until {dates.shown(end)} ({left} days)", end=end)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import binascii
 import ipaddress
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
@@ -139,6 +140,15 @@ class Certificate(NamedTuple):
         return next((extension.value for oid, extension in self.extensions if oid == kind), None)
 
 
+class Crl(NamedTuple):
+    """A CRL: its issuer's name (DER), when it expires, and what it revokes, with date and reason as in the index."""
+
+    encoded: bytes
+    issuer: bytes
+    end: datetime
+    revoked: Mapping[int, tuple[str, str]]
+
+
 def pem_blocks(data: bytes) -> list[tuple[str, bytes]]:
     """The label and the DER bytes of every PEM block; text around the blocks is passed over.
 
@@ -175,29 +185,45 @@ def certificate_in(data: bytes) -> Certificate:
     return certificate(certificate_der(data))
 
 
-def revocations(data: bytes) -> dict[int, tuple[str, str]]:
-    """What the CRL in a PEM file revokes: serial, and date and reason as the index has them (RFC 5280, 5.1.2.6, 5.3.1).
+def revocations(data: bytes) -> Mapping[int, tuple[str, str]]:
+    """What the only CRL in a PEM file revokes: serials, with date and reason as in the index. Raises UnreadableError."""
+    return _crl(_only_block(data, "CRL", "X509 CRL")).revoked
 
-    Raises UnreadableError.
-    """
-    information, _, _ = _exactly(der.read(_only_block(data, "CRL", "X509 CRL")).parts, 3)
-    times = [
-        number for number, part in enumerate(information.parts) if part.tag in (der.UTC_TIME, der.GENERALIZED_TIME)
-    ]
-    if not times:
-        raise UnreadableError("it has no dates")
-    following = information.parts[times[-1] + 1 : times[-1] + 2]
-    if not following or following[0].tag != der.SEQUENCE:  # none is revoked, and its extensions follow at once
-        return {}
-    found = {}
-    for entry in following[0].parts:
-        if len(entry.parts) < 2:
-            raise UnreadableError("an entry in it has no serial, or no date")
-        serial, date, *extensions = entry.parts
-        values = dict(_extensions(extensions[0])) if extensions else {}
-        number = der.read(values[_REASON].value).content[-1] if _REASON in values else -1
-        found[serial.number()] = date.text(), _REASONS.get(number, "")
-    return found
+
+def certificates_in(data: bytes) -> list[Certificate]:
+    """All certificates in a PEM file, such as those of two CAs. Raises UnreadableError, also where there is none."""
+    return [certificate(block) for block in _all_blocks(data, "certificates", "CERTIFICATE", "X509 CERTIFICATE")]
+
+
+def crls_in(data: bytes) -> list[Crl]:
+    """All CRLs in a PEM file, such as those of two CAs. Raises UnreadableError, also where there is none."""
+    return [_crl(block) for block in _all_blocks(data, "CRLs", "X509 CRL")]
+
+
+def _crl(encoded: bytes) -> Crl:
+    """The CRL in DER bytes (RFC 5280, 5.1.2)."""
+    parts = _exactly(der.read(encoded).parts, 3)[0].parts
+    times = [number for number, part in enumerate(parts) if part.tag in (der.UTC_TIME, der.GENERALIZED_TIME)]
+    if len(times) != 2 or times[0] == 0:
+        raise UnreadableError("it does not have the two dates of a CRL")
+    try:
+        end = asn1_time(parts[times[1]].text())
+    except ValueError as error:
+        raise UnreadableError(str(error)) from None
+    following = parts[times[1] + 1 : times[1] + 2]
+    # where none is revoked its extensions follow at once
+    entries = following[0].parts if following and following[0].tag == der.SEQUENCE else ()
+    return Crl(encoded, parts[times[0] - 1].encoded, end, dict(map(_revocation, entries)))
+
+
+def _revocation(entry: der.Element) -> tuple[int, tuple[str, str]]:
+    """The serial that an entry of a CRL revokes, and date and reason as the index has them (RFC 5280, 5.3.1)."""
+    if len(entry.parts) < 2:
+        raise UnreadableError("an entry in it has no serial, or no date")
+    serial, date, *extensions = entry.parts
+    values = dict(_extensions(extensions[0])) if extensions else {}
+    number = der.read(values[_REASON].value).content[-1] if _REASON in values else -1
+    return serial.number(), (date.text(), _REASONS.get(number, ""))
 
 
 def alternative_names(value: bytes) -> AlternativeNames:
@@ -303,6 +329,13 @@ def _only_block(data: bytes, what: str, *labels: str) -> bytes:
     if len(blocks) != 1 or blocks[0][0] not in labels:
         raise UnreadableError(f"it does not hold one {what} and nothing else")
     return blocks[0][1]
+
+
+def _all_blocks(data: bytes, what: str, *labels: str) -> list[bytes]:
+    blocks = pem_blocks(data)
+    if not blocks or any(label not in labels for label, _ in blocks):
+        raise UnreadableError(f"it does not hold {what} and nothing else")
+    return [encoded for _, encoded in blocks]
 
 
 def _key_parts(key: Element) -> tuple[tuple[str, ...], bytes]:

@@ -30,6 +30,7 @@ from dbca_openssl.ca.layout import (
     INDEX,
     KEY,
     MISNAMED_CONFIGURATION,
+    PUBLIC_DIRECTORIES,
     SERIAL,
     Authority,
     issued,
@@ -38,12 +39,15 @@ from dbca_openssl.ca.revoke import RevocationList
 from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.finding import CRITICAL, FROM_A_BACKUP, REPAIR, WARNING, Finding, Level, worst
-from dbca_openssl.lock import is_locked
+from dbca_openssl.lock import Lock, is_locked
 from dbca_openssl.names import is_entity_name, shown
 from dbca_openssl.transaction import COMMIT, STAGE, is_interrupted
 from dbca_openssl.x509 import Certificate
 
 WARN_DAYS, CRITICAL_DAYS = 30, 7
+
+WHILE_REFRESHED = 60.0
+"""Seconds: how long `check` waits for an `export` that replaces files of the copy."""
 
 MISNAMED = {MISNAMED_CONFIGURATION: CONFIGURATION, "private/mariadatabase-ca.key.pem": KEY}
 """The names that the guide gives by mistake (errata 1 and 4), and the right ones."""
@@ -80,10 +84,26 @@ class Checked(NamedTuple):
 
 
 def check(authority: Authority, limits: Limits) -> Checked:
-    """Check everything that can be checked without the key.
+    """Check everything that can be checked without the key; of a public copy, nothing that it does not have.
 
     Raises DatabaseCaError where nothing can be said: there is no CA, it may not be read, or there is no openssl.
     """
+    if authority.is_public():
+        return _check_copy(authority, limits)
+    return _check(authority, limits)
+
+
+def _check_copy(authority: Authority, limits: Limits) -> Checked:
+    lock = Lock(authority.directory, authority.tell, WHILE_REFRESHED, itself=True)
+    try:
+        checked = _check(authority, limits)
+    finally:
+        lock.release()
+    fix = "in the CA itself: {}; then: dbca-openssl export --public"
+    return checked._replace(findings=tuple(one._replace(fix=fix.format(one.fix)) for one in checked.findings))
+
+
+def _check(authority: Authority, limits: Limits) -> Checked:
     require_something(authority)
     _require_readable(authority)
     authority.openssl.version  # noqa: B018  # without openssl nothing can be said
@@ -160,10 +180,10 @@ def _files(authority: Authority) -> Iterator[Finding]:
     for wrong, right in MISNAMED.items():
         if authority.path(wrong).is_file() and not authority.path(right).exists():
             yield Finding(CRITICAL, "name", f"{wrong} is called {right} everywhere else in the guide", REPAIR)
-    for name in DIRECTORIES:
+    for name in PUBLIC_DIRECTORIES if authority.is_public() else DIRECTORIES:
         if not authority.path(name).is_dir():
             yield Finding(CRITICAL, "missing", f"there is no directory {name}", REPAIR)
-    for name in (CONFIGURATION, KEY):
+    for name in (CONFIGURATION,) if authority.is_public() else (CONFIGURATION, KEY):
         misnamed = any(authority.path(wrong).is_file() for wrong, right in MISNAMED.items() if right == name)
         if not _has_content(authority, name) and not misnamed:
             instead = "; without one make a new CA and move the hosts: dbca-openssl rollover" if name == KEY else ""

@@ -33,6 +33,11 @@ DATA_FILES = (SERIAL, INDEX, ATTRIBUTES, CRL_NUMBER)
 MISNAMED_CONFIGURATION = "database_ca.cnf"
 """What the guide's text calls it, one line before its command has the right name (erratum 1)."""
 
+PUBLIC_COPY = "database-ca.public"
+"""What marks a directory as a public copy of a CA, as long as there is no `private` in it."""
+
+PUBLIC_DIRECTORIES = ("certs", "crl", "newcerts")
+
 DIRECTORIES = ("certreqs", "certs", "crl", "newcerts", "private")
 
 
@@ -76,6 +81,10 @@ class Authority(NamedTuple):
     def path(self, name: str) -> Path:
         """The path of a file of the CA, given relative to its directory."""
         return self.directory / name
+
+    def is_public(self) -> bool:
+        """Whether it is a copy without a key, as `export --public` makes it. A CA whose key is lost is none."""
+        return self.path(PUBLIC_COPY).is_file() and not self.path("private").exists()
 
     def require(self) -> None:
         """Have the directory ready to be read: an interrupted change is finished or rolled back first.

@@ -58,6 +58,10 @@ def repair(authority: Authority, agreed: Callable[[list[str]], None]) -> list[st
     file cannot be written, and then what was repaired before it stays so.
     """
     checking.require_something(authority)
+    if authority.is_public():
+        raise DatabaseCaError(
+            f"{authority.directory} is a public copy", "repair the CA, then: dbca-openssl export --public"
+        )
     if not find(authority):  # a directory in order does not even get a lock file
         return []
     done: list[str] = []

@@ -22,7 +22,7 @@ DONE, FAILED, USAGE, BUG, INTERRUPTED = 0, 1, 2, 3, 130
 
 VERBS = (
     *("init", "request", "enroll", "fetch", "sign", "renew", "revoke", "crl", "deploy", "rotate"),
-    *("hosts", "list", "show", "verify", "check", "repair", "backup", "passphrase", "report", "rollover"),
+    *("hosts", "list", "show", "verify", "check", "repair", "backup", "passphrase", "report", "export", "rollover"),
     *("server settings", "server accounts", "server require", "server replication"),
     *("server check", "server probe", "server reload"),
     *("playbook", "render", "guide", "completion"),

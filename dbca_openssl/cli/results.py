@@ -102,7 +102,7 @@ def copy_lines(authority: Authority) -> list[str]:
 def findings(title: str, found: Sequence[Finding]) -> finding.Level:
     """Print what a check found, worst first; monitoring shows the first line. Returns the exit code."""
     found, worst = sorted(found, key=lambda one: -one.level), finding.worst(found)
-    documents = [one._asdict() | {"level": one.level.name} for one in found]
+    documents = [{"level": one.level.name, "code": one.code, "text": one.text, "fix": one.fix} for one in found]
     output.result({"status": worst.name, "findings": documents}, finding_lines(title, found))
     return worst
 
@@ -128,6 +128,39 @@ def finding_lines(title: str, found: Sequence[Finding]) -> list[str]:
         if one.fix:
             lines.append(f"{'':8}  fix: {one.fix}")
     return lines
+
+
+def metric(name: str, what: str, samples: Mapping[str, float] | None) -> list[str]:
+    """The lines of a metric of Prometheus, in its text format, by its labels; none where it is not known.
+
+    Times are in seconds since 1970, as Prometheus's own functions have them.
+    """
+    if not samples:
+        return []
+    values = [f"{name}{labels} {value:.0f}" for labels, value in samples.items()]
+    return [f"# HELP {name} {what}", f"# TYPE {name} gauge", *values]
+
+
+def labels(**values: str) -> str:
+    """Labels of a sample, such as `{name="aiken.example.net"}`."""
+    pairs = ((name, output.printable(text).replace("\\", r"\\").replace('"', r"\"")) for name, text in values.items())
+    return "{" + ",".join(f'{name}="{text}"' for name, text in pairs) + "}"
+
+
+def metrics(status: tuple[str, str], ask: Callable[[], tuple[Sequence[Finding], Sequence[str]]]) -> finding.Level:
+    """Print the level of what `ask` finds as the metric `status`, then the lines that it gives; returns the exit code.
+
+    Where it raises DatabaseCaError there is only the level, which is UNKNOWN.
+    """
+    lines: Sequence[str] = ()
+    try:
+        found, lines = ask()
+        level = finding.worst(found)
+    except DatabaseCaError as error:
+        level = finding.UNKNOWN
+        output.error(error)
+    output.verbatim({}, "\n".join((*metric(*status, {"": level}), *lines)))
+    return level
 
 
 class HostOutcome(NamedTuple):

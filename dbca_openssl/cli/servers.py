@@ -65,9 +65,14 @@ def of_hosts(outcomes: Sequence[tuple[KnownHost, Sequence[Finding] | DatabaseCaE
     """The findings of many hosts, each with the name of its host; of one that cannot be asked, its error."""
     found = []
     for host, outcome in outcomes:
-        if isinstance(outcome, DatabaseCaError):
-            level = finding.CRITICAL if isinstance(outcome, UnreachableError) else finding.UNKNOWN
-            outcome = [Finding(level, "server", outcome.message, "; ".join(outcome.hints))]
-        named = (f"{host.name}: {one.text.removeprefix(f'{host.name}: ')}" for one in outcome)
-        found += [one._replace(text=text) for one, text in zip(outcome, named, strict=True)]
+        for one in findings_of(outcome):
+            found.append(one._replace(text=f"{host.name}: {one.text.removeprefix(f'{host.name}: ')}"))
     return found
+
+
+def findings_of(outcome: Sequence[Finding] | DatabaseCaError) -> list[Finding]:
+    """The findings of one host; of one that cannot be asked, its error."""
+    if not isinstance(outcome, DatabaseCaError):
+        return [*outcome]
+    level = finding.CRITICAL if isinstance(outcome, UnreachableError) else finding.UNKNOWN
+    return [Finding(level, "server", outcome.message, "; ".join(outcome.hints))]

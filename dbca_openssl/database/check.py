@@ -11,7 +11,7 @@ from dbca_openssl.database import accounts, handshake
 from dbca_openssl.database.client import Client
 from dbca_openssl.database.handshake import Target
 from dbca_openssl.database.statements import Flavor
-from dbca_openssl.database.trust import Trust, next_update, read_certificate
+from dbca_openssl.database.trust import Trust, next_updates, read_certificate
 from dbca_openssl.errors import DatabaseCaError, UnreachableError
 from dbca_openssl.finding import Finding, Level
 from dbca_openssl.names import shown
@@ -96,12 +96,15 @@ def _crl(data: bytes | None, openssl: OpenSSL, variables: dict[str, str], trust:
         why = "cannot be read through the server (FILE privilege, mode 644, secure_file_priv)"
         return Finding(Level.UNKNOWN, "ssl_crl", f"{path} {why}")
     try:
-        end = next_update(openssl, data, path)
-        if trust and end < trust.crl_end():
-            return Finding(Level.CRITICAL, "ssl_crl", f"{path} is older than the CRL of the CA: deploy it")
+        ends = next_updates(openssl, data, path)
+        newest = trust.crl_ends() if trust else {}
     except DatabaseCaError as error:
         return Finding(Level.CRITICAL, "ssl_crl", error.message)
-    return finding.until("ssl_crl", end, at, finding.CRL_DAYS, f"{path} (only the file was looked at)")
+    if any(issuer not in ends or ends[issuer] < end for issuer, end in newest.items()):
+        # with `deploy` the CRL of the other CA would be lost
+        how = "deploy it" if len(ends) == 1 else "bring the CRLs of both CAs, which rollover --output writes"
+        return Finding(Level.CRITICAL, "ssl_crl", f"{path} is older than the CRL of the CA: {how}")
+    return finding.until("ssl_crl", min(ends.values()), at, finding.CRL_DAYS, f"{path} (only the file was looked at)")
 
 
 def _protocols(variables: dict[str, str]) -> Finding:

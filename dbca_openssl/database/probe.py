@@ -96,7 +96,7 @@ def crl(what: Probe, at: datetime) -> Finding:
     if what.canary is None:
         whose += ": only the file was looked at, --canary shows what is loaded"
     try:
-        return finding.until("crl", what.trust.crl_end(), at, finding.CRL_DAYS, whose)
+        return finding.until("crl", min(what.trust.crl_ends().values()), at, finding.CRL_DAYS, whose)
     except DatabaseCaError as error:
         return Finding(Level.CRITICAL, "crl", error.message)
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from dbca_openssl import dates, x509
+from dbca_openssl import x509
 from dbca_openssl.ca.layout import CERTIFICATE, CONFIGURATION, CRL, Authority
 from dbca_openssl.database.statements import Requirement
 from dbca_openssl.der import UnreadableError
@@ -33,9 +33,9 @@ class Trust(NamedTuple):
         """The certificate that was issued to `name`. Raises DatabaseCaError where there is none that can be read."""
         return read_certificate(_read(self.path(name)), str(self.path(name)))
 
-    def crl_end(self) -> datetime:
-        """When the CRL expires. Raises DatabaseCaError where it cannot be read, or this CA did not sign it (crl(1))."""
-        return next_update(self.openssl, _read(self.crl), str(self.crl), self.authority)
+    def crl_ends(self) -> dict[bytes, datetime]:
+        """When each CRL expires, as `next_updates`. Raises DatabaseCaError also where no CA signed it (crl(1))."""
+        return next_updates(self.openssl, _read(self.crl), str(self.crl), self.authority)
 
 
 def of_authority(authority: Authority) -> Trust:
@@ -58,20 +58,25 @@ def read_certificate(pem: bytes, label: str) -> Certificate:
         raise DatabaseCaError(f"{label} is no certificate that can be read: {error}") from None
 
 
-def next_update(openssl: OpenSSL, pem: bytes, label: str, authority: Path | None = None) -> datetime:
-    """When the CRL in `pem`, called `label` in messages, expires (crl(1)).
+def next_updates(openssl: OpenSSL, pem: bytes, label: str, authorities: Path | None = None) -> dict[bytes, datetime]:
+    """When each of the CRLs in `pem`, called `label` in messages, expires; by the name of its issuer (DER).
 
-    Raises DatabaseCaError where it is no CRL, or is not signed by the CA whose certificate `authority` is.
+    While hosts trust two CAs there are two. Raises DatabaseCaError where something else is in it, or one of them is not
+    signed by a CA whose certificate is in the file `authorities` (crl(1)).
     """
-    signed_by = ("-CAfile", str(authority)) if authority else ()
-    result = openssl.run(("crl", "-noout", "-nextupdate", *signed_by), directory=Path("/"), data=pem)
-    if authority and "verify OK" not in result.messages:
-        raise DatabaseCaError(f"{label} is no CRL of this CA", detail=result.messages)
-    match = re.match(r"nextUpdate=(.+)", result.output.decode("latin-1"))
     try:
-        return dates.printed_time(match.group(1) if match else "")
-    except ValueError:
-        raise DatabaseCaError(f"{label} is no CRL that can be read", detail=result.messages) from None
+        found = x509.crls_in(pem)
+    except UnreadableError as error:
+        raise DatabaseCaError(f"{label} is no CRL that can be read: {error}") from None
+    ends: dict[bytes, datetime] = {}
+    for crl in found:
+        if authorities:
+            command = ("crl", "-noout", "-CAfile", str(authorities))
+            result = openssl.run(command, directory=Path("/"), data=x509.pem("X509 CRL", crl.encoded))
+            if "verify OK" not in result.messages:
+                raise DatabaseCaError(f"{label} is no CRL of this CA", detail=result.messages)
+        ends[crl.issuer] = max(crl.end, ends.get(crl.issuer, crl.end))
+    return ends
 
 
 def requirement(trust: Trust, name: str) -> Requirement:
@@ -87,8 +92,12 @@ def requirement(trust: Trust, name: str) -> Requirement:
     if result.code != 0 or not found:
         raise DatabaseCaError(f"{path} is no certificate that can be read", detail=result.messages)
     certificate = trust.issued(name)
-    issuer = read_certificate(_read(trust.authority), str(trust.authority))
-    if certificate.issuer != issuer.subject:
+    try:
+        authorities = x509.certificates_in(_read(trust.authority))
+    except UnreadableError as error:
+        raise DatabaseCaError(f"{trust.authority} has no certificates that can be read: {error}") from None
+    issuer = next((one for one in authorities if one.subject == certificate.issuer), None)
+    if issuer is None:
         raise DatabaseCaError(f"{path} was not issued by the CA of {trust.authority}")
     for part, pairs in (("subject", certificate.subject_parts), ("issuer", issuer.subject_parts)):
         if value := next((value for _, value in pairs if "/" in value or "+" in value), None):

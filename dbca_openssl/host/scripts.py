@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from dbca_openssl.ca.check import Limits
 from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import request
@@ -89,6 +90,12 @@ def look(host: KnownHost, server: Mapping[str, object], *, reload: bool = False)
     """Say what lies on a host, and what its server serves, after it has read its files again where `reload`."""
     title = f"The files of {host.name}, and what its server has loaded"
     return _script("look", title, host.name, host.directory, server=server, reload=reload)
+
+
+def check(directory: str, limits: Limits, openssl: str, *, people: bool) -> str:
+    """Say what is wrong, or soon will be, with the files of a host; for `people` as monitoring plugins say it."""
+    title = "Checks the certificates, CRLs and keys of a database server" + (" by openssl alone" if people else "")
+    return rendered("check.sh.j2", title=title, directory=directory, limits=limits, openssl=openssl, people=people)
 
 
 def _make_pair(template: str, title: str, new: NewRequest, **values: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from database.conftest import AIKEN, CLIENT, MARGARET, REVOKED, Site, StartServer, settings_of
 from host.conftest import fleet, ssh_keys  # noqa: F401  # fixtures
@@ -116,6 +117,13 @@ def test_a_host_that_leads_to_the_server_of_another_reloads_nothing(hosts: Hosts
 def test_a_host_that_cannot_be_reached_does_not_stop_the_others(hosts: Hosts) -> None:
     hosts.write("gannibal.example.net\nabram.example.net dbca_reload=never\n")
     hosts.fleet.write_config(gannibal_example_net=1)
+    probed = hosts.all("probe", "--format", "prometheus")
+    facts = {one.name: one.samples for one in text_string_to_metric_families(probed.output)}
+    answers = {one.labels["server"]: one.value for one in facts["dbca_probe_server"]}
+    assert answers == {AIKEN: 0, MARGARET: 0, "gannibal.example.net": 3}
+    assert {one.value for one in facts["dbca_probe_certificate"]} == {0}
+    assert len(facts["dbca_probe_certificate_not_after_seconds"]) == 2
+    assert [one.value for one in facts["dbca_probe_status"]] == [probed.code]
     reloaded = hosts.all("reload", "--json")
     assert reloaded.code == 1
     assert {one["name"]: one["state"] for one in reloaded.document["hosts"]} == {

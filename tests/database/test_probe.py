@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from dbca_openssl.database import handshake
 from dbca_openssl.errors import DatabaseCaError, UnreachableError
 from dbca_openssl.openssl import OpenSSL
 from tools.database_servers import Server, eventually, free_port
-from tools.support import done, openssl, snapshot, tool
+from tools.support import ORGANIZATION, done, frozen_tool, openssl, snapshot, tool
 
 
 def _pair(site: Site, name: str) -> tuple[Path, Path]:
@@ -192,3 +193,38 @@ def test_what_is_no_target(text: str) -> None:
 
 def _is_mariadb(site: Site) -> bool:
     return "MariaDB" in settings_of(site, AIKEN).read_text()
+
+
+def test_all_crls_of_a_host_count_while_it_trusts_two_cas(
+    site: Site, keys: Path, start: StartServer, tmp_path: Path
+) -> None:
+    """Also the second one, which has two days left; and `deploy` is not advised, which would remove it."""
+    clock = f"{datetime.now(UTC) - timedelta(days=28):%Y-%m-%d 12:00:00}"
+    new = (
+        "--common-name",
+        "example.net Database CA 2",
+        "--key",
+        keys / "host.key.pem",
+        "--no-passphrase",
+        "--crl-days",
+        "30",
+    )
+    made = frozen_tool(clock, "init", "-o", ORGANIZATION, *new, "--ca", tmp_path / "second", directory=tmp_path)
+    assert made.code == 0, made.messages
+    done("rollover", site.authority, "--ca", tmp_path / "second", "--output", tmp_path / "both", directory=tmp_path)
+    ssl = site.ssl(AIKEN)
+    for name in ("database-ca.cert.pem", "database-ca.crl"):
+        (ssl / name).write_bytes((tmp_path / "both" / name).read_bytes())
+    server = start(settings_of(site, AIKEN))
+    probed = tool("server", "probe", AIKEN, "--connect", server.address, "--ca", ssl, directory=tmp_path)
+    assert (probed.code, "(1 days)" in probed.output or "(2 days)" in probed.output) == (1, True), probed.output
+    check = ("server", "check", *server.connection, "--json", "--ca")
+    checked = _findings(tool(*check, site.authority, directory=tmp_path).document)
+    assert checked["ssl_crl"].startswith("warning: "), checked
+    required = tool(*("server", "require", "app@%", "--certificate", AIKEN, "--ca", ssl), directory=tmp_path)
+    assert required.code == 0, required.messages
+    site.new_list("-crldays", "300")
+    checked = _findings(tool(*check, site.authority, directory=tmp_path).document)
+    assert checked["ssl_crl"].endswith(
+        "is older than the CRL of the CA: bring the CRLs of both CAs, which rollover --output writes"
+    )

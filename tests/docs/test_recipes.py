@@ -123,6 +123,9 @@ def test_cron_mails_what_is_wrong_and_nothing_else(fleet: Path) -> None:
     subject, found = (fleet.parent / "mailed").read_text().splitlines()[:2]
     assert subject == "-s database CA root"
     assert found.startswith("WARNING: 1 finding: certs: ")
+    fleet.rename(fleet.parent / "absent")
+    assert typed(command, fleet.parent).code == 0
+    assert (fleet.parent / "mailed").read_text().splitlines()[1].startswith("UNKNOWN: no CA in ")
 
 
 def test_systemd_takes_the_units(fleet: Path) -> None:
@@ -136,6 +139,8 @@ def test_systemd_takes_the_units(fleet: Path) -> None:
     assert (verified.code, verified.output, verified.messages) == (0, "", "")
     (command,) = re.findall("^ExecStart=(.*)$", units["dbca-check.service"], re.MULTILINE)
     assert run(*command.replace("/media/safe/database-ca", str(fleet)).split(), directory=fleet.parent).code == 0
+    absent = run(*command.split(), directory=fleet.parent)
+    assert (absent.code, absent.output.startswith("UNKNOWN: no CA in /media/safe")) == (3, True)
 
 
 def test_ci_has_certificates_in_a_moment(tmp_path: Path) -> None:

@@ -1,17 +1,26 @@
-"""`check`: what is wrong with the CA's directory, or will be soon."""
+"""`check`: what is wrong with the CA's directory, or with the files of a host, or will be soon."""
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-from dbca_openssl import finding
 from dbca_openssl.ca import check as checking
+from dbca_openssl.ca.index import Row
+from dbca_openssl.ca.layout import CONFIGURATION
 from dbca_openssl.cli import output, results, terminal
 from dbca_openssl.cli.options import Run, option, verb
-from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.finding import Finding
+from dbca_openssl.render import SSL_DIR
+
+if TYPE_CHECKING:
+    from dbca_openssl.host.check import End
+
+FORMAT = option("text", "--format", "For people, or for node_exporter's textfiles.")
 
 
-@verb("ca")
+@verb("ca", "ssl_dir", "print_")
 def check(
     run: Run,
     warn_days: int = option(checking.WARN_DAYS, "--warn-days", "Fewer days left than this are a warning.", "N", 0),
@@ -19,9 +28,7 @@ def check(
         checking.CRITICAL_DAYS, "--critical-days", "Fewer days left than this are critical.", "N", 0
     ),
     deep: bool = option(False, "--deep", "Read every certificate file, not just the newest thousand."),
-    format_: Literal["text", "prometheus"] = option(
-        "text", "--format", "For people, or for node_exporter's textfiles."
-    ),
+    format_: Literal["text", "prometheus"] = FORMAT,
 ) -> int:
     """Find what is wrong or will be soon, for cron and monitoring.
 
@@ -29,58 +36,74 @@ def check(
       dbca-openssl check
       dbca-openssl check --warn-days 60 --json
       dbca-openssl check --format prometheus > database-ca.prom
+      sudo dbca-openssl check --ssl-dir /etc/mysql/ssl
+      dbca-openssl check --print > check.sh
 
-    No pass phrase is needed.
+    No pass phrase is needed, and a copy that export --public has made is enough.
+
+    With --ssl-dir the files of this host are checked: CA, CRLs, certificates, and whether the keys fit. --print prints
+    a script that finds the same with openssl alone; it takes another directory as its argument.
 
     Exit codes, as monitoring plugins have them: 0 OK, 1 warning, 2 critical, 3 unknown: there is no CA, it cannot be
     read, or the command line is wrong. A CRL is valid for weeks only: its limits are at most a quarter and an eighth
     of its validity.
     """
-    prometheus = format_ == "prometheus" and not run.json
-    try:
+    limits = checking.Limits(warn_days, critical_days, deep)
+    if run.print_:
+        from dbca_openssl.host import scripts
+
+        return output.script(scripts.check(run.ssl_dir or SSL_DIR, limits, "openssl", people=True))
+
+    def found() -> tuple[Sequence[Finding], list[str]]:
         with terminal.busy("checking"):
-            checked = checking.check(run.authority(by_mode=False), checking.Limits(warn_days, critical_days, deep))
-    except DatabaseCaError as error:
-        if not prometheus:
-            raise
-        output.verbatim({}, "\n".join(_metric(*_STATUS, {"": finding.UNKNOWN})))
-        output.error(error)
-        return finding.UNKNOWN
-    if not prometheus:
-        return results.findings("", checked.findings)
-    output.verbatim({}, "\n".join(_prometheus(checked)))
-    return checked.level
+            if (directory := _of_host(run)) is not None:
+                return _on_host(run, directory, limits)
+            checked = checking.check(run.authority(by_mode=False), limits)
+        return checked.findings, _prometheus(checked)
+
+    if format_ == "prometheus" and not run.json:
+        return results.metrics(_STATUS, found)
+    return results.findings("", found()[0])
 
 
 _STATUS = ("dbca_check_status", "0 OK, 1 warning, 2 critical, 3 unknown")
 
 
+def _of_host(run: Run) -> Path | None:
+    """The directory of a host that --ssl-dir or --ca names; None where it is that of a CA."""
+    if run.ssl_dir:
+        return Path(run.ssl_dir).absolute()
+    if run.ca and not (run.ca / CONFIGURATION).exists():
+        from dbca_openssl.host import check as on_host
+
+        return run.ca.absolute() if on_host.is_hosts(run.ca) else None
+    return None
+
+
+def _on_host(run: Run, directory: Path, limits: checking.Limits) -> tuple[Sequence[Finding], list[str]]:
+    from dbca_openssl.host import check as on_host
+
+    found, ends = on_host.check(directory, limits, run.program())
+    first = {kind: min(one.end for one in ends if one.kind == kind) for kind in {one.kind for one in ends}}
+    return found, _expiry(first.get("authority"), first.get("crl"), [one for one in ends if one.name])
+
+
 def _prometheus(checked: checking.Checked) -> list[str]:
-    """In the text format of Prometheus; times in seconds since 1970, as its own functions have them."""
     counts = Counter(row.status(checked.at) for row in checked.rows)
-    by_status = {f'{{status="{word}"}}': counts[word] for word in ("valid", "expired", "revoked")}
-    expiry = {  # no labels twice, or Prometheus drops everything
-        f'{{name="{_label(row.name)}",serial="{row.serial}"}}': row.end.timestamp()
-        for row in checked.rows
-        if row.state == "V"
-    }
-    own, crl = ({"": end.timestamp()} if end else None for end in (checked.authority_end, checked.list_end))
+    by_status = {results.labels(status=word): counts[word] for word in ("valid", "expired", "revoked")}
+    valid = [row for row in checked.rows if row.state == "V"]
     return [
-        *_metric(*_STATUS, {"": checked.level}),
-        *_metric("dbca_certificates", "Certificates in the index by status", by_status),
-        *_metric("dbca_authority_not_after_seconds", "When the CA certificate expires", own),
-        *_metric("dbca_crl_next_update_seconds", "When the CRL expires", crl),
-        *_metric("dbca_certificate_not_after_seconds", "When a certificate expires", expiry),
+        *results.metric("dbca_certificates", "Certificates in the index by status", by_status),
+        *_expiry(checked.authority_end, checked.list_end, valid),
     ]
 
 
-def _metric(name: str, what: str, samples: Mapping[str, float] | None) -> list[str]:
-    """The lines of a metric by its labels; none where it is not known."""
-    if samples is None:
-        return []
-    values = [f"{name}{labels} {value:.0f}" for labels, value in samples.items()]
-    return [f"# HELP {name} {what}", f"# TYPE {name} gauge", *values]
-
-
-def _label(text: str) -> str:
-    return output.printable(text).replace("\\", r"\\").replace('"', r"\"")
+def _expiry(authority: datetime | None, crl: datetime | None, certificates: "Sequence[Row | End]") -> list[str]:
+    """When everything expires, each certificate once: with the same labels twice, Prometheus drops everything."""
+    ends = {results.labels(name=one.name, serial=one.serial): one.end.timestamp() for one in certificates}
+    own, of_crl = ({"": end.timestamp()} if end else None for end in (authority, crl))
+    return [
+        *results.metric("dbca_authority_not_after_seconds", "When the CA certificate expires", own),
+        *results.metric("dbca_crl_next_update_seconds", "When the CRL expires", of_crl),
+        *results.metric("dbca_certificate_not_after_seconds", "When a certificate expires", ends),
+    ]

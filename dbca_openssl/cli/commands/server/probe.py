@@ -1,15 +1,17 @@
 """`server probe`: connect as anybody can, and judge what the server shows."""
 
 from pathlib import Path
+from typing import Literal
 
 from dbca_openssl import dates
 from dbca_openssl.cli import results, servers
+from dbca_openssl.cli.commands.check import FORMAT
 from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
 from dbca_openssl.database import probe as probes
 from dbca_openssl.database.client import Reached
 from dbca_openssl.database.handshake import ClientCertificate, Target
 from dbca_openssl.database.trust import Trust
-from dbca_openssl.finding import Finding
+from dbca_openssl.finding import OK, Finding
 
 CANARY = option(
     None, "--canary", "A revoked client certificate, which must be refused [default: that of crl --canary].", "CERT KEY"
@@ -24,6 +26,7 @@ def probe(
     client: tuple[Path, Path] | None = option(
         None, "--client", "A valid client certificate, which must be let in.", "CERT KEY"
     ),
+    format_: Literal["text", "prometheus"] = FORMAT,
 ) -> int:
     """Connect as anybody can, and judge what the server shows.
 
@@ -33,6 +36,7 @@ def probe(
       dbca-openssl server probe aiken.example.net --ca /etc/mysql/ssl \\
           --canary revoked.cert.pem revoked.key.pem
       dbca-openssl server probe --all
+      dbca-openssl server probe --all --format prometheus > servers.prom
 
     It is compared with what was issued, and needs no account. Only a canary shows which CRL the server has loaded.
 
@@ -54,12 +58,55 @@ def probe(
     def found() -> list[Finding]:
         trust = run.trust()
         if server is None:
-            return servers.of_hosts(servers.each(run, lambda reached, _: on_host(trust, reached)))
+            outcomes = servers.each(run, lambda reached, _: on_host(trust, reached))
+            for host, outcome in outcomes:
+                by_server[host.name] = servers.findings_of(outcome)
+            return servers.of_hosts(outcomes)
         accepted = ClientCertificate(*client) if client else None
-        return probes.probe(probes.Probe(trust, *run.server(server), refused, accepted), dates.now())
+        name, where = run.server(server)
+        by_server[name] = probes.probe(probes.Probe(trust, name, where, refused, accepted), dates.now())
+        return by_server[name]
 
     def on_host(trust: Trust, reached: Reached) -> list[Finding]:
         where = reached.where or Target("127.0.0.1")
         return probes.probe(probes.Probe(trust, reached.name, where, refused, there=reached.client.there), dates.now())
 
+    by_server: dict[str, list[Finding]] = {}
+    if format_ == "prometheus" and not run.json:
+        return results.metrics(_STATUS, lambda: (found(), _prometheus(by_server)))
     return results.ask_server(server or "servers", found)
+
+
+_STATUS = ("dbca_probe_status", "All servers together: 0 OK, 1 warning, 2 critical, 3 unknown")
+
+_FACTS = {
+    "server": "Whether the server answers",
+    "protocol": "Whether the TLS version is new enough",
+    "certificate": "Whether it serves the certificate that was issued",
+    "chain": "Whether its certificate is of the CA, and for its name",
+    "revocation": "Whether its certificate is not revoked",
+    "validity": "Whether its certificate is valid today, and for long enough",
+    "crl": "Whether the CRL of the CA is valid for long enough",
+    "client": "Whether a valid client certificate is accepted",
+    "canary": "Whether a revoked client certificate is refused, by the CRL that the server has loaded",
+}
+_ENDS = {
+    "validity": ("dbca_probe_certificate_not_after_seconds", "When the certificate that it serves expires"),
+    "crl": ("dbca_probe_crl_next_update_seconds", "When the CRL of the CA expires"),
+}
+
+
+def _prometheus(by_server: dict[str, list[Finding]]) -> list[str]:
+    """A family for each fact, with a sample for each server, and when things expire."""
+    levels: dict[str, dict[str, float]] = {code: {} for code in _FACTS}
+    ends: dict[str, dict[str, float]] = {code: {} for code in _ENDS}
+    for name, found in by_server.items():
+        label = results.labels(server=name)
+        levels["server"][label] = OK
+        for one in found:
+            levels[one.code][label] = max(one.level, levels[one.code].get(label, OK))
+            if one.end and one.code in ends:
+                ends[one.code][label] = one.end.timestamp()
+    words = "0 OK, 1 warning, 2 critical, 3 unknown"
+    facts = (results.metric(f"dbca_probe_{code}", f"{_FACTS[code]}: {words}", levels[code]) for code in _FACTS)
+    return [line for lines in (*facts, *(results.metric(*_ENDS[code], ends[code]) for code in _ENDS)) for line in lines]
