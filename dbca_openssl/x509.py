@@ -5,9 +5,7 @@ Object identifiers are compared as their bytes, in hex: openssl's names for them
 
 from __future__ import annotations
 
-import binascii
 import ipaddress
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
@@ -15,6 +13,7 @@ from typing import NamedTuple
 from dbca_openssl import der
 from dbca_openssl.dates import asn1_time
 from dbca_openssl.der import Element, UnreadableError
+from dbca_openssl.pem import pem_blocks
 
 COMMON_NAME, ORGANIZATION = "550403", "55040A"
 
@@ -50,8 +49,6 @@ _NAMES = {
     "1.3.6.1.5.5.7.3.3": "codeSigning",
 }
 """What openssl calls some identifiers."""
-
-_PEM = re.compile(rb"^-----BEGIN ([A-Z0-9 ]+)-----[ \t]*\r?\n(.*?)^-----END \1-----", re.DOTALL | re.MULTILINE)
 
 AlternativeNames = tuple[tuple[str, str], ...]
 """The names in a subjectAltName: `DNS` or `IP` and the name; other kinds as `kind N` and an empty text."""
@@ -149,29 +146,6 @@ class Crl(NamedTuple):
     revoked: Mapping[int, tuple[str, str]]
 
 
-def pem_blocks(data: bytes) -> list[tuple[str, bytes]]:
-    """The label and the DER bytes of every PEM block; text around the blocks is passed over.
-
-    Raises UnreadableError where a block is not plain base64 (it has headers, for example).
-    """
-    blocks = []
-    for label, body in _PEM.findall(data):
-        try:
-            blocks.append((label.decode(), binascii.a2b_base64(b"".join(body.split()), strict_mode=True)))
-        except binascii.Error:
-            raise UnreadableError("its PEM block is not plain base64") from None
-    if len(blocks) != data.count(b"-----BEGIN "):
-        raise UnreadableError("a PEM block in it is incomplete")
-    return blocks
-
-
-def pem(label: str, encoded: bytes) -> bytes:
-    """One PEM block of DER bytes, and nothing else."""
-    text = binascii.b2a_base64(encoded, newline=False).decode("ascii")
-    lines = (text[start : start + 64] for start in range(0, len(text), 64))
-    return "\n".join((f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", "")).encode()
-
-
 def certificate_der(data: bytes) -> bytes:
     """The DER bytes of the certificate in a PEM file.
 
@@ -186,7 +160,10 @@ def certificate_in(data: bytes) -> Certificate:
 
 
 def revocations(data: bytes) -> Mapping[int, tuple[str, str]]:
-    """What the only CRL in a PEM file revokes: serials, with date and reason as in the index. Raises UnreadableError."""
+    """What the only CRL in a PEM file revokes: serials, with date and reason as in the index.
+
+    Raises UnreadableError.
+    """
     return _crl(_only_block(data, "CRL", "X509 CRL")).revoked
 
 

@@ -20,6 +20,7 @@ LEVELS = (
     ("ca",),
     ("plan", "transaction"),
     ("lock", "x509"),
+    ("pem",),
     ("der",),
     ("openssl",),
     ("diagnosis",),

@@ -118,7 +118,7 @@ class Hosts(NamedTuple):
         return found
 
     def with_hosts(self, *hosts: KnownHost) -> Hosts:
-        """The list with `hosts` as they are now: the line of each edited, or a new one at the end of its group."""
+        """The list with `hosts` as they are now, each in its line or a new one. Raises DatabaseCaError as `parse`."""
         changed = [host for host in hosts if self.hosts.get(host.name) != host]
         if not changed:
             return self

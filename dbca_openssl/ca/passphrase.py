@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from dbca_openssl import x509
+from dbca_openssl import pem
 from dbca_openssl.ca.certificates import own_certificate
 from dbca_openssl.ca.layout import CERTIFICATE, KEY, Authority
 from dbca_openssl.command import Command
@@ -71,7 +71,7 @@ def change(authority: Authority, new: Passphrase) -> None:
         for step in steps:
             home = step._replace(environment={"CA_HOME": transaction.stage})
             authority.openssl.make([home], authority.directory, keep_open=transaction.keep_open)
-        [(_, opened)] = x509.pem_blocks(authority.read(public))
+        [(_, opened)] = pem.pem_blocks(authority.read(public))
         if opened != own.public_key:
             raise DatabaseCaError(
                 "the CA key does not belong to the CA certificate", f"{CERTIFICATE} and {KEY} must be a pair"

@@ -147,7 +147,7 @@ def _rebuilt(authority: Authority) -> bytes:
     try:
         own = own_certificate(authority)
         revocation.current_list(authority)
-        revoked = x509.revocations(authority.read(CRL))
+        revoked = dict(x509.revocations(authority.read(CRL)))
     except (DatabaseCaError, UnreadableError):
         return b""
     files = sorted(archive.serials(authority), key=lambda serial: int(serial, 16), reverse=True)

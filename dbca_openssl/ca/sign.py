@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from dbca_openssl import dates, diagnosis, x509
+from dbca_openssl import dates, diagnosis, pem, x509
 from dbca_openssl.ca import guide_commands, hosts, index, parallel, vetting
 from dbca_openssl.ca.certificates import is_path, own_certificate, read_certificate
 from dbca_openssl.ca.change import BACKUPS, Change
@@ -195,7 +195,7 @@ def sign_in(change: Change, proposals: Sequence[Proposal], period: Period) -> li
     parallel.sign(
         change,
         # written anew, so that openssl gets exactly what was vetted
-        {one.name: x509.pem(vetting.PEM_LABEL, one.request.encoded) for one in proposals},
+        {one.name: pem.pem(vetting.PEM_LABEL, one.request.encoded) for one in proposals},
         partial(guide_commands.sign, days=period.days, end=_explicit_end(proposals[0], period)),
     )
     rows = change.appended()

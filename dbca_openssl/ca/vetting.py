@@ -13,7 +13,7 @@ import stat
 from pathlib import Path
 from typing import NamedTuple
 
-from dbca_openssl import x509
+from dbca_openssl import pem, x509
 from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.names import RESERVED, alternative_name, is_entity_name, shown
@@ -156,7 +156,7 @@ def _one_request(label: str, data: bytes) -> bytes:
     if len(begins) > 1:
         raise DatabaseCaError(f"there is more than one request in {label}", "a file has one request")
     try:
-        blocks = x509.pem_blocks(data)
+        blocks = pem.pem_blocks(data)
     except UnreadableError as error:
         raise _unreadable(label, error) from None
     if not blocks or blocks[0][0] not in (PEM_LABEL, f"NEW {PEM_LABEL}"):
@@ -278,7 +278,7 @@ def _require_loadable(openssl: OpenSSL, label: str, request: Request, kind: str)
 
     `openssl ca` fails on such a key without naming the request, and with it everybody who is signed at the same time.
     """
-    key = x509.pem("PUBLIC KEY", request.public_key)
+    key = pem.pem("PUBLIC KEY", request.public_key)
     result = openssl.run(("pkey", "-pubin"), directory=Path("/"), data=key)
     if result.code != 0 or b"PUBLIC KEY" not in result.output:
         raise DatabaseCaError(f"{label} has a key that is not valid on {kind}", _NEW_REQUEST, detail=result.messages)

@@ -14,6 +14,7 @@ from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.names import shown
 from dbca_openssl.openssl import OpenSSL
+from dbca_openssl.pem import pem as pem_block
 from dbca_openssl.x509 import Certificate
 
 
@@ -72,7 +73,7 @@ def next_updates(openssl: OpenSSL, pem: bytes, label: str, authorities: Path | N
     for crl in found:
         if authorities:
             command = ("crl", "-noout", "-CAfile", str(authorities))
-            result = openssl.run(command, directory=Path("/"), data=x509.pem("X509 CRL", crl.encoded))
+            result = openssl.run(command, directory=Path("/"), data=pem_block("X509 CRL", crl.encoded))
             if "verify OK" not in result.messages:
                 raise DatabaseCaError(f"{label} is no CRL of this CA", detail=result.messages)
         ends[crl.issuer] = max(crl.end, ends.get(crl.issuer, crl.end))

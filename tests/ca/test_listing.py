@@ -261,7 +261,11 @@ def test_the_bare_command_says_what_is_next(ca: Path, keys: Path, environment: d
 
 
 def test_the_bare_command_knows_what_check_knows(fleet: Path, environment: dict[str, str]) -> None:
-    assert next_steps(fleet, 400) == ["dbca-openssl crl", "dbca-openssl renew --expiring 30"]
+    assert next_steps(fleet, 400) == [
+        "dbca-openssl crl",
+        "dbca-openssl renew --expiring 30",
+        "dbca-openssl deploy HOST",
+    ]
     key = fleet / "private/database-ca.key.pem"
     key.rename(fleet / "elsewhere")
     assert next_steps(fleet) == ["dbca-openssl check  # there is no private/database-ca.key.pem, or it is empty"]
@@ -281,7 +285,7 @@ def test_the_bare_command_knows_what_check_knows(fleet: Path, environment: dict[
     done("crl", directory=fleet, environment=environment)
     assert next_steps(fleet) == ["dbca-openssl list"]
     done("revoke", MARGARET, "--no-crl", "--yes", directory=fleet, environment=environment)
-    assert next_steps(fleet) == ["dbca-openssl crl"]
+    assert next_steps(fleet) == ["dbca-openssl crl", "dbca-openssl deploy HOST"]
 
 
 def test_a_hundred_thousand_rows(ca: Path) -> None:

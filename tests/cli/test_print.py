@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dbca_openssl import x509
+from dbca_openssl import pem, x509
 from dbca_openssl.ca import revoke as revocation
 from dbca_openssl.ca.layout import Authority
 from dbca_openssl.openssl import OpenSSL
@@ -59,7 +59,7 @@ def meanings(directory: Path) -> dict[str, object]:
     found: dict[str, object] = {}
     for path in sorted(directory.rglob("*.pem")):
         data = path.read_bytes()
-        for label, der in x509.pem_blocks(data):
+        for label, der in pem.pem_blocks(data):
             name = str(path.relative_to(directory))
             if label == "CERTIFICATE":
                 certificate = x509.certificate(der)

@@ -130,7 +130,7 @@ def test_what_is_not_valid_is_not_delivered(signed: Path, fleet: Fleet, reach: R
 def test_a_list_that_is_over_is_pointed_out(signed: Path, tmp_path: Path) -> None:
     delivered = frozen_tool("2031-01-01 00:00:00", "deploy", "--local", "--print", "--ca", signed, directory=tmp_path)
     assert delivered.code == 0, delivered.messages
-    assert "the revocation list has expired" in delivered.messages
+    assert "the CRL has expired" in delivered.messages
 
 
 def test_local(signed: Path, tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ def playbook(
     run: Run,
     role: Path = option(..., "--role", "Where the role is written; Ansible calls it by the last part.", "DIR"),
 ) -> int:
-    """Write an Ansible role that enrolls many hosts, and renews what expires.
+    """Write an Ansible role that enrolls and renews many hosts.
 
     \b
       dbca-openssl playbook --role roles/dbca
-      ansible-playbook -i database-ca/database-ca.hosts site.yml --check --diff
+      ansible-playbook -i database-ca/database-ca.hosts site.yml --check
       ansible-playbook -i database-ca/database-ca.hosts site.yml
 
     Its README.md has a site.yml and an inventory. It needs ansible-core here, and Python on the hosts.

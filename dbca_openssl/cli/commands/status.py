@@ -125,6 +125,6 @@ def _next(authority: Authority, found: listing.Status, soon: Sequence[str], urge
         lines += [output.command("sign", name) for name in found.waiting]
     if soon or found.expired():
         lines.append(f"dbca-openssl renew --expiring {listing.SOON}")
-    if found.rows and any(" sign " not in line for line in lines):
+    if found.rows and checking.DELIVER_FIRST not in fixes and any(" crl" in line or "renew" in line for line in lines):
         lines += (line.strip() for line in results.deploy_lines(authority))
     return lines or ["dbca-openssl list" if found.rows else "dbca-openssl request NAME  # on each host"]

@@ -31,11 +31,14 @@ INPUTS = {
     "backup": ("backup.tar",),
     "report": ("--output", "page.html"),
     "rollover": ("database-ca",),
+    "export": ("--public", "copy"),
+    "request": (HOST, "--ca", "database-ca"),
+    "server accounts": ("--all",),
     "server settings": (HOST, "--ca", "database-ca"),
     "server require": ("app@%", "--certificate", HOST),
     "server replication": ("--source", HOST, "--replica", HOST),
 }
-NO_CA = {"request", "render", "guide", "completion", "server accounts"}
+NO_CA = {"render", "guide", "completion", "playbook"}
 """Verbs that use no CA directory."""
 
 
