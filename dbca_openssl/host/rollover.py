@@ -135,9 +135,7 @@ def go(both: Pair, ssh: Ssh, step: Step, period: Period, jobs: int, progress: Pr
 
 def _known(stages: Mapping[KnownHost, Stage | DatabaseCaError]) -> dict[KnownHost, Stage]:
     if not stages:
-        raise DatabaseCaError(
-            "there is no host in database-ca.hosts", "enroll, deploy and fetch enter those they reach"
-        )
+        raise DatabaseCaError("there is no host in database-ca.hosts", "enroll and deploy enter those that they reach")
     known: dict[KnownHost, Stage] = {}
     for host, stage in stages.items():
         if isinstance(stage, DatabaseCaError):

@@ -38,7 +38,6 @@ def test_it_holds_for_requests(modern: Path, tmp_path: Path) -> None:
     elsewhere.mkdir()
     done("request", AIKEN, *quick, tmp_path / "three", directory=elsewhere)
     assert "DNS:" not in asks_for(tmp_path / f"three/{AIKEN}.req.pem")
-    assert "subjectAltName" in done("playbook", directory=modern).output
 
 
 def test_check_warns_of_what_has_no_san(modern: Path, make_request: MakeRequest) -> None:
