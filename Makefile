@@ -32,7 +32,8 @@ test-hosts: ready
 
 test-crash: ready
 	$(PYTEST) -m "slow or not slow" tests/promises/crash tests/promises/test_kill_sample.py \
-		tests/promises/test_full_disk_sample.py tests/promises/test_concurrency.py
+		tests/promises/test_full_disk_sample.py tests/promises/test_concurrency.py \
+		tests/host/test_rotate_interrupted.py
 
 test-mysql: ready
 	$(BIN)/python tests/matrix/run.py mysql

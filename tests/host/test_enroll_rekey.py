@@ -27,6 +27,7 @@ def lose(machine: Machine, names: tuple[str, ...]) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
+@pytest.mark.slow
 def test_rekey_works_whatever_is_missing_on_the_host(ca: Path, fleet: Fleet, reach: Reach) -> None:
     machines = fleet.start(*(f"host{number}.example.net" for number in range(len(LOST))))
     names = [machine.name for machine in machines]

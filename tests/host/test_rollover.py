@@ -71,6 +71,7 @@ class Client:
                     self.refused.append(f"{name}: {connected.messages}")
 
 
+@pytest.mark.slow
 def test_no_client_is_refused_from_the_first_stage_to_the_last_and_back(site: Site, new: Path) -> None:
     assert proven(site, new) == {STAGES[0]}
     both = site.ca.parent / "both"
@@ -119,6 +120,7 @@ def test_no_host_goes_on_while_another_is_behind(site: Site, new: Path) -> None:
     assert snapshot(new, without=(".lock",)) == before
 
 
+@pytest.mark.slow
 def test_nothing_destroys_the_files_of_both(site: Site, new: Path) -> None:
     assert rollover(site, new, "--advance").code == 0
     machine = site.fleet.machines[AIKEN]

@@ -70,6 +70,7 @@ def test_a_server_that_does_not_read_its_files_keeps_the_crl_back(site: Site) ->
     assert all(site.served(name) == site.serial(name) and site.admitted(name) for name in HOSTS)
 
 
+@pytest.mark.slow
 def test_a_server_that_has_an_old_crl_is_named(site: Site) -> None:
     assert site.rotate().code == 0
     hosts = (site.ca / "database-ca.hosts").read_text()
@@ -81,6 +82,7 @@ def test_a_server_that_has_an_old_crl_is_named(site: Site) -> None:
     assert site.states(rotated)[MARGARET].startswith("proven")
 
 
+@pytest.mark.slow
 def test_the_printed_script_does_the_same(site: Site) -> None:
     before = {name: site.serial(name) for name in HOSTS}
     printed = site.rotate("--all", "--print")

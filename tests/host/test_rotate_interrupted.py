@@ -19,7 +19,7 @@ SSH_CALLS = 9
 CA_CALLS = 7
 """Three `-revoke`, one that signs, and for the CRL the canary's signature and revocation, and `-gencrl`."""
 
-FEW = [("ssh", "before", 5), ("ssh", "after", 6), ("openssl ca", "after", 5)]
+FEW = [("ssh", "after", 6)]
 ALL = [
     *(("ssh", moment, number) for number in range(1, SSH_CALLS + 1) for moment in ("before", "after")),
     *(("openssl ca", moment, number) for number in range(1, CA_CALLS + 1) for moment in ("before", "after")),
@@ -43,7 +43,7 @@ exit $code
 
 @pytest.mark.parametrize(
     ("program", "moment", "number"),
-    [pytest.param(*one, marks=() if one in FEW else pytest.mark.slow) for one in ALL],
+    [pytest.param(*one, marks=() if one in FEW else pytest.mark.every_step) for one in ALL],
 )
 def test_the_next_run_finishes_it(site: Site, program: str, moment: str, number: int, tmp_path: Path) -> None:
     before = {name: site.serial(name) for name in HOSTS}
