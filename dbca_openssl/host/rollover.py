@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from dbca_openssl import dates
 from dbca_openssl.ca import canary, index, revoke, rollover, sign
-from dbca_openssl.ca.certificates import read_certificate
+from dbca_openssl.ca.certificates import own_certificate, read_certificate
 from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.layout import INDEX, Authority, issued, request_of
 from dbca_openssl.ca.rollover import Pair
@@ -150,6 +150,10 @@ def _proposals(both: Pair, hosts: Sequence[KnownHost], period: Period) -> list[P
     waiting = [host.name for host in hosts if host.name not in names]
     before = {row.name: row for row in _valid(both.old)}
     proposed = sign.propose(both.new, [str(both.old.path(request_of(name))) for name in waiting], period)
+    # the new one does not know which keys the old one has revoked as compromised
+    superseded = list(before.values())
+    requests = [one.request for one in proposed]
+    sign.require_signable(both.old, both.old.read(INDEX), requests, own_certificate(both.old), superseded)
     for name, one in zip(waiting, proposed, strict=True):
         had = read_certificate(both.old, issued(before[name].serial)) if name in before else None
         allowed = {text for _, text in had.alternative_names} if had else set()

@@ -7,6 +7,7 @@ openssl; the server reads its files again by the statement of `server reload`, t
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -20,6 +21,10 @@ from dbca_openssl.x509 import Certificate
 
 REVOKED, UNKNOWN_CA = str(handshake.REVOKED), "48"
 """What a server says to a canary of a CA whose CRL it has loaded, and of one that it does not trust (RFC 8446, 6.2)."""
+
+
+_SHOWN = 400
+"""Characters of a host's own words that are shown."""
 
 
 class Canary(NamedTuple):
@@ -75,8 +80,9 @@ def view(answer: Answer) -> View:
     """What a host has answered."""
     files = dict(rest.rpartition(" ")[::2] for rest in answer.all("file"))
     key, served, unserved = (answer.one(word) for word in ("key", "served", "unserved"))
-    unloaded = answer.one("unloaded") if answer.all("unloaded") else None
-    return View(files, key, served, unserved, tuple(answer.all("canary")), unloaded)
+    unloaded = answer.one("unloaded")[:_SHOWN] if answer.all("unloaded") else None
+    canaries = (one if re.fullmatch(r"accepted|\d{1,3}", one) else "" for one in answer.all("canary"))
+    return View(files, key, served, unserved, tuple(canaries), unloaded)
 
 
 def require_loaded(host: KnownHost, seen: View) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,6 +95,38 @@ class Site:
         key = f"private/{client}.key.pem" if client == CANARY else f"{client}.key.pem"
         options = (f"--ssl-ca={ca}/database-ca.cert.pem", f"--ssl-cert={ca}/certs/{client}.cert.pem")
         return server.over_tcp("--user=app", *options, f"--ssl-key={ca}/{key}").code == 0
+
+
+class Client:
+    """A client that connects to each server in turn, all the time, with the files that it was given last."""
+
+    def __init__(self, site: Site) -> None:
+        self.site, self.connections, self.refused = site, 0, list[str]()
+        self.trusted, self.certificate = site.ca / "database-ca.cert.pem", site.ca / f"certs/{CLIENT}.cert.pem"
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._connect)
+
+    def __enter__(self) -> Client:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def is_running(self) -> bool:
+        """Whether it still connects."""
+        return self._thread.is_alive()
+
+    def _connect(self) -> None:
+        while not self._stop.is_set():
+            for name in HOSTS:
+                options = (f"--ssl-ca={self.trusted}", f"--ssl-cert={self.certificate}")
+                key = f"--ssl-key={self.site.ca}/{CLIENT}.key.pem"
+                connected = self.site.servers[name].over_tcp("--user=app", *options, key)
+                self.connections += 1
+                if connected.code != 0:
+                    self.refused.append(f"{name}: {connected.messages}")
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def test_what_is_due_is_renewed_and_proven_and_then_nothing_is_due(site: Site) -
     assert snapshot(site.ca, without=(".lock",)) == state[0]
 
 
-def test_a_host_that_is_down_keeps_the_crl_back_until_it_serves_its_certificate(site: Site) -> None:
+def test_a_host_that_is_down_is_named_and_nothing_is_signed_for_it(site: Site) -> None:
     before = {name: site.serial(name) for name in HOSTS}
     site.servers[MARGARET].stop()
     site.fleet.machines[MARGARET].crash()

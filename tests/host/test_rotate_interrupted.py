@@ -5,12 +5,11 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 
-from host.conftest import CANARY, CLIENT, Site
+from host.conftest import CANARY, Client, Site
 from tools.support import HOSTS, index_rows
 
 SSH_CALLS = 9
@@ -53,12 +52,12 @@ def test_the_next_run_finishes_it(site: Site, program: str, moment: str, number:
     real = shutil.which(name)
     wrapper.write_text(WRAPPER.format(real=real, state=tmp_path, moment=moment, number=number))
     wrapper.chmod(0o755)
-    with Clients(site) as clients:
+    with Client(site) as client:
         _killed(site, wrapper.parent, tmp_path)
         finished = site.rotate()
         assert finished.code == 0, finished.messages
-    assert clients.refused == []
-    assert clients.admitted > len(HOSTS)
+    assert client.refused == []
+    assert client.connections > len(HOSTS)
     for name in HOSTS:
         assert site.serial(name) != before[name]
         assert site.served(name) == site.serial(name)
@@ -86,28 +85,3 @@ def _killed(site: Site, programs: Path, state: Path) -> None:
     )
     (state / "pid").write_text(str(process.pid))
     assert process.wait(120) == -9
-
-
-class Clients:
-    """Clients that connect to each server in turn, all the time."""
-
-    def __init__(self, site: Site) -> None:
-        self.site, self.admitted, self.refused = site, 0, list[str]()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._connect)
-
-    def __enter__(self) -> Clients:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _connect(self) -> None:
-        while not self._stop.is_set():
-            for name in HOSTS:
-                if self.site.admitted(name, CLIENT):
-                    self.admitted += 1
-                else:
-                    self.refused.append(name)

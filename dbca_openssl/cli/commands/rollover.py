@@ -56,6 +56,7 @@ def rollover(
     period = Period(run.days, run.cap)
     step = stages.further(both, proven, period) if advance else stages.back(proven)
     if step is None:
+        moving.finish(both)  # where the run that brought them there was interrupted
         return _show(both, proven, written)
     run.confirm(f"Have {len(step.hosts)} hosts go to stage {step.to:d}: a host that {step.to}?")
     if step.old_needs_canary:
