@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
 from dbca_openssl.ca import canary, guide_commands, renew, revoke
+from dbca_openssl.ca import hosts as known_hosts
 from dbca_openssl.ca.hosts import KnownHost
-from dbca_openssl.ca.layout import CERTIFICATE, CONFIGURATION, CRL, Authority, certificate_of, request_of
+from dbca_openssl.ca.layout import CERTIFICATE, CONFIGURATION, CRL, HOSTS, Authority, certificate_of, request_of
 from dbca_openssl.ca.sign import Period
 from dbca_openssl.host import scripts, server
 from dbca_openssl.host.deploy import LIST
@@ -22,17 +24,19 @@ _HEAD = ("#!/bin/sh", "set -eu", "umask 022")
 
 def fetch(authority: Authority, ssh: Ssh, hosts: Sequence[KnownHost]) -> str:
     """The guide's scp of each request."""
-    lines = [*_HEAD, f"cd {shlex.quote(str(authority.directory))}"]
-    return _text([*lines, *(_fetched(ssh, host) for host in hosts)])
+    lines = [*_HEAD, f"cd {shlex.quote(str(authority.directory))}", *(_fetched(ssh, host) for host in hosts)]
+    return _text([*lines, *_entered(authority, hosts)])
 
 
-def deploy(ssh: Ssh, files: Mapping[KnownHost, Sequence[PublicFile]], *, reload: bool = False) -> str:
+def deploy(
+    authority: Authority, ssh: Ssh, files: Mapping[KnownHost, Sequence[PublicFile]], *, reload: bool = False
+) -> str:
     """The script that is sent to each host; with `reload` what it says shows what the server has loaded."""
     lines = [*_HEAD]
     for host, own in files.items():
         script = scripts.deploy(host, own, server.asked(host, []) if reload else None)
         lines += ["", f"# {host.name}", _sent(ssh, host, script)]
-    return _text(lines)
+    return _text([*lines, *_entered(authority, list(files))])
 
 
 def enroll(authority: Authority, ssh: Ssh, hosts: Sequence[KnownHost], how: Enrolment) -> str:
@@ -47,7 +51,7 @@ def enroll(authority: Authority, ssh: Ssh, hosts: Sequence[KnownHost], how: Enro
     lines += ["", "# Copy to Target Systems"]
     for host in hosts:
         lines += _delivered(ssh, host)
-    return _text(lines)
+    return _text([*lines, *_entered(authority, hosts)])
 
 
 def rotate(authority: Authority, ssh: Ssh, rotation: Rotation, period: Period) -> str:
@@ -62,6 +66,24 @@ def rotate(authority: Authority, ssh: Ssh, rotation: Rotation, period: Period) -
             lines += [*_delivered(ssh, host), *_proven(ssh, host)]
         lines += ["", after] if after else []
     return _text(lines)
+
+
+def _entered(authority: Authority, hosts: Sequence[KnownHost]) -> list[str]:
+    """The list with these hosts as they are now, where nobody has edited it since."""
+    known = known_hosts.read(authority)
+    new = known.with_hosts(*hosts).text
+    if new == known.text:
+        return []
+    before = hashlib.sha256(known.text.encode()).hexdigest()
+    return [
+        "",
+        f"# {HOSTS}",
+        f"cd {shlex.quote(str(authority.directory))}",
+        f"case $(cat {HOSTS} 2> /dev/null | openssl dgst -sha256 -r) in {before}*)",
+        f"cat > {HOSTS}.new {here_document(new)}",
+        f"mv -f {HOSTS}.new {HOSTS} ;;",
+        f"*) echo {shlex.quote(f'{HOSTS} has been edited since: the hosts are not entered')} >&2; exit 1 ;; esac",
+    ]
 
 
 def _proven(ssh: Ssh, host: KnownHost) -> Iterable[str]:

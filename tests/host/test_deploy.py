@@ -155,12 +155,21 @@ def test_the_printed_script_does_the_same(signed: Path, fleet: Fleet, reach: Rea
     assert not list(aiken.ssl.iterdir())
     finished = shell(script, tmp_path)
     assert finished.code == 0, finished.messages
-    printed = on_hosts([aiken, margaret])
+    printed, entered = on_hosts([aiken, margaret]), (signed / LIST).read_bytes()
     for machine in (aiken, margaret):
         for path in machine.ssl.iterdir():
             path.unlink()
+    (signed / LIST).unlink()
     assert reach("deploy", AIKEN, MARGARET).code == 0
-    assert on_hosts([aiken, margaret]) == printed
+    assert (on_hosts([aiken, margaret]), (signed / LIST).read_bytes()) == (printed, entered)
+
+    assert LIST not in reach("deploy", AIKEN, MARGARET, "--print").output
+    script = reach("deploy", AIKEN, "--owner", "mysql", "--print").output
+    edited = entered + b"# by hand\n"
+    (signed / LIST).write_bytes(edited)
+    finished = shell(script, tmp_path)
+    assert (finished.code, (signed / LIST).read_bytes()) == (1, edited)
+    assert f"{LIST} has been edited since" in finished.messages
 
 
 def test_fetch(signed: Path, fleet: Fleet, reach: Reach, make_request: MakeRequest) -> None:
@@ -202,6 +211,7 @@ def test_the_printed_fetch_is_the_guides_scp(
     finished = shell(script, tmp_path)
     assert finished.code == 0, finished.messages
     assert (ca / f"certreqs/{AIKEN}.req.pem").read_bytes() == (aiken.ssl / f"{AIKEN}.req.pem").read_bytes()
+    assert parse((ca / LIST).read_text()).hosts == {AIKEN: KnownHost(AIKEN)}
 
 
 def test_usage(ca: Path) -> None:

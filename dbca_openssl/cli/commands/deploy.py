@@ -46,7 +46,9 @@ def deploy(
     hosts, ssh = run.hosts(authority, host or ())
     if run.print_:
         files = delivery.files(authority, [one.name for one in hosts])
-        return output.script(print_scripts.deploy(ssh, {one: files[one.name] for one in hosts}, reload=reload))
+        return output.script(
+            print_scripts.deploy(authority, ssh, {one: files[one.name] for one in hosts}, reload=reload)
+        )
     with terminal.progress(hosts, *rotation.STATES) as progress:
         delivered = rotation.deliver(authority, ssh, hosts, run.jobs, progress, reload=reload)
     delivery.record(authority, [one.host for one in delivered if not one.error])
