@@ -51,9 +51,7 @@ def test_tls_that_is_not_required_yet(tmp_path: Path) -> None:
     assert (refused.code, refused.output) == (2, "")
 
 
-def test_check_says_when_it_is_time_to_require_tls(
-    shared_site: Site, start: StartServer, programs: Programs, tmp_path: Path
-) -> None:
+def test_check_says_when_it_is_time_to_require_tls(shared_site: Site, start: StartServer, tmp_path: Path) -> None:
     server = start(settings_of(shared_site, AIKEN, "--staged"), "--performance-schema=ON")
     own = tmp_path / "my.cnf"
     own.write_text("[client]\nloose-ssl\nloose-ssl-mode=REQUIRED\n")
@@ -63,9 +61,8 @@ def test_check_says_when_it_is_time_to_require_tls(
         checked = tool("server", "check", *connection, "--json", directory=tmp_path)
         return next(str(one["text"]) for one in checked.document["findings"] if one["code"] == "enforced")
 
-    server.sql("CREATE USER app@localhost IDENTIFIED BY 'p4ss'")
-    public_key = () if programs.flavor == "mariadb" else ("--get-server-public-key",)
-    plain = ("--host=127.0.0.1", f"--port={server.port}", "--user=app", "--password=p4ss", *public_key)
+    server.sql("CREATE USER app@localhost")
+    plain = ("--host=127.0.0.1", f"--port={server.port}", "--user=app")
     with session(server, *plain, server.without_tls) as open_session:
         assert open_session.ask("SELECT 'hello'") == "hello"
         listed = done("server", "accounts", *connection, "--json", directory=tmp_path).document["accounts"]
