@@ -45,6 +45,24 @@ def asn1_time(text: str) -> datetime:
     return datetime.fromisoformat(f"{digits[:8]}T{digits[8:]}Z")
 
 
+class Calendar:
+    """The times of an index as seen from `at`; what those of one day have in common is worked out once."""
+
+    def __init__(self, at: datetime) -> None:
+        self._at, self._clock = at, f"{at:%H%M%S}Z"
+        self._days: dict[str, tuple[str, int]] = {}
+
+    def __call__(self, text: str) -> tuple[str, int, bool]:
+        """The day as `2027-11-27`, the whole days left, and whether it is over; as `asn1_time` and `days_left` do."""
+        day, clock = text[:-7], text[-7:]
+        known = self._days.get(day)
+        if known is None:
+            midnight = asn1_time(f"{day}000000Z")
+            known = self._days[day] = midnight.date().isoformat(), days_left(midnight, _midnight(self._at))
+        shown, days = known
+        return shown, days - (clock < self._clock), (days, clock) <= (0, self._clock)
+
+
 def index_time(at: datetime) -> str:
     """As the index has it: two digits of the year until 2049, as X.509 wants it, four from then on."""
     return openssl_time(at) if at.year >= 2050 else openssl_time(at)[2:]

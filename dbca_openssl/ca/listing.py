@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -63,9 +63,16 @@ class Details(NamedTuple):
 
 def certificates(authority: Authority) -> list[Row]:
     """The rows of hosts and clients in the index; the CA's own row is left out. Raises DatabaseCaError."""
+    return list(each(authority))
+
+
+def each(authority: Authority) -> Iterator[Row]:
+    """The same one after the other. Raises DatabaseCaError, for a damaged line when it comes to that."""
     authority.require()
-    own = own_certificate(authority)
-    return of_hosts(index.rows(authority.read(INDEX)), own)
+    serial = index.serial_text(own_certificate(authority).serial)
+    data = authority.read(INDEX)
+    subject = next((row.subject for row in index.some(data, serials={serial})), None)
+    return (row for row in index.each(data) if row.subject != subject)
 
 
 def status(authority: Authority) -> Status:

@@ -10,7 +10,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from dbca_openssl import ownership
 
@@ -22,6 +22,10 @@ GRAMMAR = os.path.join(os.path.dirname(__file__), "grammar.json")  # noqa: PTH11
 
 ALLOWED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@-")
 """The characters of a name. No shell has to quote them, and a word with others is not offered."""
+
+
+FEW = 20
+"""Up to so many names are searched one by one in the index."""
 
 
 def complete(shell: str = "", *words: str) -> None:
@@ -129,29 +133,53 @@ class Names:
     def __init__(self, directory: str) -> None:
         self.certificates = _names(f"{directory}/certs", ".cert.pem") or _names(directory, ".cert.pem")
         self.requests = _names(f"{directory}/certreqs", ".req.pem")
-        known = self.certificates | self.requests
         self.listed = _listed(f"{directory}/database-ca.hosts")
-        self.rows = [row for row in _rows(f"{directory}/database-ca.index") if row[5] in known]
+        self.known = self.certificates | self.requests
+        self.index = _content(f"{directory}/database-ca.index")
 
     def find(self, source: str, word: str) -> dict[str, str]:
         """What begins with `word` of a source of `EXPECTED` in docs/manual, each with a description."""
         if source.endswith("serials"):
-            rows = (row for row in self.rows if row[0] == "V" or source == "serials")
-            return {row[3]: f"{row[5]}, {_state(row)}" for row in rows if row[3].startswith(word)}
-        newest = {row[5]: row for row in self.rows}
+            rows = self.rows([f"\t{word}"] if len(word) > 1 else [])
+            wanted = (row for row in rows if row[3].startswith(word) and (row[0] == "V" or source == "serials"))
+            return {row[3]: f"{row[5]}, {_state(row)}" for row in wanted}
+        user, at, _ = word.rpartition("@") if source == "hosts" else ("", "", "")
+        starts = dict.fromkeys(("", user + at))  # a name may have an @ of its own
+        meant = [name for name in self.known if any((start + name).startswith(word) for start in starts)]
+        found = list(self.rows([f"/CN={name}" for name in meant] if len(meant) <= FEW else []))
+        newest = {row[5]: row for row in found}
         names = {
             "certificates": self.certificates,
-            "hosts": self.certificates | self.requests | self.listed,
-            "valid": {row[5] for row in self.rows if row[0] == "V"},
+            "hosts": self.known | self.listed,
+            "valid": {row[5] for row in found if row[0] == "V"},
             "waiting": self.requests - newest.keys(),
         }[source]
-        user, at, _ = word.rpartition("@") if source == "hosts" else ("", "", "")
         return {
             start + name: f"serial {newest[name][3]}, {_state(newest[name])}" if name in newest else ""
-            for start in dict.fromkeys(("", user + at))  # a name may have an @ of its own
+            for start in starts
             for name in sorted(names)
             if (start + name).startswith(word)
         }
+
+    def rows(self, texts: Sequence[str]) -> Iterator[list[str]]:
+        """The rows of the index that can be offered and have one of the texts, or all, with the name as subject."""
+        for line in _lines_with(self.index, texts) if texts else self.index.split(b"\n"):
+            name = line.rpartition(b"/CN=")[2].decode("utf-8", "replace")
+            row = line.decode("utf-8", "replace").split("\t") if name in self.known else []
+            if len(row) == 6 and row[1][:-1].isdecimal() and row[3] and ALLOWED.issuperset(row[3]):
+                yield [*row[:5], name]
+
+
+def _lines_with(data: bytes, texts: Sequence[str]) -> Iterator[bytes]:
+    """The lines with one of the texts, which are searched: there may be a million lines."""
+    found = set()
+    for text in texts:
+        needle, end = text.encode("utf-8", "surrogateescape"), 0
+        while (place := data.find(needle, end)) >= 0:
+            end = data.find(b"\n", place) % (len(data) + 1)  # the last line may have no end
+            found.add((data.rfind(b"\n", 0, place) + 1, end))
+    for begin, end in sorted(found):
+        yield data[begin:end]
 
 
 def _names(directory: str, ending: str) -> set[str]:
@@ -173,17 +201,12 @@ def _listed(path: str) -> set[str]:
     return {word for word in words if ALLOWED.issuperset(word)}
 
 
-def _rows(index: str) -> list[list[str]]:
-    """The rows of an index that can be offered, with the name in place of the subject."""
-    if not os.path.isfile(index):  # noqa: PTH113  reading a FIFO in its place would never end
-        return []
-    with open(index, encoding="utf-8", errors="replace") as file:
-        rows = [line.rstrip("\n").split("\t") for line in file]
-    return [
-        [*row[:5], row[5].rpartition("/CN=")[2]]
-        for row in rows
-        if len(row) == 6 and row[1][:-1].isdecimal() and row[3] and ALLOWED.issuperset(row[3])
-    ]
+def _content(path: str) -> bytes:
+    """The bytes of a regular file, or nothing."""
+    if not os.path.isfile(path):  # noqa: PTH113  reading a FIFO in its place would never end
+        return b""
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def _state(row: Sequence[str]) -> str:

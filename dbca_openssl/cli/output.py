@@ -11,8 +11,9 @@ import os
 import shlex
 import sys
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import chain, islice
 from typing import IO, Any
 
 from dbca_openssl import dates, names
@@ -66,9 +67,9 @@ def command(*words: str) -> str:
 def result(document: Mapping[str, Any], lines: Iterable[str]) -> int:
     """The result of a verb: `document` with --json, otherwise `lines`. Returns the exit code of success.
 
-    The document may have datetimes and paths.
+    The document may have datetimes and paths; an iterator as its only value is printed item by item.
     """
-    return _to_stdout([_json(document)] if as_json else map(printable, lines))
+    return _to_stdout(_json_lines(document) if as_json else map(printable, lines))
 
 
 def verbatim(document: Mapping[str, Any], text: str) -> int:
@@ -202,28 +203,44 @@ def error(problem: DatabaseCaError, of_plugin: bool = False) -> None:
         show(problem.detail.rstrip().splitlines())
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Rows under heads, each column as wide as its widest cell; the last one is not padded.
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Rows under heads, each column as wide as its widest cell; the last one is not padded. Many lines in each text.
 
-    Where a terminal is too narrow, the longest words of the first column stand on lines of their own.
+    Where a terminal is too narrow, the longest words of the first column stand on lines of their own. There may be a
+    million rows: they are packed until the widths are known.
     """
-    cells = [tuple(heads), *(tuple(row) for row in rows)]
-    text = "".join(map("".join, cells))
-    measure = len if text.isascii() and text.isprintable() else width  # there may be 100,000 rows
-    if not text.isprintable():
-        cells = [tuple(map(printable, row)) for row in cells]
-    widths = [max(map(measure, column)) for column in zip(*cells, strict=True)]
+    remaining: Iterator[Sequence[str]] = chain((heads,), rows)
+    packed: list[tuple[bool, str]] = []
+    widths = [0] * len(heads)
+    while cells := list(islice(remaining, 10_000)):
+        text = "".join(map("".join, cells))
+        is_printable = text.isprintable()
+        is_plain = is_printable and text.isascii()
+        if not is_printable:
+            cells = [tuple(map(printable, row)) for row in cells]
+        columns_of_cells = zip(widths, zip(*cells, strict=True), strict=True)
+        widths = [max(widest, *map(len if is_plain else width, column)) for widest, column in columns_of_cells]
+        packed.append((is_plain, "\n".join(map("\t".join, cells))))
     beside = sum(widths[1:]) + 2 * len(widths[1:])
-    if sys.stdout.isatty() and widths[0] + beside > columns(sys.stdout):
+    is_narrow = sys.stdout.isatty() and widths[0] + beside > columns(sys.stdout)
+    if is_narrow:
         widths[0] = min(widths[0], max(columns(sys.stdout) - beside, len(heads[0]), LEAST))
-    lines = []
-    for first, *others in cells:
-        if measure(first) > widths[0]:
-            lines.append(first)
-            first = ""
-        padded = [cell + " " * (widest - measure(cell)) for cell, widest in zip((first, *others), widths, strict=True)]
-        lines.append("  ".join((*padded[:-1], others[-1])))
-    return [Printable(line) for line in lines]
+    padded = "  ".join([*(f"%-{widest}s" for widest in widths[:-1]), "%s"])
+    for is_plain, text in packed:
+        lines = []
+        for line in text.split("\n"):
+            first, *others = line.split("\t")
+            if is_plain and not is_narrow:
+                lines.append(padded % (first, *others))
+                continue
+            if width(first) > widths[0]:
+                lines.append(first)
+                first = ""
+            cells_of_line = zip((first, *others[:-1]), widths, strict=False)
+            lines.append(
+                "  ".join([*(cell + " " * (widest - width(cell)) for cell, widest in cells_of_line), others[-1]])
+            )
+        yield Printable("\n".join(lines))
 
 
 def width(text: str) -> int:
@@ -252,6 +269,19 @@ def _json(document: Mapping[str, Any]) -> str:
     if text.replace("\n", "").isprintable():
         return text
     return "".join(letter if letter.isprintable() or letter == "\n" else json.dumps(letter)[1:-1] for letter in text)
+
+
+def _json_lines(document: Mapping[str, Any]) -> Iterator[str]:
+    """The document, or where its only value is an iterator its parts, which are the same text without the memory."""
+    name, items = next(iter(document.items()), ("", None))
+    if not isinstance(items, Iterator):
+        yield _json(document)
+        return
+    last = ""
+    for item in items:
+        yield f"{last}," if last else f'{{\n  "{name}": ['
+        last = "    " + _json(item).replace("\n", "\n    ")
+    yield f"{last}\n  ]\n}}" if last else _json({name: []})
 
 
 def rows(stream: IO[str]) -> int:

@@ -263,6 +263,21 @@ def test_it_says_what_state_a_certificate_is_in(tmp_path: Path) -> None:
     ]
 
 
+def test_few_names_and_many_have_the_same_descriptions(tmp_path: Path) -> None:
+    """A few names are searched in the index; of many all rows are read."""
+    (tmp_path / "database-ca/certs").mkdir(parents=True)
+    rows = [f"V\t20991231235959Z\t\t{number:02X}\tunknown\t/CN=host{number}" for number in range(10, 40)]
+    (tmp_path / "database-ca/database-ca.index").write_text("\n".join(rows))  # the last line has no end
+    for number in range(10, 40):
+        (tmp_path / f"database-ca/certs/host{number}.cert.pem").write_text("")
+    whole = tool("__complete", "zsh", "verify", "", directory=tmp_path).output.splitlines()[1:]
+    assert whole == [f"host{number}\tserial {number:02X}, valid until 2099-12-31" for number in range(10, 40)]
+    few = tool("__complete", "zsh", "verify", "host3", directory=tmp_path).output.splitlines()[1:]
+    assert few == [line for line in whole if line.startswith("host3")]
+    serials = tool("__complete", "bash", "revoke", "27", directory=tmp_path).output.splitlines()[1:]
+    assert serials == ["27"]
+
+
 def test_a_fifo_in_place_of_the_index_does_not_stop_the_shell(tmp_path: Path) -> None:
     (tmp_path / "database-ca/certs").mkdir(parents=True)
     (tmp_path / "database-ca/certs/a.cert.pem").write_text("")

@@ -48,10 +48,22 @@ def test_the_width_of_a_text_is_that_on_a_terminal(text: str, columns: int) -> N
 
 def test_columns_stand_below_each_other_whatever_is_in_them() -> None:
     rows = [("株式会社", "'app'@'%'", "x"), ("\x1b[32mvalid\x1b[0m", "ü", "y"), ("a" * 64, "", "z")]
-    lines = output.table(("NAME", "ACCOUNT", ""), rows)
+    lines = "\n".join(output.table(("NAME", "ACCOUNT", ""), rows)).split("\n")
     for line, last in zip(lines, ("", "x", "y", "z"), strict=True):
         assert line.endswith(last)
         assert output.width(line.removesuffix(last)) == 64 + 2 + len("'app'@'%'") + 2
+
+
+def test_items_of_an_iterator_are_the_same_text(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "as_json", True)
+    items = [{"name": "aiken", "reason": None}, {"name": "株式\u200b", "names": ["a", "b"]}]
+    for count in range(3):
+        output.result({"certificates": items[:count]}, ())
+        whole = capsys.readouterr().out
+        output.result({"certificates": iter(items[:count])}, ())
+        assert capsys.readouterr().out == whole
 
 
 def test_nothing_is_cut_or_broken_in_a_pipe(mixed: Path) -> None:

@@ -1,10 +1,12 @@
 """`list`: the certificates in the index."""
 
+from collections.abc import Iterator, Mapping
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from dbca_openssl import dates
-from dbca_openssl.ca import listing
+from dbca_openssl.ca import index, listing
 from dbca_openssl.ca.index import Row
 from dbca_openssl.cli import output
 from dbca_openssl.cli.main import DONE
@@ -29,32 +31,45 @@ def list_(
 
     Several filters add up.
     """
-    rows = listing.certificates(run.authority())
-    at = dates.now()
+    authority, at = run.authority(), dates.now()
     wanted = {word for word, on in (("valid", valid), ("expired", expired), ("revoked", revoked)) if on}
-    if wanted or expiring is not None:
-        rows = [
-            row for row in rows if row.status(at) in wanted or (expiring is not None and row.is_ending(at, expiring))
-        ]
-    if not rows and not run.json:
-        output.tell("no such certificate" if wanted or expiring is not None else "no certificate has been signed yet")
+
+    def rows() -> Iterator[Row]:
+        found = listing.each(authority)
+        if not wanted and expiring is None:
+            return found
+        return (
+            row for row in found if row.status(at) in wanted or (expiring is not None and row.is_ending(at, expiring))
+        )
+
+    if run.json:
+        for _ in rows():  # a damaged line is told before anything is printed
+            pass
+        return output.result({"certificates": (_document(row, at) for row in rows())}, ())
+    found = rows()
+    first = next(found, None)
+    if first is None:
+        filtered = wanted or expiring is not None
+        output.tell("no such certificate" if filtered else "no certificate has been signed yet")
         return DONE
-    return output.result(
-        {"certificates": [_document(row, at) for row in rows] if run.json else []},
-        output.table(("NAME", "SERIAL", "UNTIL", "DAYS", "STATUS"), (_cells(row, at) for row in rows)),
-    )
+    calendar = dates.Calendar(at)
+    words = {word: output.coloured(word) for word in ("valid", "expired", "revoked")}  # there may be a million rows
+    cells = (_cells(row, calendar, words) for row in chain((first,), found))
+    return output.result({}, output.table(("NAME", "SERIAL", "UNTIL", "DAYS", "STATUS"), cells))
 
 
-def _cells(row: Row, at: datetime) -> tuple[str, ...]:
-    end, status = row.end, row.status(at)
-    soon = row.is_ending(at, listing.SOON)
-    return (
-        row.name,
-        row.serial,
-        f"{end.year}-{end.month:02}-{end.day:02}",
-        output.coloured(str(dates.days_left(end, at)), "warning" if soon else ""),
-        output.coloured(status) + (f" ({row.reason})" if row.reason else ""),
-    )
+def _cells(row: Row, calendar: dates.Calendar, words: Mapping[str, str]) -> tuple[str, ...]:
+    day, left, is_over = calendar(row.until)
+    days = str(left)
+    if row.state == index.REVOKED:
+        status = words["revoked"] + (f" ({row.reason})" if row.reason else "")
+    elif row.state == index.EXPIRED or is_over:
+        status = words["expired"]
+    else:
+        status = words["valid"]
+        if left < listing.SOON:
+            days = output.coloured(days, "warning")
+    return row.name, row.serial, day, days, status
 
 
 def _document(row: Row, at: datetime) -> dict[str, Any]:
