@@ -42,12 +42,12 @@ _ROLES = {"serverAuth": "server", "clientAuth": "client"}
 
 
 class Seen(NamedTuple):
-    """What a host was seen to serve, and which CRL it has, in words; and whether each is as it should be."""
+    """What a host was seen to serve, and which CRL it has, in words; and how bad each is, where that is known."""
 
     serves: str
     crl: str
-    serves_current: bool = False
-    has_current_crl: bool = False
+    serves_level: str = "critical"
+    crl_level: str = "critical"
 
 
 def write(authority: Authority, path: Path, text: str) -> None:
@@ -138,6 +138,7 @@ def page(
             if row.status(at) == "revoked"
         ),
         events=events,
+        most=NEWEST,
         ticks=_ticks(at, last),
     )
     return "\n".join(map(names.printable, text.split("\n")))
@@ -208,7 +209,7 @@ def _events(
         if row.revoked_at and row.name != canary.NAME:
             found.append((row.revoked_at, ("revoked", row.name, row.serial, row.reason or _NO_REASON)))
     if crl := status.revocation_list:
-        found.append((crl.start, ("CRL made", "", "", f"number {index.serial_text(crl.number)}")))
+        found.append((crl.start, ("CRL made", "", "", f"number {crl.number}")))
     if saved := backup.last(authority):
         found.append((saved.at, ("backup made", "", "", "")))
     newest = sorted(found, key=lambda event: event[0])[: -NEWEST - 1 : -1]

@@ -46,16 +46,20 @@ def _seen(host: KnownHost, view: View, files: Sequence[PublicFile], serials: Map
     """What a host said, compared with the `files` that it should have, and the `serials` of its certificates."""
     digests = {file.name: file.sha256 for file in files}
     has_crl = view.files.get(LIST) == digests[LIST]
-    crl = "the newest" if has_crl else "another one" if LIST in view.files else "none"
+    crl, level = ("the newest", "") if has_crl else ("another one" if LIST in view.files else "none", "critical")
     if not server.has_server(host):
-        return Seen("not asked", crl, True, has_crl)
+        return Seen("not asked", crl, "", level)
     if wrong := rotate.refusal(server.require_loaded, host, view):
-        return Seen(wrong, crl, has_current_crl=has_crl)
+        return Seen(wrong, crl, crl_level=level)
     own = [x509.certificate_in(file.data).encoded for file in files if file.name == f"{host.name}.cert.pem"]
     serves = f"serial {serials[view.served]}" if view.served in serials else "no certificate that it got from this CA"
-    is_current = view.served in map(server.digest, own)
-    if not is_current and view.served in serials:
+    is_valid = view.served in map(server.digest, own)
+    if not is_valid and view.served in serials:
         serves += ", which is not the valid one"
-    wrong = rotate.refusal(server.require_crl, host, view)
-    crl += f"; {wrong}" if wrong else ", loaded" if view.canaries else ", not proven to be loaded"
-    return Seen(serves, crl, is_current, has_crl and not wrong)
+    if wrong := rotate.refusal(server.require_crl, host, view):
+        crl, level = f"{crl}; {wrong}", "critical"
+    elif view.canaries:
+        crl, level = f"{crl}, loaded", level or "ok"
+    else:
+        crl += ", not proven to be loaded"
+    return Seen(serves, crl, "ok" if is_valid else "critical", level)

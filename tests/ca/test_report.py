@@ -140,7 +140,7 @@ def test_what_was_done_and_what_is_next(
             ["revoked", margaret, "02", "superseded"],
             ["revoked", aiken, "01", "no reason given"],
             ["signed with another key", aiken, "05", ""],
-            ["CRL made", "", "", "number 00"],
+            ["CRL made", "", "", "number 0"],
             ["backup made", "", "", ""],
             ["CA certificate begins", AUTHORITY, "00", ""],
         ]

@@ -42,9 +42,9 @@ def report(
         hosts = known_hosts.read(authority).servers()
         with terminal.progress(hosts, "seen") as progress:
             asked = probing.look(authority, run.ssh(hosts), hosts, run.jobs, progress)
-        seen = {
-            host.name: Seen(one.message, "") if isinstance(one, DatabaseCaError) else one for host, one in asked.items()
-        }
+        seen = {}
+        for host, one in asked.items():
+            seen[host.name] = one if isinstance(one, Seen) else Seen(one.message.removeprefix(f"{host.name}: "), "")
         failed = [results.HostOutcome(host, one) for host, one in asked.items() if isinstance(one, DatabaseCaError)]
     with terminal.busy("checking"):
         text = reporting.page(authority, found, next_commands(authority, found), seen)
