@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dbca_openssl.command import Command, require_absent
-from dbca_openssl.files import PRIVATE_DIRECTORY, PRIVATE_FILE, PUBLIC_DIRECTORY, PUBLIC_FILE, set_mode
+from dbca_openssl.files import (
+    PRIVATE_DIRECTORY,
+    PRIVATE_FILE,
+    PUBLIC_DIRECTORY,
+    PUBLIC_FILE,
+    beside,
+    mode_of,
+    set_mode,
+)
 from dbca_openssl.openssl import OpenSSL
 from dbca_openssl.render import here_document
 
@@ -166,6 +174,14 @@ def write_new(path: Path, data: bytes, mode: int = PUBLIC_FILE) -> None:
         os.fsync(file.fileno())
     if mode != PRIVATE_FILE:
         set_mode(path, mode)
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Replace a file by a rename, or make it; it keeps its mode. Raises OSError."""
+    new = Path(beside(str(path)))
+    new.unlink(missing_ok=True)
+    write_new(new, data, mode_of(path))
+    new.replace(path)
 
 
 def tell_lost_modes(private: Path, directory: Path, tell: Callable[[str], None]) -> None:

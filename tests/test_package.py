@@ -83,7 +83,7 @@ def test_the_wheel_is_complete(tmp_path: Path) -> None:
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     with tarfile.open(archive) as tar:
         packed = {name.partition("/")[2] for name in tar.getnames()}
-    for name in ("database-ca.cnf.j2", "openssl.cnf.j2", "role/README.md", "role/tasks/main.yml"):
+    for name in ("database-ca.cnf.j2", "openssl.cnf.j2", "report.js", "role/README.md", "role/tasks/main.yml"):
         assert f"dbca_openssl/templates/{name}" in packed  # once, at the place that the link stands for
         with zipfile.ZipFile(wheel) as members:
             assert members.read(f"dbca_openssl/templates/{name}") == (ROOT / "templates" / name).read_bytes()

@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from pathlib import Path
 
 from dbca_openssl.ca.certificates import own_certificate
 from dbca_openssl.ca.layout import (
@@ -23,9 +22,8 @@ from dbca_openssl.ca.layout import (
     Authority,
 )
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.files import beside
 from dbca_openssl.lock import Lock
-from dbca_openssl.plan import MakeDirectories, write_new
+from dbca_openssl.plan import MakeDirectories, replace, write_new
 
 _FILES = (CONFIGURATION, CERTIFICATE, HOSTS, CRL_NUMBER, CRL, SERIAL, ATTRIBUTES, INDEX)
 _SECRET = re.compile(rb"PRIVATE KEY|^\s*(?:in|out)put_password\s*=", re.MULTILINE)
@@ -60,10 +58,7 @@ def export(authority: Authority, copy: Authority) -> list[str]:
             write_new(copy.path(PUBLIC_COPY), _MARK)
         MakeDirectories(PUBLIC_DIRECTORIES).run(copy.directory)
         for name in changed:
-            new = Path(beside(str(copy.path(name))))
-            new.unlink(missing_ok=True)
-            write_new(new, authority.read(name))
-            new.replace(copy.path(name))
+            replace(copy.path(name), authority.read(name))
         for name in gone:
             copy.path(name).unlink()
     return [*changed, *gone]

@@ -1,15 +1,32 @@
-"""One static page about a CA: a time line of what expires when, the CRL, revocations, and what `check` finds."""
+"""One static page about a CA for a browser: its hosts and certificates, what is next, what was done and when.
+
+The page begins with a mark of its CA. A file that begins with it may be replaced, and no other.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import MAXYEAR, UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
 
-from dbca_openssl import __version__, dates, render
+from dbca_openssl import __version__, dates, names, render
+from dbca_openssl.ca import archive, backup, canary, index, listing
 from dbca_openssl.ca import check as checking
-from dbca_openssl.ca import listing
+from dbca_openssl.ca import hosts as known_hosts
+from dbca_openssl.ca.certificates import own_certificate
+from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.index import Row
-from dbca_openssl.ca.layout import Authority
+from dbca_openssl.ca.layout import INDEX, Authority
+from dbca_openssl.command import require_absent
+from dbca_openssl.der import UnreadableError
+from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.files import read_file
+from dbca_openssl.plan import replace, write_new
+from dbca_openssl.x509 import Certificate
 
 MOST_TICKS, RIGHTMOST_TICK = 6, 92
 """How many dates fit beside each other on a telephone, and how far to the right the last may be, in per cent."""
@@ -17,25 +34,92 @@ MOST_TICKS, RIGHTMOST_TICK = 6, 92
 _STEPS = (1, 3, 6, 12, 24, 60, 120, 240, 600, 1200, 12_000, 24_000)
 """Months from one of them to the next; the last is for the year 9999, which means never (RFC 5280, 4.1.2.5)."""
 
+NEWEST = 1000
+"""Of what is past, former certificates and the audit trail, the page has so many."""
 
-def page(authority: Authority) -> str:
-    """The page as HTML; it needs no script and nothing from a network. Raises DatabaseCaError where there is no CA."""
-    status = listing.status(authority)
+_NO_REASON = "no reason given"
+_ROLES = {"serverAuth": "server", "clientAuth": "client"}
+
+
+class Seen(NamedTuple):
+    """What a host was seen to serve, and which CRL it has, in words; and how bad each is, where that is known."""
+
+    serves: str
+    crl: str
+    serves_level: str = "critical"
+    crl_level: str = "critical"
+
+
+def write(authority: Authority, path: Path, text: str) -> None:
+    """Write the page, in place of an older one about the same CA. Raises DatabaseCaError where `path` is not that."""
+    require_ours(authority, path)
+    if path.is_file():
+        replace(path, text.encode())
+    else:
+        write_new(path, text.encode())
+
+
+def require_ours(authority: Authority, path: Path) -> None:
+    """Raise DatabaseCaError where `path` is something else than a page about this CA, or nothing."""
+    mark = _mark(authority).encode()
+    if path.is_symlink() or not path.is_file() or not read_file(path).startswith(mark):
+        require_absent(path)
+
+
+def _mark(authority: Authority) -> str:
+    digest = hashlib.sha256(own_certificate(authority).public_key).hexdigest()
+    return f"<!DOCTYPE html>\n<!-- dbca-openssl report {digest} -->\n"
+
+
+def page(
+    authority: Authority, status: listing.Status, following: Sequence[str], seen: Mapping[str, Seen] | None = None
+) -> str:
+    """The page as HTML: it loads nothing, and its script only sorts and filters.
+
+    `following` are the commands that are next, `seen` is what was seen of hosts (None: nobody has looked). Raises
+    DatabaseCaError where the CA cannot be read.
+    """
     checked = checking.check(authority, checking.Limits())
-    at = status.at
-    current = [row for row in status.rows if row.status(at) == "valid"]
+    at, own = status.at, status.own
+    newest = {row.name: row for row in status.rows}
+    is_former = {row: _is_former(row, newest, at) for row in status.rows}
+    former = [row for row in status.rows if is_former[row]][-NEWEST:]
+    current = sorted(
+        (row for row in status.rows if not is_former[row]), key=lambda row: (row.state == index.REVOKED, row.end)
+    )
+    past = index.rows(authority.read(INDEX))
+    wanted = dict.fromkeys(row.serial for row in (*current, *former, *past[-NEWEST:]))
+    certificates = {
+        serial: certificate
+        for serial, certificate in archive.read(authority, list(wanted))
+        if certificate and archive.is_issued(certificate, serial, own)
+    }
+    events = _events(authority, status, past[-NEWEST:], certificates)
     # the line ends with the last certificate: the CA is valid for years more, which would crowd them at its beginning
-    ends = [row.end for row in current] or [status.own.end]
+    ends = [row.end for row in status.rows if row.status(at) == "valid"] or [own.end]
     if status.revocation_list:
         ends.append(status.revocation_list.end)
     last = max([at + timedelta(days=1), *ends])
-    return render.rendered(
+    try:
+        known = known_hosts.read(authority).hosts
+    except DatabaseCaError:  # which `check` finds too
+        known = {}
+
+    def shown(row: Row) -> dict[str, object]:
+        return _certificate(row, certificates.get(row.serial), known.get(row.name), at) | _moment(row.end, at, last)
+
+    script = render.rendered("report.js")
+    text = render.rendered(
         "report.html.j2",
+        mark=_mark(authority),
+        script=script,
+        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         version=__version__,
         at=dates.shown(at),
         directory=str(authority.directory),
-        authority=status.own.common_name,
-        authority_end=_moment(status.own.end, at, last),
+        is_copy=authority.is_public(),
+        authority=own.common_name,
+        authority_end=_moment(own.end, at, last),
         list_end=_moment(status.revocation_list.end, at, last) if status.revocation_list else None,
         counts=status.counts(),
         level=checked.level.name.lower(),
@@ -43,10 +127,26 @@ def page(authority: Authority) -> str:
             {"level": finding.level.name.lower(), "text": finding.text, "fix": finding.fix}
             for finding in sorted(checked.findings, key=lambda finding: -finding.level)
         ],
-        certificates=[_certificate(row, at, last) for row in sorted(status.rows, key=lambda row: row.end)],
-        reasons=Counter(row.reason or "no reason given" for row in status.rows if row.status(at) == "revoked"),
+        following=following,
+        certificates=[shown(row) for row in current],
+        without=[{"name": name, **_host(host)} for name, host in known.items() if name not in newest],
+        former=[shown(row) for row in reversed(former)],
+        seen=seen,
+        reasons=Counter(
+            "canary of a CRL" if row.name == canary.NAME else row.reason or _NO_REASON
+            for row in status.rows
+            if row.status(at) == "revoked"
+        ),
+        events=events,
+        most=NEWEST,
         ticks=_ticks(at, last),
     )
+    return "\n".join(map(names.printable, text.split("\n")))
+
+
+def _is_former(row: Row, newest: Mapping[str, Row], at: datetime) -> bool:
+    """Whether a newer certificate of its name has taken its place; the canary's are never valid."""
+    return row.name == canary.NAME or (row != newest[row.name] and row.status(at) != "valid")
 
 
 def _moment(end: datetime, at: datetime, last: datetime) -> dict[str, object]:
@@ -59,13 +159,61 @@ def _moment(end: datetime, at: datetime, last: datetime) -> dict[str, object]:
     }
 
 
-def _certificate(row: Row, at: datetime, last: datetime) -> dict[str, object]:
-    return _moment(row.end, at, last) | {
+def _host(host: KnownHost) -> dict[str, object]:
+    return {"role": "client" if host.is_client else "server", "profile": host.profile}
+
+
+def _certificate(row: Row, certificate: Certificate | None, host: KnownHost | None, at: datetime) -> dict[str, object]:
+    """What the index says of a certificate, and the certificate itself, where there is a copy that can be read."""
+    key = role = ""
+    if certificate:
+        try:
+            kind, bits = certificate.key
+            key = f"RSA {bits}" if kind == "RSA" else kind
+            role = " or ".join(_ROLES[usage] for usage in certificate.usages[1] if usage in _ROLES)
+        except UnreadableError:
+            key = "cannot be read"
+    return {
         "name": row.name,
         "serial": row.serial,
         "status": row.status(at),
-        "reason": row.reason or "",
-    }
+        "revoked": f"{row.revoked_at:%Y-%m-%d}" if row.revoked_at else "",
+        "reason": row.reason or _NO_REASON if row.revoked else "",
+        "issued": f"{certificate.start:%Y-%m-%d}" if certificate else "",
+        "san": [name for _, name in certificate.alternative_names] if certificate else [],
+        "key": key,
+        "role": "client" if "@" in row.name else role,
+        "profile": "",
+    } | (_host(host) if host else {})
+
+
+def _events(
+    authority: Authority, status: listing.Status, rows: Sequence[Row], certificates: Mapping[str, Certificate]
+) -> list[tuple[str, ...]]:
+    """The audit trail, the newest first: when, what, the name, the serial, and why."""
+    hosts, before = set(status.rows), dict[str, Certificate]()
+    found: list[tuple[datetime, tuple[str, ...]]] = []
+    for row in rows:
+        if certificate := certificates.get(row.serial):
+            former = before.get(row.name)
+            if row not in hosts:
+                what = "CA certificate begins"
+            elif row.name == canary.NAME:
+                what = "canary signed and revoked"
+            elif former is None:
+                what = "signed"
+            else:
+                what = "renewed" if former.public_key == certificate.public_key else "signed with another key"
+            before[row.name] = certificate
+            found.append((certificate.start, (what, row.name, row.serial, "")))
+        if row.revoked_at and row.name != canary.NAME:
+            found.append((row.revoked_at, ("revoked", row.name, row.serial, row.reason or _NO_REASON)))
+    if crl := status.revocation_list:
+        found.append((crl.start, ("CRL made", "", "", f"number {crl.number}")))
+    if saved := backup.last(authority):
+        found.append((saved.at, ("backup made", "", "", "")))
+    newest = sorted(found, key=lambda event: event[0])[: -NEWEST - 1 : -1]
+    return [(dates.shown(when), *what) for when, what in newest]
 
 
 def _ticks(at: datetime, last: datetime) -> list[dict[str, object]]:

@@ -276,14 +276,14 @@ def _due(
         return Due(host, error=DatabaseCaError(f"{host.name}: {what}", rekey))
     missing = [file.name for file in files if seen.files.get(file.name) != file.sha256]
     if server.has_server(host):
-        if own and not renewal and not missing and (why := _refusal(server.require_served, host, seen, own)):
+        if own and not renewal and not missing and (why := refusal(server.require_served, host, seen, own)):
             missing.append(why)
-        if LIST not in missing and _refusal(server.require_crl, host, seen):
+        if LIST not in missing and refusal(server.require_crl, host, seen):
             missing.append(LIST)
     return Due(host, renewal, tuple(missing))
 
 
-def _refusal(require: Callable[..., None], host: KnownHost, *seen: object) -> str:
+def refusal(require: Callable[..., None], host: KnownHost, *seen: object) -> str:
     """Why `require` refuses a host, or nothing."""
     try:
         require(host, *seen)

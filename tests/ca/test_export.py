@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dbca_openssl import plan
 from dbca_openssl.ca import export as exporting
 from dbca_openssl.ca.layout import Authority
 from dbca_openssl.plan import write_new
@@ -72,14 +73,15 @@ def test_an_interrupted_export_is_made_whole_by_the_next(
     for point in range(files):
         copy, left = tmp_path / f"copy{point}", [point]
 
-        def interrupted(path: Path, data: bytes, left: list[int] = left) -> None:
-            real(path, data[: len(data) // 2] if not left[0] else data)
+        def interrupted(path: Path, data: bytes, *mode: int, left: list[int] = left) -> None:
+            real(path, data[: len(data) // 2] if not left[0] else data, *mode)
             if not left[0]:
                 raise KeyboardInterrupt
             left[0] -= 1
 
         with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-            patched.setattr(exporting, "write_new", interrupted)
+            for module in (exporting, plan):
+                patched.setattr(module, "write_new", interrupted)
             exporting.export(Authority(fleet), Authority(copy))
         exporting.export(Authority(fleet), Authority(copy))
         whole = {name: what for name, what in snapshot(tmp_path / "whole").items() if name != "database-ca.public"}

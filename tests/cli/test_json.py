@@ -112,7 +112,7 @@ SCHEMAS: dict[str, Schema] = {
     "bare without an authority": record(directory={"type": "null"}, next=several(TEXT)),
     "check": record(status=LEVEL, findings=several(record(level=LEVEL, code=TEXT, text=TEXT, fix=TEXT))),
     "repair": record(repaired=several(TEXT), status=LEVEL, left=several(TEXT)),
-    "report": record(report=TEXT),
+    "report": record(report=TEXT, failed=several({"type": "object"})),
     "rollover": record(
         hosts=several({"type": "object"}), clients=several(TEXT), bundle=several(TEXT)
     ),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ca.test_report import Page
 from database.conftest import StartServer, data, programs, start  # noqa: F401  # fixtures, also for hosts
 from tools.database_servers import Server
 from tools.ssh_hosts import Fleet, Machine
@@ -69,6 +70,13 @@ class Site:
             directory=self.ca,
             environment=self.environment,
         )
+
+    def report(self) -> tuple[int, dict[str, list[str]]]:
+        """The exit code of `report --probe`, and what its page says that each host serves, and which CRL it has."""
+        page = self.ca.parent / "report.html"
+        made = tool("report", "-o", page, "--probe", "--ssh-config", self.fleet.config, directory=self.ca)
+        cells = (Page(page.read_text()).rows[1:] if page.exists() else [])[: len(HOSTS) + 1]
+        return made.code, {row[0].partition("\n")[0]: row[7:] for row in cells if row[1] == "server\nguide"}
 
     def states(self, finished: Finished) -> dict[str, str]:
         """The state of each host in a table."""

@@ -30,6 +30,8 @@ def test_what_is_due_is_renewed_and_proven_and_then_nothing_is_due(site: Site) -
     assert all(f"Serial Number: {serial}\n" in crl for serial in before.values())
     assert "Next Update" in crl
 
+    assert site.report() == (0, {name: [f"serial {site.serial(name)}", "the newest, loaded"] for name in HOSTS})
+
     state = snapshot(site.ca, without=(".lock",)), {name: site.fleet.machines[name].mode(".") for name in HOSTS}
     again = site.rotate("--all", "--json")
     assert again.code == 0, again.messages
@@ -41,6 +43,10 @@ def test_a_host_that_is_down_is_named_and_nothing_is_signed_for_it(site: Site) -
     before = {name: site.serial(name) for name in HOSTS}
     site.servers[MARGARET].stop()
     site.fleet.machines[MARGARET].crash()
+    code, seen = site.report()
+    assert code == 1
+    assert seen[AIKEN] == [f"serial {before[AIKEN]}", "the newest, not proven to be loaded"], "there is no canary yet"
+    assert seen[MARGARET] == ["connection refused", ""]
     first = site.rotate()
     assert first.code == 1
     assert f"{MARGARET}: connection" in first.messages
@@ -56,6 +62,7 @@ def test_a_server_that_does_not_read_its_files_keeps_the_crl_back(site: Site) ->
     text = listed.read_text()
     listed.write_text(text.replace(f"\n{MARGARET} ", f"\n{MARGARET} dbca_reload='echo no >&2; false' "))
     crl = (site.ca / "crl/database-ca.crl").read_bytes()
+    before = site.serial(MARGARET)
     first = site.rotate()
     assert first.code == 1
     assert f"{MARGARET}: the server did not read its files again: no" in first.messages
@@ -63,6 +70,7 @@ def test_a_server_that_does_not_read_its_files_keeps_the_crl_back(site: Site) ->
     assert (site.ca / "crl/database-ca.crl").read_bytes() == crl
     assert all(site.admitted(name) for name in HOSTS), "nobody is locked out"
     assert site.states(first)[MARGARET].startswith("failed")
+    assert site.report()[1][MARGARET][0] == f"serial {before}, which is not the valid one"
     listed.write_text(text)
     second = site.rotate()
     assert second.code == 0, second.messages
@@ -76,6 +84,8 @@ def test_a_server_that_has_an_old_crl_is_named(site: Site) -> None:
     hosts = (site.ca / "database-ca.hosts").read_text()
     (site.ca / "database-ca.hosts").write_text(hosts.replace(f"{AIKEN} ", f"{AIKEN} dbca_reload=true "))
     done("crl", directory=site.ca, environment=site.environment)
+    old = site.report()[1][AIKEN][1]
+    assert old == "another one; the server accepts a revoked certificate: its CRL is old, or it has none"
     rotated = site.rotate()
     assert rotated.code == 1
     assert f"{AIKEN}: the server accepts a revoked certificate: its CRL is old" in rotated.messages

@@ -13,7 +13,7 @@ from dbca_openssl.cli import output, results
 from dbca_openssl.cli.main import DONE
 from dbca_openssl.cli.options import Run, option, verb
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.finding import REPAIR, Finding
+from dbca_openssl.finding import REPAIR
 
 CRL_SOON = listing.SOON // 2
 """Days from which on a new CRL is asked for."""
@@ -61,7 +61,8 @@ def status(
     found = listing.status(authority)
     crl, own, at = found.revocation_list, found.own, found.at
     soon = [row.name for row in found.ending_soon()]
-    following = _next(authority, found, soon, checking.urgent(authority, found))
+    following = next_commands(authority, found)
+    following = following or ["dbca-openssl list" if found.rows else "dbca-openssl request NAME  # on each host"]
     counts, saved = found.counts(), backup.last(authority)
     return output.result(
         {
@@ -105,8 +106,9 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _next(authority: Authority, found: listing.Status, soon: Sequence[str], urgent: Sequence[Finding]) -> list[str]:
-    """The commands that the state of the CA asks for."""
+def next_commands(authority: Authority, found: listing.Status) -> list[str]:
+    """The commands that the state of the CA asks for, in their order."""
+    urgent = checking.urgent(authority, found)
     crl, fixes = found.revocation_list, [one.fix for one in urgent]
     lines = [
         one.fix if one.fix == REPAIR else f"dbca-openssl check  # {one.text}" for one in urgent if one.code != "crl"
@@ -123,8 +125,8 @@ def _next(authority: Authority, found: listing.Status, soon: Sequence[str], urge
         lines.append("dbca-openssl sign --all")
     else:
         lines += [output.command("sign", name) for name in found.waiting]
-    if soon or found.expired():
+    if found.ending_soon() or found.expired():
         lines.append(f"dbca-openssl renew --expiring {listing.SOON}")
     if found.rows and checking.DELIVER_FIRST not in fixes and any(" crl" in line or "renew" in line for line in lines):
         lines += (line.strip() for line in results.deploy_lines(authority))
-    return lines or ["dbca-openssl list" if found.rows else "dbca-openssl request NAME  # on each host"]
+    return lines
