@@ -145,7 +145,8 @@ def _check(authority: Authority, limits: Limits) -> Checked:
         if own is not None:
             findings.append(Finding(CRITICAL, "crl", error.message, "dbca-openssl crl"))
     else:
-        findings += _crl(authority, current, rows, at, limits)
+        revoked = None if rows is None else [row for row in rows if row.state == index.REVOKED]
+        findings += _crl(authority, current, revoked, at, limits)
     ends = own.end if own else None, current.end if current else None
     return Checked(tuple(findings), *ends, tuple(hosts), at)
 
@@ -157,7 +158,7 @@ def urgent(authority: Authority, found: listing.Status) -> list[Finding]:
     """
     findings = [*_files(authority), *_leftovers(authority)]
     if found.revocation_list:
-        findings += _crl(authority, found.revocation_list, found.rows, found.at, Limits())
+        findings += _crl(authority, found.revocation_list, found.revoked, found.at, Limits())
     return [one for one in findings if (one.level == CRITICAL and one.code != "mode") or one.fix == DELIVER_FIRST]
 
 
@@ -318,7 +319,7 @@ def _list(authority: Authority, rows: Sequence[Row], at: datetime) -> Iterator[F
 def _crl(
     authority: Authority, current: RevocationList, rows: Sequence[Row] | None, at: datetime, limits: Limits
 ) -> Iterator[Finding]:
-    """The CRL: its age, whether it and the index agree on what is revoked, and its number."""
+    """The CRL: its age, whether it and the revoked `rows` (None: not known) agree, and its number."""
     period = (current.end - current.start).days
     limits = Limits(min(limits.warn_days, period // 4), min(limits.critical_days, period // 8))
     try:
@@ -326,9 +327,10 @@ def _crl(
     except UnreadableError as error:
         yield Finding(CRITICAL, "crl", f"{CRL} cannot be read: {error}", "dbca-openssl crl")
         return
-    revoked = {int(row.serial, 16): row for row in rows or () if row.state == index.REVOKED}
+    revoked = {int(row.serial, 16): row for row in rows or ()}
     missing = [row for serial, row in revoked.items() if serial not in listed]
-    valid = {row.name for row in rows or () if row.state == index.VALID} if missing else set()
+    again = index.some(authority.read(INDEX), names={row.name for row in missing}) if missing else ()
+    valid = {row.name for row in again if row.state == index.VALID}
     renewed = [row for row in missing if row.reason == revocation.SUPERSEDED and row.name in valid]
     fix = DELIVER_FIRST if renewed else "dbca-openssl crl"
     for one in _expiring(current.end, at, limits, "crl", "the CRL", "crl"):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -25,26 +24,25 @@ SOON = 30
 
 
 class Status(NamedTuple):
-    """The state of the CA: its certificate, its CRL (None: none that can be read), the rows of hosts and clients."""
+    """The state of the CA: its certificate, its CRL (None: none that can be read), the certificates of the others.
+
+    `counts` are how many are `valid`, `expired` and `revoked`. Rows are kept of those that are `revoked`, of those that
+    are `ending_soon`, within 30 days, and of those that are `expired`, but that nobody has renewed or revoked.
+    """
 
     own: Certificate
     revocation_list: RevocationList | None
-    rows: Sequence[Row]
+    counts: Mapping[str, int]
+    revoked: Sequence[Row]
+    expired: Sequence[Row]
+    ending_soon: Sequence[Row]
     waiting: list[str]
     at: datetime
 
-    def counts(self) -> dict[str, int]:
-        """How many certificates of hosts and clients are `valid`, `expired` and `revoked`."""
-        found = Counter(row.status(self.at) for row in self.rows)
-        return {status: found[status] for status in ("valid", "expired", "revoked")}
-
-    def expired(self) -> list[Row]:
-        """The certificates that have expired and are in the index as valid ones: nobody has renewed or revoked them."""
-        return [row for row in self.rows if row.state == index.VALID and row.end <= self.at]
-
-    def ending_soon(self) -> list[Row]:
-        """The valid certificates that expire within 30 days."""
-        return [row for row in self.rows if row.is_ending(self.at, SOON)]
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever signed."""
+        return not any(self.counts.values())
 
 
 class Details(NamedTuple):
@@ -77,8 +75,25 @@ def each(authority: Authority) -> Iterator[Row]:
 
 def status(authority: Authority) -> Status:
     """The state of the CA. Raises DatabaseCaError where there is none, or it cannot be read."""
-    rows = certificates(authority)
-    return Status(own_certificate(authority), _list(authority), rows, signing.waiting(authority), dates.now())
+    at = dates.now()
+    calendar, soon = dates.Calendar(at), dates.days_after(at, SOON)
+    counts = dict.fromkeys(("valid", "expired", "revoked"), 0)
+    revoked, expired, ending = list[Row](), list[Row](), list[Row]()
+    for row in each(authority):
+        _, left, is_over = calendar(row.until)
+        if row.state == index.REVOKED:
+            counts["revoked"] += 1
+            revoked.append(row)
+        elif row.state == index.EXPIRED or is_over:
+            counts["expired"] += 1
+            if row.state == index.VALID:
+                expired.append(row)
+        else:
+            counts["valid"] += 1
+            if left <= SOON and row.end <= soon:
+                ending.append(row)
+    waiting = signing.waiting(authority)
+    return Status(own_certificate(authority), _list(authority), counts, revoked, expired, ending, waiting, at)
 
 
 def details(authority: Authority, what: str) -> Details:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import MAXYEAR, UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from dbca_openssl.ca.certificates import own_certificate
 from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import INDEX, Authority
+from dbca_openssl.ca.revoke import RevocationList
 from dbca_openssl.command import require_absent
 from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError
@@ -80,13 +81,11 @@ def page(
     DatabaseCaError where the CA cannot be read.
     """
     checked = checking.check(authority, checking.Limits())
-    at, own = status.at, status.own
-    newest = {row.name: row for row in status.rows}
-    is_former = {row: _is_former(row, newest, at) for row in status.rows}
-    former = [row for row in status.rows if is_former[row]][-NEWEST:]
-    current = sorted(
-        (row for row in status.rows if not is_former[row]), key=lambda row: (row.state == index.REVOKED, row.end)
-    )
+    at, own, rows = status.at, status.own, listing.certificates(authority)
+    newest = {row.name: row for row in rows}
+    is_former = {row: _is_former(row, newest, at) for row in rows}
+    former = [row for row in rows if is_former[row]][-NEWEST:]
+    current = sorted((row for row in rows if not is_former[row]), key=lambda row: (row.state == index.REVOKED, row.end))
     past = index.rows(authority.read(INDEX))
     wanted = dict.fromkeys(row.serial for row in (*current, *former, *past[-NEWEST:]))
     certificates = {
@@ -94,9 +93,9 @@ def page(
         for serial, certificate in archive.read(authority, list(wanted))
         if certificate and archive.is_issued(certificate, serial, own)
     }
-    events = _events(authority, status, past[-NEWEST:], certificates)
+    events = _events(authority, status.revocation_list, set(rows), past[-NEWEST:], certificates)
     # the line ends with the last certificate: the CA is valid for years more, which would crowd them at its beginning
-    ends = [row.end for row in status.rows if row.status(at) == "valid"] or [own.end]
+    ends = [row.end for row in rows if row.status(at) == "valid"] or [own.end]
     if status.revocation_list:
         ends.append(status.revocation_list.end)
     last = max([at + timedelta(days=1), *ends])
@@ -121,7 +120,7 @@ def page(
         authority=own.common_name,
         authority_end=_moment(own.end, at, last),
         list_end=_moment(status.revocation_list.end, at, last) if status.revocation_list else None,
-        counts=status.counts(),
+        counts=status.counts,
         level=checked.level.name.lower(),
         findings=[
             {"level": finding.level.name.lower(), "text": finding.text, "fix": finding.fix}
@@ -134,7 +133,7 @@ def page(
         seen=seen,
         reasons=Counter(
             "canary of a CRL" if row.name == canary.NAME else row.reason or _NO_REASON
-            for row in status.rows
+            for row in rows
             if row.status(at) == "revoked"
         ),
         events=events,
@@ -188,10 +187,14 @@ def _certificate(row: Row, certificate: Certificate | None, host: KnownHost | No
 
 
 def _events(
-    authority: Authority, status: listing.Status, rows: Sequence[Row], certificates: Mapping[str, Certificate]
+    authority: Authority,
+    crl: RevocationList | None,
+    hosts: Collection[Row],
+    rows: Sequence[Row],
+    certificates: Mapping[str, Certificate],
 ) -> list[tuple[str, ...]]:
-    """The audit trail, the newest first: when, what, the name, the serial, and why."""
-    hosts, before = set(status.rows), dict[str, Certificate]()
+    """The audit trail of `rows`, of which the `hosts` are not the CA's: when, what, name, serial, why; newest first."""
+    before = dict[str, Certificate]()
     found: list[tuple[datetime, tuple[str, ...]]] = []
     for row in rows:
         if certificate := certificates.get(row.serial):
@@ -208,7 +211,7 @@ def _events(
             found.append((certificate.start, (what, row.name, row.serial, "")))
         if row.revoked_at and row.name != canary.NAME:
             found.append((row.revoked_at, ("revoked", row.name, row.serial, row.reason or _NO_REASON)))
-    if crl := status.revocation_list:
+    if crl:
         found.append((crl.start, ("CRL made", "", "", f"number {crl.number}")))
     if saved := backup.last(authority):
         found.append((saved.at, ("backup made", "", "", "")))

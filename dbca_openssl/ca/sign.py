@@ -131,9 +131,8 @@ def waiting(authority: Authority) -> list[str]:
     Raises DatabaseCaError where there is no CA, or its index cannot be read.
     """
     authority.require()
-    known = {row.name for row in index.rows(authority.read(INDEX))}
-    names = (path.name.removesuffix(".req.pem") for path in authority.path("certreqs").glob("*.req.pem"))
-    return sorted(name for name in names if name not in known)
+    names = {path.name.removesuffix(".req.pem") for path in authority.path("certreqs").glob("*.req.pem")}
+    return sorted(names.difference(row.name for row in index.each(authority.read(INDEX)))) if names else []
 
 
 def end_of(authority: Authority, period: Period, own: Certificate) -> datetime:

@@ -60,10 +60,10 @@ def status(
         )
     found = listing.status(authority)
     crl, own, at = found.revocation_list, found.own, found.at
-    soon = [row.name for row in found.ending_soon()]
+    soon = [row.name for row in found.ending_soon]
     following = next_commands(authority, found)
-    following = following or ["dbca-openssl list" if found.rows else "dbca-openssl request NAME  # on each host"]
-    counts, saved = found.counts(), backup.last(authority)
+    following = following or ["dbca-openssl request NAME  # on each host" if found.is_empty else "dbca-openssl list"]
+    counts, saved = found.counts, backup.last(authority)
     return output.result(
         {
             "directory": str(authority.directory),
@@ -125,8 +125,12 @@ def next_commands(authority: Authority, found: listing.Status) -> list[str]:
         lines.append("dbca-openssl sign --all")
     else:
         lines += [output.command("sign", name) for name in found.waiting]
-    if found.ending_soon() or found.expired():
+    if found.ending_soon or found.expired:
         lines.append(f"dbca-openssl renew --expiring {listing.SOON}")
-    if found.rows and checking.DELIVER_FIRST not in fixes and any(" crl" in line or "renew" in line for line in lines):
+    if (
+        not found.is_empty
+        and checking.DELIVER_FIRST not in fixes
+        and any(" crl" in line or "renew" in line for line in lines)
+    ):
         lines += (line.strip() for line in results.deploy_lines(authority))
     return lines
