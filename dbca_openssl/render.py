@@ -15,8 +15,6 @@ from dbca_openssl.names import shown
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-TEMPLATES = Path(__file__).parent / "templates"
-
 DAYS, CRL_DAYS, YEARS = 368, 60, 5
 """The guide's validity of certificates, CRLs and the CA certificate. It calls 368 days "Two years" (erratum 10)."""
 
@@ -140,10 +138,10 @@ def _as_yaml(value: object) -> str:
 @cache
 def _environment() -> Environment:
     # slow to import, and few commands need it
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=PackageLoader("dbca_openssl"),  # also in a zip file, such as dbca-openssl.pyz
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,
