@@ -31,7 +31,7 @@ class AuthoritySettings(NamedTuple):
     """The values of `database-ca.cnf`; the defaults are the guide's.
 
     `days` and `crl_days` are the validity of certificates and CRLs, `bits` the size of the CA's RSA key, `base_url` is
-    where hosts find CA certificate and CRL, as the function of that name gives it.
+    where hosts find CA certificate and CRL, as the function of that name gives it. `profile` is `guide` or `modern`.
     """
 
     organization: str
@@ -40,6 +40,7 @@ class AuthoritySettings(NamedTuple):
     crl_days: int = CRL_DAYS
     bits: int = AUTHORITY_BITS
     base_url: str = f"file://{SSL_DIR}"
+    profile: str = "guide"
 
 
 def quoted(value: str) -> str:
@@ -105,6 +106,7 @@ def authority_configuration(settings: AuthoritySettings) -> str:
         ascii_name=(settings.organization + settings.common_name).isascii(),
         certificate_url=f"{settings.base_url}/database-ca.cert.pem",
         crl_url=f"{settings.base_url}/database-ca.crl",
+        modern=settings.profile == "modern",
     )
 
 

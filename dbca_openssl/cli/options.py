@@ -270,6 +270,7 @@ class Run:
             crl_days=self.crl_days,
             bits=bits,
             base_url=render.base_url(self.url) if self.url else render.directory_url(self.ssl_dir or render.SSL_DIR),
+            profile=self.profile or "guide",
         )
 
     def directory(self) -> Path:

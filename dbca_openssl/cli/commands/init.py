@@ -41,9 +41,7 @@ def init(
     authority = run.authority(run.ca or Path("database-ca"))
     settings = run.settings(run.organization, bits)
     start, end = creation.period(dates.now(), years)
-    new = creation.NewAuthority(
-        settings, start, end, run.profile or "guide", key.absolute() if key else None, not no_passphrase
-    )
+    new = creation.NewAuthority(settings, start, end, key.absolute() if key else None, not no_passphrase)
     if run.print_:
         return output.script(creation.plan(run.for_script(authority), new).script())
     creation.require_possible(authority, new)
@@ -56,7 +54,7 @@ def init(
             "directory": str(authority.directory),
             "subject": {"organization": settings.organization, "common_name": settings.common_name},
             "certificate": CERTIFICATE,
-            "serial": creation.FIRST_SERIALS[new.profile],
+            "serial": creation.FIRST_SERIALS[settings.profile],
             "not_before": start,
             "not_after": end,
             "key": KEY,
