@@ -46,6 +46,11 @@ def test_no_formatter_complains(tmp_path: Path) -> None:
         assert (finished.code, finished.output, finished.messages) == (0, "", ""), program
 
 
+def test_it_fits_into_80_columns(tmp_path: Path) -> None:
+    shown = run("man", "-l", page.PAGE, directory=tmp_path, environment=LOCALE | {"MANWIDTH": "80"}).output
+    assert [line for line in shown.splitlines() if len(line) > 80] == []
+
+
 def test_it_has_a_name_by_which_it_is_found(tmp_path: Path) -> None:
     finished = run("lexgrog", page.PAGE, directory=tmp_path)
     assert f'"dbca-openssl - {VERBS[0].summary[0].lower()}{VERBS[0].summary[1:]}"' in finished.output
