@@ -20,7 +20,8 @@ PYTHON = python3
 BIN = .venv/bin
 PYTEST = sh tests/tools/as_root $(BIN)/pytest -q
 
-.PHONY: demo test test-hosts test-crash test-pyz test-mysql test-galera matrix bench manual pyz deb pictures lint ready clean
+.PHONY: demo test test-hosts test-crash test-pyz test-mysql test-galera matrix bench manual pyz deb \
+	pictures lint ready clean
 
 demo: .venv/installed
 	@rm -rf demo && sh tests/tools/demo.sh $(BIN)/dbca-openssl demo

@@ -28,6 +28,7 @@ Priority: optional
 Maintainer: {maintainer}
 Depends: python3 (>= 3.11), openssl
 Recommends: openssh-client
+Suggests: mariadb-client | default-mysql-client, mailx
 Description: private certificate authority for MariaDB and MySQL
  It runs the real "openssl req" and "openssl ca", and leaves what plain openssl
  leaves. It needs no network. Two timers, which are not started, check the
