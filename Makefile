@@ -3,12 +3,15 @@
 #                    needs, or says which
 # make test-hosts    enrolment of thirty hosts at once, and the role on real Ansible: slow
 # make test-crash    kill -9, a power cut, a full disk and a failing call at every step: slow
+# make test-pyz      the guide, typed with dbca-openssl.pyz
 # make test-mysql    the database tests on MySQL instead of MariaDB
 # make test-galera   a Galera cluster of two nodes; needs galera-4, rsync and stunnel4
 # make matrix        the tests on five versions of OpenSSL, three of MariaDB and one of MySQL, from Debian's releases,
 #                    unpacked into .matrix_cache; ONLY=openssl-3.5 or ONLY="mariadb mysql" chooses among them
 # make bench         times and memory, compared with the raw openssl and easy-rsa in the same run
 # make manual        writes the manual page and the data for completion anew, after a change of a verb or an option
+# make pyz           dist/dbca-openssl.pyz: the tool in one file, which any Python 3.11 or newer runs
+# make deb           dist/dbca-openssl.deb: the same as a Debian package; needs dpkg-deb
 # make pictures      takes the README's pictures anew, from a real session; needs tmux, unshare and chromium
 # make clean         removes .venv, ./demo and what builds and checks leave; not the caches of matrix, bench and galera
 
@@ -17,7 +20,8 @@ PYTHON = python3
 BIN = .venv/bin
 PYTEST = sh tests/tools/as_root $(BIN)/pytest -q
 
-.PHONY: demo test test-hosts test-crash test-mysql test-galera matrix bench manual pictures lint ready clean
+.PHONY: demo test test-hosts test-crash test-pyz test-mysql test-galera matrix bench manual pyz deb \
+	pictures lint ready clean
 
 demo: .venv/installed
 	@rm -rf demo && sh tests/tools/demo.sh $(BIN)/dbca-openssl demo
@@ -35,6 +39,9 @@ test-crash: ready
 		tests/promises/test_full_disk_sample.py tests/promises/test_concurrency.py \
 		tests/host/test_rotate_interrupted.py
 
+test-pyz: ready manual
+	$(PYTEST) -m "slow or not slow" tests/test_one_file.py
+
 test-mysql: ready
 	$(BIN)/python tests/matrix/run.py mysql
 
@@ -50,6 +57,10 @@ bench: .venv/test
 
 manual: .venv/installed
 	PYTHONPATH=docs $(BIN)/python -m manual.page
+
+pyz deb: manual
+	@mkdir -p dist
+	PYTHONPATH=docs $(BIN)/python -m packages.$@ dist/dbca-openssl.$@
 
 pictures: .venv/test
 	mkdir -p .pictures

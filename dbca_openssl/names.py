@@ -117,7 +117,7 @@ def organization_name(text: str) -> str:
 
     Raises DatabaseCaError with the reason for any other.
     """
-    return _distinguished(text, "organisation")
+    return _distinguished(text, "organization")
 
 
 def authority_name(text: str) -> str:

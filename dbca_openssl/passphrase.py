@@ -16,6 +16,9 @@ from dbca_openssl.files import is_fat
 SHORTEST, LONGEST = 4, 1023
 """Bytes: openssl refuses fewer when it encrypts a key, and silently cuts off more."""
 
+FAIR, STRONG = 12, 20
+"""Characters: a guess costs who has the key less than a millisecond, since openssl encrypts it with few rounds."""
+
 
 class Passphrase:
     """The secret itself. Its text form is a row of stars, so that no message or traceback shows it."""
@@ -37,6 +40,13 @@ class Passphrase:
         return isinstance(other, Passphrase) and self._secret == other._secret
 
     __hash__ = None  # type: ignore[assignment]
+
+    def strength(self) -> str:
+        """`weak`, `fair` or `strong`, by its length alone: whether others can guess the words is not known here."""
+        letters = self._secret.decode("utf-8", "replace")
+        if len(letters) < FAIR or len(set(letters)) < 6:
+            return "weak"
+        return "fair" if len(letters) < STRONG else "strong"
 
     @contextmanager
     def descriptor(self, following: Passphrase | None = None) -> Iterator[int]:

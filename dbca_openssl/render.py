@@ -15,8 +15,6 @@ from dbca_openssl.names import shown
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-TEMPLATES = Path(__file__).parent / "templates"
-
 DAYS, CRL_DAYS, YEARS = 368, 60, 5
 """The guide's validity of certificates, CRLs and the CA certificate. It calls 368 days "Two years" (erratum 10)."""
 
@@ -33,7 +31,7 @@ class AuthoritySettings(NamedTuple):
     """The values of `database-ca.cnf`; the defaults are the guide's.
 
     `days` and `crl_days` are the validity of certificates and CRLs, `bits` the size of the CA's RSA key, `base_url` is
-    where hosts find CA certificate and CRL, as the function of that name gives it.
+    where hosts find CA certificate and CRL, as the function of that name gives it. `profile` is `guide` or `modern`.
     """
 
     organization: str
@@ -42,6 +40,7 @@ class AuthoritySettings(NamedTuple):
     crl_days: int = CRL_DAYS
     bits: int = AUTHORITY_BITS
     base_url: str = f"file://{SSL_DIR}"
+    profile: str = "guide"
 
 
 def quoted(value: str) -> str:
@@ -107,6 +106,7 @@ def authority_configuration(settings: AuthoritySettings) -> str:
         ascii_name=(settings.organization + settings.common_name).isascii(),
         certificate_url=f"{settings.base_url}/database-ca.cert.pem",
         crl_url=f"{settings.base_url}/database-ca.crl",
+        modern=settings.profile == "modern",
     )
 
 
@@ -140,10 +140,10 @@ def _as_yaml(value: object) -> str:
 @cache
 def _environment() -> Environment:
     # slow to import, and few commands need it
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=PackageLoader("dbca_openssl"),  # also in a zip file, such as dbca-openssl.pyz
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,

@@ -102,7 +102,7 @@ CASES = {
         "init -o example.net --key {keys}/ca.key.pem --ca new",
     ),
     "self-signing": Case(
-        guide_commands.self_sign(START, END),
+        guide_commands.self_sign(START, END, ""),
         f"ca -passin PHRASE -batch -selfsign -in database-ca.req.pem -out {CERTIFICATE} -extensions ca_ext"
         " -policy ca_policy -startdate 20261123000000Z -enddate 20311125000000Z",
         AUTHORITY,

@@ -31,12 +31,16 @@ def request_with_key() -> Command:
     return Command(arguments, _CONFIGURATION, (REQUEST,), (REQUEST,), "-passin")
 
 
-def self_sign(start: datetime, end: datetime, *, home: str = HERE) -> Command:
-    """ "Self-Sign the Certificate", under the policy that keeps the organisation (errata 7 and 9; ca(1))."""
+def self_sign(start: datetime, end: datetime, configuration: str, *, home: str = HERE) -> Command:
+    """ "Self-Sign the Certificate", under the policy that keeps the organisation (errata 7 and 9; ca(1)).
+
+    `configuration` is the text of `database-ca.cnf`, which has extensions of its own for the profile modern.
+    """
+    extensions = "modern_ca_ext" if "\n[ modern_ca_ext ]\n" in configuration else "ca_ext"
     certificate = _in(home, CERTIFICATE)
     return _ca(
         home,
-        *("-selfsign", "-in", REQUEST, "-out", certificate, "-extensions", "ca_ext", "-policy", "ca_policy"),
+        *("-selfsign", "-in", REQUEST, "-out", certificate, "-extensions", extensions, "-policy", "ca_policy"),
         *("-startdate", openssl_time(start), "-enddate", openssl_time(end)),
         creates=(certificate,),
         fresh=(certificate,),

@@ -44,13 +44,12 @@ FIRST_SERIALS = {"guide": "00", "modern": "01"}
 class NewAuthority(NamedTuple):
     """What `init` is to make: the values of the configuration, and what is not written there.
 
-    `profile` is `guide` or `modern`, `key` the file of an existing key, `encrypted` whether that or the new one is.
+    `key` is the file of an existing key, `encrypted` whether that or the new one is.
     """
 
     settings: AuthoritySettings
     start: datetime
     end: datetime
-    profile: str = "guide"
     key: Path | None = None
     encrypted: bool = True
 
@@ -60,17 +59,18 @@ def plan(authority: Authority, new: NewAuthority) -> Plan:
 
     Raises DatabaseCaError for a value that no configuration file can carry.
     """
+    configuration = authority_configuration(new.settings)
     make_key = guide_commands.request_with_key() if new.key else guide_commands.new_key_and_request(new.encrypted)
     request, certificate, first_list = authority.key.given_to(
-        make_key, guide_commands.self_sign(new.start, new.end), guide_commands.revocation_list()
+        make_key, guide_commands.self_sign(new.start, new.end, configuration), guide_commands.revocation_list()
     )
-    serial = f"{FIRST_SERIALS[new.profile]}\n"
+    serial = f"{FIRST_SERIALS[new.settings.profile]}\n"
     files: tuple[Step, ...] = (WriteFile(INDEX, ""), WriteFile(CRL_NUMBER, "00\n"), WriteFile(SERIAL, serial))
-    if new.profile == "modern":
+    if new.settings.profile == "modern":
         files = (*files, WriteFile(HOSTS, MODERN))
     sections = (
         Section("Directories and Files", (MakeDirectories(DIRECTORIES), *files)),
-        Section("OpenSSL Configuration", (WriteFile(CONFIGURATION, authority_configuration(new.settings)),)),
+        Section("OpenSSL Configuration", (WriteFile(CONFIGURATION, configuration),)),
         Section("Generate CSR and new Key", (*([CopyFile(new.key, KEY)] if new.key else []), request)),
         Section("Self-Sign the Certificate", (certificate,)),
         Section("Revocation List (CRL)", (first_list,)),
@@ -116,7 +116,7 @@ def create(authority: Authority, new: NewAuthority) -> RevocationList:
         raise of_system(f"cannot make {target}", error) from None
     try:
         plan(authority, new).run(authority.openssl, work, (lock.descriptor,))
-        _require_complete(work, FIRST_SERIALS[new.profile])
+        _require_complete(work, FIRST_SERIALS[new.settings.profile])
         first = revoke.current_list(authority._replace(directory=work))
         tell_lost_modes(work / "private", target, authority.tell)
         set_mode(work, target.stat().st_mode & 0o777 if target.is_dir() else PUBLIC_DIRECTORY)

@@ -19,7 +19,7 @@ from dbca_openssl.ca import archive, guide_commands, index, listing
 from dbca_openssl.ca.certificates import own_certificate, read_certificate
 from dbca_openssl.ca.change import BACKUPS, Change
 from dbca_openssl.ca.index import Row
-from dbca_openssl.ca.layout import CERTIFICATE, CRL, DATABASE, REQUEST, Authority, issued
+from dbca_openssl.ca.layout import CERTIFICATE, CONFIGURATION, CRL, DATABASE, REQUEST, Authority, issued
 from dbca_openssl.command import require_absent
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.files import fsync
@@ -60,12 +60,13 @@ def renew_own_certificate(authority: Authority, start: datetime, end: datetime) 
     """
     authority.require()
     authority.read(REQUEST)
+    configuration = authority.read(CONFIGURATION).decode("utf-8", "replace")
     with Change(authority, CERTIFICATE) as change:
         old = own_certificate(authority)  # not before: an interrupted change is recovered first
         _require_lasting(authority, listing.of_hosts(change.rows, old))
         change.staged(CERTIFICATE).unlink()
         change.expire(index.serial_text(old.serial))
-        change.run(guide_commands.self_sign(start, end, home=change.stage))
+        change.run(guide_commands.self_sign(start, end, configuration, home=change.stage))
         rows = change.appended()
         change.require_intact(*DATABASE, CERTIFICATE)
         new = read_certificate(authority, f"{change.stage}/{CERTIFICATE}")

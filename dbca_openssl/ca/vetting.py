@@ -175,7 +175,7 @@ def _common_name(label: str, request: Request) -> str:
     unknown = set(kinds) - {x509.COMMON_NAME, x509.ORGANIZATION}
     if request.multi_valued or kinds.count(x509.ORGANIZATION) > 1 or unknown:
         raise DatabaseCaError(
-            f"the subject of {label} has more in it than a common name and an organisation",
+            f"the subject of {label} has more in it than a common name and an organization",
             "the certificate would have the common name only; " + _NEW_REQUEST,
         )
     if names[0].lower() == RESERVED or not is_entity_name(names[0]):

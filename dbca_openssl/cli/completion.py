@@ -73,8 +73,7 @@ class Line:
     """
 
     def __init__(self, before: Sequence[str]) -> None:
-        with open(GRAMMAR, encoding="utf-8") as file:
-            grammar: dict[str, Any] = json.load(file)
+        grammar: dict[str, Any] = json.loads(globals()["__loader__"].get_data(GRAMMAR))  # also from a zip file
         name, options_end, remaining = "", False, iter(before)
         self.verb = grammar[name]
         self.arguments: list[str] = []

@@ -43,9 +43,7 @@ def main() -> None:
 
     gc.disable()
     if sys.argv[1:] == ["--version"]:
-        from dbca_openssl import __version__
-
-        print(f"dbca-openssl {__version__}")
+        print(_version())
         return
     if sys.argv[1:2] == ["__complete"]:
         from dbca_openssl.cli.completion import complete
@@ -118,6 +116,19 @@ def run(arguments: Sequence[str]) -> int:
             ),
             BUG,
         )
+
+
+def _version() -> str:
+    """The version; and run from the one file dbca-openssl.pyz that file's SHA-256, as sha256sum shows it."""
+    from dbca_openssl import __version__
+
+    archive = getattr(globals()["__loader__"], "archive", None)  # of a module in a zip file
+    if archive is None:
+        return f"dbca-openssl {__version__}"
+    import hashlib
+
+    with open(archive, "rb") as file:
+        return f"dbca-openssl {__version__}\n{hashlib.file_digest(file, 'sha256').hexdigest()}  {archive}"
 
 
 def build(verbs: Sequence[str] = VERBS) -> typer.Typer:

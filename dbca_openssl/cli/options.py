@@ -218,6 +218,10 @@ class Run:
                 output.tell(f"others can read the pass phrase file {file}: chmod 600 {shlex.quote(str(file))}")
             return secret
         secret = terminal.ask_secret(prompt)
+        if new:
+            strength = secret.strength()
+            more = "" if strength == "strong" else "; five random words are strong"
+            output.tell(f"by its length the pass phrase is {strength}{more}")
         if new and secret != terminal.ask_secret("The same once more: "):
             raise DatabaseCaError("the two pass phrases are not the same")
         return secret
@@ -270,6 +274,7 @@ class Run:
             crl_days=self.crl_days,
             bits=bits,
             base_url=render.base_url(self.url) if self.url else render.directory_url(self.ssl_dir or render.SSL_DIR),
+            profile=self.profile or "guide",
         )
 
     def directory(self) -> Path:

@@ -31,15 +31,19 @@ def is_there() -> bool:
     return True
 
 
-def confirm(question: str) -> None:
-    """Ask yes or no. Raises DatabaseCaError where the answer is no, or nobody can be asked."""
+def ask(question: str, hint: str) -> str:
+    """What is typed as the answer. Raises DatabaseCaError with the `hint` where nobody can be asked."""
     try:
         with open(os.ctermid(), "r+b", buffering=0) as terminal:
-            terminal.write(f"{output.printable(question)} [y/N] ".encode())
-            answer = terminal.readline().decode("utf-8", "replace").strip().lower()
+            terminal.write(f"{output.printable(question)} ".encode())
+            return terminal.readline().decode("utf-8", "surrogateescape").strip()
     except OSError:
-        raise DatabaseCaError("there is no terminal to ask at", "--yes answers yes") from None
-    if answer not in ("y", "yes"):
+        raise DatabaseCaError("there is no terminal to ask at", hint) from None
+
+
+def confirm(question: str) -> None:
+    """Ask yes or no. Raises DatabaseCaError where the answer is no, or nobody can be asked."""
+    if ask(f"{question} [y/N]", "--yes answers yes").lower() not in ("y", "yes"):
         raise DatabaseCaError("the answer was no, and nothing was done")
 
 

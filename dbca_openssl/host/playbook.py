@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Iterator
+from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.files import read_file
-from dbca_openssl.render import TEMPLATES
 
 
 def write_role(directory: Path) -> list[Path]:
@@ -16,10 +18,8 @@ def write_role(directory: Path) -> list[Path]:
 
     Raises DatabaseCaError, before anything is written, where a file is there with another text, and OSError.
     """
-    source = TEMPLATES / "role"
-    texts = {
-        directory / path.relative_to(source): path.read_bytes() for path in sorted(source.rglob("*")) if path.is_file()
-    }
+    source = resources.files("dbca_openssl") / "templates/role"  # also in a zip file
+    texts = {path: file.read_bytes() for path, file in sorted(_files(source, directory))}
     missing = [path for path in texts if not os.path.lexists(path)]
     differ = [str(path) for path in texts if path not in missing and not _has(path, texts[path])]
     if differ:
@@ -32,6 +32,15 @@ def write_role(directory: Path) -> list[Path]:
         with open(path, "xb") as file:
             file.write(texts[path])
     return missing
+
+
+def _files(source: Traversable, directory: Path) -> Iterator[tuple[Path, Traversable]]:
+    """The files below `source`, and where they belong in `directory`."""
+    for one in source.iterdir():
+        if one.is_dir():
+            yield from _files(one, directory / one.name)
+        else:
+            yield directory / one.name, one
 
 
 def _has(path: Path, text: bytes) -> bool:

@@ -107,10 +107,10 @@ class ThrowawayAuthority:
         except OSError as error:
             raise of_system(f"cannot make {made.root}", error) from None
         organization = organization_name(organization)
-        settings = AuthoritySettings(organization, authority_name_for(organization), bits=BITS)
+        settings = AuthoritySettings(organization, authority_name_for(organization), bits=BITS, profile="modern")
         start, end = creation.period(dates.now())
         # earlier, so that expired certificates lie within its validity too
-        new = NewAuthority(settings, start - timedelta(days=DAYS), end, "modern", encrypted=False)
+        new = NewAuthority(settings, start - timedelta(days=DAYS), end, encrypted=False)
         creation.create(made.authority, new)
         key = ("genpkey", "-algorithm", "RSA", "-pkeyopt", f"rsa_keygen_bits:{BITS}", "-out", HOST_KEY)
         made.authority.openssl.make([Command(key, creates=(HOST_KEY,), fresh=(HOST_KEY,))], made.root)

@@ -68,7 +68,7 @@ def _entry(parameter: Parameter) -> str:
 def _paragraph(text: str) -> str:
     if text.startswith("  "):
         lines = (_prose(line.removeprefix("  "), sentences=False) for line in text.splitlines())
-        return "\n".join((".PP", ".EX", *lines, ".EE"))
+        return "\n".join((".PP", ".RS -3n", ".EX", *lines, ".EE", ".RE"))
     return f".PP\n{_prose(' '.join(text.split()))}"
 
 

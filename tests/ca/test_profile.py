@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
+import tempfile
 from pathlib import Path
 
 import pytest
+from pkilint.bin import lint_crl, lint_pkix_cert  # type: ignore[import-untyped]
 
 from dbca_openssl.ca.hosts import MODERN
 from dbca_openssl.ca.layout import HOSTS as LIST
-from tools.support import HOSTS, MakeRequest, done, openssl, refusal, snapshot, tool
+from tools.support import HOSTS, ROOT, MakeRequest, done, openssl, refusal, snapshot, tool
 
 AIKEN, MARGARET, GANNIBAL = HOSTS
+LINT = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+"""pkilint leaves files open."""
+
 NO_SAN = "Go and other TLS libraries refuse it"
 
 
@@ -82,3 +88,65 @@ def test_clients_get_theirs_here(modern: Path, make_request: MakeRequest) -> Non
     assert commands == ["dbca-openssl deploy --all", f"{local} app", f"{local} backup@margaret"]
     (modern / LIST).chmod(0o666)
     assert f"everyone may write {LIST}" in tool("check", directory=modern).output
+
+
+@LINT
+def test_a_linter_finds_nothing(modern: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("--bits", "2048", "--ssl-dir", modern.parent / "files")
+    for name in (AIKEN, "app@margaret"):
+        done("request", name, *asked, directory=modern)
+        (modern.parent / f"files/{name}.req.pem").rename(modern / f"certreqs/{name}.req.pem")
+    done("sign", "--all", "--yes", directory=modern)
+    for again in (False, True):
+        if again:
+            done("init", "--renew", directory=modern)
+        for file in ("database-ca.cert.pem", f"certs/{AIKEN}.cert.pem", "certs/app@margaret.cert.pem"):
+            assert findings(modern / file, capsys) == []
+    assert findings(modern / "crl/database-ca.crl", capsys) == []
+
+
+@LINT
+@pytest.mark.parametrize(("url", "has_places"), [("http://pki.example.net", True), ("file:///srv", False)])
+def test_a_linter_finds_nothing_where_there_are_places(
+    url: str, has_places: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = ("-o", "Zürich", "--bits", "2048", "--no-passphrase")
+    done("init", *new, "--profile", "modern", "--url", url, directory=tmp_path)
+    certificate = tmp_path / "database-ca/database-ca.cert.pem"
+    assert findings(certificate, capsys) == []
+    shown = openssl("x509", "-in", certificate, "-noout", "-text", directory=tmp_path)
+    assert (f"URI:{url}/database-ca.crl" in shown, "CA Issuers" in shown) == (has_places, has_places)
+
+
+@LINT
+def test_a_linter_finds_what_the_page_says(
+    pristine_fleet: Path, modern: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done("request", "app", "--bits", "2048", "--ssl-dir", modern.parent / "files", directory=modern)
+    (modern.parent / "files/app.req.pem").rename(modern / "certreqs/app.req.pem")
+    done("sign", "app", "--yes", directory=modern)
+    found = [
+        *findings(pristine_fleet / "database-ca.cert.pem", capsys),
+        *findings(modern / "certs/app.cert.pem", capsys),
+    ]
+    assert findings(pristine_fleet / f"certs/{AIKEN}.cert.pem", capsys) == []
+    assert findings(pristine_fleet / "crl/database-ca.crl", capsys) == []
+    page = (ROOT / "docs/names.md").read_text()
+    assert set(found) == set(re.findall(r"`(pkix\.\w+)`", page))
+    assert found.count("pkix.invalid_uri_syntax") == 2
+
+
+def findings(file: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What pkilint finds wrong with a certificate or CRL; it takes no text before the PEM."""
+    kind = "crl" if file.suffix == ".crl" else "x509"
+    with tempfile.TemporaryDirectory() as place:
+        encoded = f"{place}/der"
+        openssl(kind, "-in", file, "-outform", "DER", "-out", encoded, directory=file.parent)
+        if kind == "crl":
+            code = lint_crl.main(["lint", "-t", "CRL", "-p", "PKIX", "-s", "ERROR", encoded])
+        else:
+            code = lint_pkix_cert.main(["lint", "-s", "ERROR", encoded])
+    shown = capsys.readouterr()
+    found = re.findall(r"^ +(\S+) \(\w+\): ", shown.out, re.MULTILINE)
+    assert (code, shown.err) == (len(found), "")
+    return found

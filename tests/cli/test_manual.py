@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dbca_openssl.ca import backup, layout, rollover
 from manual import grammar, page
 from tools.support import ROOT, run, tool
 
@@ -44,6 +45,21 @@ def test_no_formatter_complains(tmp_path: Path) -> None:
     for program in (("mandoc", "-Tlint"), ("groff", "-man", "-ww", "-Tutf8", "-z")):
         finished = run(*program, page.PAGE, directory=tmp_path)
         assert (finished.code, finished.output, finished.messages) == (0, "", ""), program
+
+
+def test_it_names_every_file_and_every_variable(text: str) -> None:
+    parts = dict(re.findall(r"^([A-Z][A-Z ]+)\n(.*?)(?=^[A-Z]|\Z)", text, re.MULTILINE | re.DOTALL))
+    names = {value for value in vars(layout).values() if isinstance(value, str) and re.search(r"database-ca\.", value)}
+    for name in (*names, *layout.DIRECTORIES, backup.BACKUP, rollover.RECORD):
+        assert name in parts["FILES"]
+    sources = "".join(path.read_text() for path in (ROOT / "dbca_openssl").rglob("*.py"))
+    variables = set(re.findall(r"DBCA_[A-Z_]+|NO_COLOR", sources))
+    assert set(re.findall(r"DBCA_[A-Z_]+|NO_COLOR", parts["ENVIRONMENT"])) == variables
+
+
+def test_it_fits_into_80_columns(tmp_path: Path) -> None:
+    shown = run("man", "-l", page.PAGE, directory=tmp_path, environment=LOCALE | {"MANWIDTH": "80"}).output
+    assert [line for line in shown.splitlines() if len(line) > 80] == []
 
 
 def test_it_has_a_name_by_which_it_is_found(tmp_path: Path) -> None:

@@ -67,6 +67,23 @@ def test_every_verb_is_explained(verb: str) -> None:
         assert getattr(parameter, "help", None), f"{verb} --help does not explain {parameter.opts}"
 
 
+def test_every_verb_has_its_task() -> None:
+    page = (ROOT / "docs/tasks.md").read_text()
+    assert [verb for verb in COMMANDS if not re.search(rf"`{verb}[` ]", page)] == ["completion"]
+
+
+@pytest.mark.parametrize(
+    "command", re.findall(r"`(?!dbca-openssl`)([a-z][^`]*)`", (ROOT / "docs/tasks.md").read_text())
+)
+def test_a_task_is_done_with_verbs_and_options_that_are_there(command: str) -> None:
+    words = command.removeprefix("dbca-openssl ").split()
+    if words[0] in ("VERB", "database-ca.hosts"):
+        return
+    verb = " ".join(words[:2]) if words[0] == "server" else words[0]
+    options = {option for one in COMMANDS[verb].params for option in one.opts}
+    assert {word for word in words if word.startswith("--")} <= options
+
+
 def test_the_verbs_of_a_server_have_their_page() -> None:
     explained = {words.split()[1] for first, _ in rows("docs/servers.md") for words in [first.strip("`")]}
     assert explained == {verb.removeprefix("server ") for verb in COMMANDS if verb.startswith("server ")}

@@ -31,12 +31,12 @@ done
 """
 
 
-def walk(place: Path) -> str:
+def walk(place: Path, program: str = str(PROGRAM)) -> str:
     """Type the README's main path in `place`, where the hosts are in `hosts/`; returns what was on the screen."""
     directory = place / "programs"
     directory.mkdir()
     for name, text in (
-        ("dbca-openssl", SHIM.format(program=PROGRAM)),
+        ("dbca-openssl", SHIM.format(program=program)),
         ("scp", SCP),
         ("sudo", '#!/bin/sh\nexec "$@"\n'),
     ):

@@ -15,7 +15,7 @@ from tools.support import openssl
 from tools.workshop import AIKEN, UNREADABLE, Hostile, Workshop
 
 COMMON_NAME_REASON = "which is no name of a host or a client"
-SUBJECT_REASON = "has more in it than a common name and an organisation"
+SUBJECT_REASON = "has more in it than a common name and an organization"
 KEY_REASON = "has a key of a kind that is not accepted"
 
 

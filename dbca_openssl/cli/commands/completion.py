@@ -1,18 +1,15 @@
 """`completion`: print the script by which a shell completes command lines."""
 
-from pathlib import Path
+from importlib import resources
 from typing import Literal
 
 from dbca_openssl.cli import output
 from dbca_openssl.cli.options import Run, argument, verb
 
-SHARE = Path(__file__).parents[2] / "share"
-"""What an installation puts into its `share`, where shells and `man` look."""
-
-SCRIPTS = {
-    "bash": "bash-completion/completions/dbca-openssl",
-    "zsh": "zsh/site-functions/_dbca-openssl",
-    "fish": "fish/vendor_completions.d/dbca-openssl.fish",
+SCRIPTS = {  # in `share`, which an installation copies to where shells look
+    "bash": "share/bash-completion/completions/dbca-openssl",
+    "zsh": "share/zsh/site-functions/_dbca-openssl",
+    "fish": "share/fish/vendor_completions.d/dbca-openssl.fish",
 }
 
 
@@ -31,5 +28,5 @@ def completion(
     It completes verbs, options, names, serials and files. Where the command was installed for all users, the shells
     find the script by themselves.
     """
-    text = (SHARE / SCRIPTS[shell]).read_text()
+    text = (resources.files("dbca_openssl") / SCRIPTS[shell]).read_text(encoding="utf-8")
     return output.verbatim({"shell": shell, "text": text}, text)

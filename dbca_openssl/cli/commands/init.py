@@ -28,7 +28,8 @@ def init(
       dbca-openssl init --organization example.net --print > create.sh
       dbca-openssl init --renew --years 5
 
-    Directories, configuration, key, certificate and first CRL, as the guide makes them.
+    Directories, configuration, key, certificate and first CRL, as the guide makes them. At a terminal it asks for the
+    organization and the pass phrase where they are not given.
 
     The guide: "Create a Certificate Authority".
     """
@@ -36,14 +37,14 @@ def init(
         if run.organization is not None or key is not None or run.print_:
             raise UsageError("--renew keeps the name and the key, and has no script")
         return renew_certificate(run, years)
-    if run.organization is None:
-        raise UsageError("missing option --organization")
+    if (organization := run.organization) is None:
+        if run.yes or run.json or not terminal.is_there():
+            raise UsageError("missing option --organization")
+        organization = terminal.ask("The organization that runs the CA:", "--organization NAME gives it")
     authority = run.authority(run.ca or Path("database-ca"))
-    settings = run.settings(run.organization, bits)
+    settings = run.settings(organization, bits)
     start, end = creation.period(dates.now(), years)
-    new = creation.NewAuthority(
-        settings, start, end, run.profile or "guide", key.absolute() if key else None, not no_passphrase
-    )
+    new = creation.NewAuthority(settings, start, end, key.absolute() if key else None, not no_passphrase)
     if run.print_:
         return output.script(creation.plan(run.for_script(authority), new).script())
     creation.require_possible(authority, new)
@@ -56,7 +57,7 @@ def init(
             "directory": str(authority.directory),
             "subject": {"organization": settings.organization, "common_name": settings.common_name},
             "certificate": CERTIFICATE,
-            "serial": creation.FIRST_SERIALS[new.profile],
+            "serial": creation.FIRST_SERIALS[settings.profile],
             "not_before": start,
             "not_after": end,
             "key": KEY,
