@@ -96,12 +96,14 @@ def write(authority: Authority, target: Path, *, unencrypted_key: bool = False) 
     """
     authority.require()
     target = target.absolute()
+    part = target.with_name(f".{target.name}.part")
+    if os.path.lexists(part) and os.path.lexists(target) and os.path.samestat(os.lstat(part), os.lstat(target)):
+        part.unlink()  # a backup was killed after it was complete
     require_absent(target)
     if not target.name.endswith((".tar", ".tar.gz", ".tgz")):
         raise DatabaseCaError(f"{target} is not a name for a backup", "name it *.tar, *.tar.gz or *.tgz")
     if os.path.realpath(target).startswith(f"{os.path.realpath(authority.directory)}/"):
         raise DatabaseCaError(f"{target} is in the CA itself", "keep a backup in another place, away from this device")
-    part = target.with_name(f".{target.name}.part")
     with Transaction(
         authority.directory, compared=(BACKUP,), tell=authority.tell, timeout=authority.lock_timeout
     ) as change:
@@ -124,13 +126,21 @@ def write(authority: Authority, target: Path, *, unencrypted_key: bool = False) 
                 authority.read(name) != data for name, data in content.files.items()
             ):
                 raise DatabaseCaError("another program changed the CA meanwhile", "run the command again")
+            change.write(BACKUP, made.head().encode())
             _put(part, target)
+            try:
+                part.unlink(missing_ok=True)
+                fsync(target.parent)
+                change.commit((BACKUP,))
+            except BaseException:
+                if last(authority) != made:
+                    target.unlink()
+                raise
         except OSError as error:
             raise of_system(f"cannot write the backup {target}", error) from None
         finally:
-            part.unlink(missing_ok=True)
-        change.write(BACKUP, made.head().encode())
-        change.commit((BACKUP,))
+            if os.path.lexists(part):
+                part.unlink()
     return content
 
 
@@ -349,4 +359,3 @@ def _put(part: Path, target: Path) -> None:
     except OSError:  # a file of that name, or a file system without links, as FAT
         require_absent(target)
         part.rename(target)
-    fsync(target.parent)

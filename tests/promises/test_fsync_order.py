@@ -40,7 +40,7 @@ def test_all_is_on_the_disk_before_the_commit_and_the_commit_before_what_follows
     stage = calls[commit][1]
     before = [path for call, path in calls[:commit] if call == "fsync"]
     moved = [path for call, path in calls[commit + 1 :] if call == "rename"]
-    assert len(moved) >= (1 if verb == "passphrase" else 3) and all(
+    assert len(moved) >= (1 if verb in ("passphrase", "backup") else 3) and all(
         path.startswith(f"{root}/.commit/") for path in moved
     )
     staged = [path.replace("/.commit/", f"/{Path(stage).name}/") for path in moved]

@@ -8,13 +8,18 @@ from pathlib import Path
 import pytest
 
 from tools import killing
-from tools.killing import VERBS, World
+from tools.killing import VERBS, WITH_OPENSSL, World
 
 SAMPLE = 2
 
 
-@pytest.mark.parametrize("who", ["tool", pytest.param("openssl", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(
+    ("verb", "who"),
+    [
+        *((verb, "tool") for verb in VERBS),
+        *(pytest.param(verb, "openssl", marks=pytest.mark.slow) for verb in WITH_OPENSSL),
+    ],
+)
 def test_a_kill_loses_nothing(verb: str, who: str, world: World, tmp_path: Path) -> None:
     def start(name: str) -> World:
         copy = world.copy(tmp_path / name)

@@ -7,11 +7,13 @@ point is then one more run in a fresh copy, killed (SIGKILL) when that call is e
 from __future__ import annotations
 
 import collections
+import hashlib
 import json
 import re
 import shutil
 import stat
 import sys
+import tarfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -151,6 +153,10 @@ def _passphrase(root: Path) -> tuple[str | Path, ...]:
     return ("passphrase", "--new-passphrase-file", root / "keys/new-phrase", "--ca", root / "database-ca")
 
 
+def _backup(root: Path) -> tuple[str | Path, ...]:
+    return ("backup", root / "database-ca.tar", "--ca", root / "database-ca")
+
+
 def check_authority(root: Path) -> list[str]:
     """What is wrong with an authority, by its files and by plain openssl alone."""
     ca, wrong = root / "database-ca", []
@@ -213,6 +219,21 @@ def follow_passphrase(root: Path) -> None:
         shutil.copy(key, root / "keys/ca.key.pem")
 
 
+def check_backup(root: Path) -> list[str]:
+    """What is wrong with an authority, or with its backup, which is whole as soon as it is there."""
+    try:
+        with tarfile.open(root / "database-ca.tar") as backup:
+            data = {one.name.partition("/")[2]: backup.extractfile(one) for one in backup if one.isfile()}
+            found = {name: file.read() for name, file in data.items() if file}
+    except (OSError, tarfile.TarError) as error:
+        return [f"the backup is not whole: {error}", *check_authority(root)]
+    sums = [line.split("  ", 1) for line in found.pop("database-ca.backup").decode().splitlines()[1:]]
+    expected = {name: hashlib.sha256(data).hexdigest() for name, data in found.items()}
+    return ([] if {name: digest for digest, name in sums} == expected else ["the backup is damaged"]) + check_authority(
+        root
+    )
+
+
 def check_host(root: Path) -> list[str]:
     """What is wrong with key and request on a host."""
     key, request = root / f"ssl/private/{NAMES[0]}.key.pem", root / f"ssl/{NAMES[0]}.req.pem"
@@ -235,12 +256,16 @@ VERBS = {
     "renew": Verb(_ca("renew", OLD, "--yes"), check_authority),
     "init --renew": Verb(_ca("init", "--renew"), check_authority),
     "passphrase": Verb(_passphrase, check_passphrase),
+    "backup": Verb(_backup, check_backup),
     "batch in shares": Verb(_ca("sign", *NAMES, "--yes"), check_authority, prepare=SHARES),
     "sign, large index": Verb(_ca("sign", NAMES[0], "--yes"), check_authority, prepare=LARGE),
     "sign, with the list": Verb(_ca("sign", NAMES[0], "--yes"), check_list, prepare=LISTED),
     "revoke, large index": Verb(_ca("revoke", OLD, "--yes"), check_authority, prepare=LARGE),
 }
 """Every verb that changes a directory; a new one is one more line here."""
+
+WITH_OPENSSL = [verb for verb in VERBS if verb != "backup"]
+"""Those that have openssl change something."""
 
 
 def steps(verb: Verb, world: World) -> list[Point]:

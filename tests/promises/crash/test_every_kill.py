@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tools import killing
-from tools.killing import VERBS, Point, World
+from tools.killing import VERBS, WITH_OPENSSL, Point, World
 from tools.support import snapshot
 
 PARTS = 4
@@ -47,7 +47,7 @@ def test_the_tool_is_killed_at_every_step(
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", WITH_OPENSSL)
 def test_the_openssl_is_killed_at_every_step(
     verb: str, part: int, start: Callable[[str, str], World], record_property: Record
 ) -> None:
