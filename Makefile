@@ -3,6 +3,7 @@
 #                    needs, or says which
 # make test-hosts    enrolment of thirty hosts at once, and the role on real Ansible: slow
 # make test-crash    kill -9, a power cut, a full disk and a failing call at every step: slow
+# make test-clients  drivers of databases in six languages; installs their Debian packages, and two of npm
 # make test-mysql    the database tests on MySQL instead of MariaDB
 # make test-galera   a Galera cluster of two nodes; needs galera-4, rsync and stunnel4
 # make matrix        the tests on five versions of OpenSSL, three of MariaDB and one of MySQL, from Debian's releases,
@@ -10,14 +11,14 @@
 # make bench         times and memory, compared with the raw openssl and easy-rsa in the same run
 # make manual        writes the manual page and the data for completion anew, after a change of a verb or an option
 # make pictures      takes the README's pictures anew, from a real session; needs tmux, unshare and chromium
-# make clean         removes .venv, ./demo and what builds and checks leave; not the caches of matrix, bench and galera
+# make clean         removes .venv, ./demo and what builds and checks leave; not the caches of matrix, bench, galera and clients
 
 .POSIX:
 PYTHON = python3
 BIN = .venv/bin
 PYTEST = sh tests/tools/as_root $(BIN)/pytest -q
 
-.PHONY: demo test test-hosts test-crash test-mysql test-galera matrix bench manual pictures lint ready clean
+.PHONY: demo test test-hosts test-crash test-clients test-mysql test-galera matrix bench manual pictures lint ready clean
 
 demo: .venv/installed
 	@rm -rf demo && sh tests/tools/demo.sh $(BIN)/dbca-openssl demo
@@ -35,12 +36,18 @@ test-crash: ready
 		tests/promises/test_full_disk_sample.py tests/promises/test_concurrency.py \
 		tests/host/test_rotate_interrupted.py
 
+test-clients: ready
+	@sh tests/tools/prerequisites clients $(PYTHON)
+	@$(BIN)/pip --disable-pip-version-check install --quiet --editable '.[test,clients]'
+	@[ -d .clients_cache/node_modules ] || npm install --silent --no-audit --prefix .clients_cache mariadb@3 mysql2@3
+	$(PYTEST) -m slow tests/database/test_drivers.py
+
 test-mysql: ready
 	$(BIN)/python tests/matrix/run.py mysql
 
 test-galera: ready
 	sh tests/database/unpack-galera .galera_cache
-	DBCA_TEST_GALERA=.galera_cache $(PYTEST) -m slow tests/database
+	DBCA_TEST_GALERA=.galera_cache $(PYTEST) -m slow tests/database/test_galera.py
 
 matrix: ready
 	$(BIN)/python tests/matrix/run.py $(ONLY)
