@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from dbca_openssl.ca.hosts import absolute_directory
 from dbca_openssl.ca.key import is_encrypted
 from dbca_openssl.ca.layout import CERTIFICATE
 from dbca_openssl.command import Command, require_absent
@@ -61,7 +62,11 @@ class Bundle(NamedTuple):
 
 
 def script(bundle: Bundle, passphrase_file: Path | None) -> str:
-    """The script that does it on a host, where openssl asks for the pass phrase, unless a file there has it."""
+    """The script that does it on a host, where openssl asks for the pass phrase, unless a file there has it.
+
+    Raises DatabaseCaError where a script cannot carry the directory.
+    """
+    absolute_directory(str(bundle.directory))
 
     def command(target: str) -> str:
         made = bundle.command(target, None)

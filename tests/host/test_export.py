@@ -187,6 +187,12 @@ def test_a_script_without_its_directory_makes_none(tmp_path: Path) -> None:
     assert snapshot(tmp_path) == before
 
 
+def test_no_directory_makes_a_line_of_the_script(tmp_path: Path) -> None:
+    command = ("export", NAME, "--format", "pem-bundle", "--ssl-dir", "/x\ntouch pwned #", "--print")
+    refused = tool(*command, directory=tmp_path)
+    assert (refused.code, refused.output) == (1, "")
+
+
 @pytest.mark.parametrize(
     "words",
     [
