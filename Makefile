@@ -4,6 +4,7 @@
 # make test-hosts    enrolment of thirty hosts at once, and the role on real Ansible: slow
 # make test-crash    kill -9, a power cut, a full disk and a failing call at every step: slow
 # make test-pyz      the guide, typed with dbca-openssl.pyz
+# make test-clients  drivers of databases in six languages; installs their Debian packages, and two of npm
 # make test-mysql    the database tests on MySQL instead of MariaDB
 # make test-galera   a Galera cluster of two nodes; needs galera-4, rsync and stunnel4
 # make matrix        the tests on five versions of OpenSSL, three of MariaDB and one of MySQL, from Debian's releases,
@@ -13,14 +14,14 @@
 # make pyz           dist/dbca-openssl.pyz: the tool in one file, which any Python 3.11 or newer runs
 # make deb           dist/dbca-openssl.deb: the same as a Debian package; needs dpkg-deb
 # make pictures      takes the README's pictures anew, from a real session; needs tmux, unshare and chromium
-# make clean         removes .venv, ./demo and what builds and checks leave; not the caches of matrix, bench and galera
+# make clean         removes .venv, ./demo and what builds and checks leave; not the caches of matrix, bench, galera and clients
 
 .POSIX:
 PYTHON = python3
 BIN = .venv/bin
 PYTEST = sh tests/tools/as_root $(BIN)/pytest -q
 
-.PHONY: demo test test-hosts test-crash test-pyz test-mysql test-galera matrix bench manual pyz deb \
+.PHONY: demo test test-hosts test-crash test-pyz test-clients test-mysql test-galera matrix bench manual pyz deb \
 	pictures lint ready clean
 
 demo: .venv/installed
@@ -42,12 +43,18 @@ test-crash: ready
 test-pyz: ready manual
 	$(PYTEST) -m "slow or not slow" tests/test_one_file.py
 
+test-clients: ready
+	@sh tests/tools/prerequisites clients $(PYTHON)
+	@$(BIN)/pip --disable-pip-version-check install --quiet --editable '.[test,clients]'
+	@[ -d .clients_cache/node_modules ] || npm install --silent --no-audit --prefix .clients_cache mariadb@3 mysql2@3
+	$(PYTEST) -m slow tests/database/test_drivers.py
+
 test-mysql: ready
 	$(BIN)/python tests/matrix/run.py mysql
 
 test-galera: ready
 	sh tests/database/unpack-galera .galera_cache
-	DBCA_TEST_GALERA=.galera_cache $(PYTEST) -m slow tests/database
+	DBCA_TEST_GALERA=.galera_cache $(PYTEST) -m slow tests/database/test_galera.py
 
 matrix: ready
 	$(BIN)/python tests/matrix/run.py $(ONLY)

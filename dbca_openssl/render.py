@@ -67,6 +67,23 @@ def option(value: str) -> str:
     return '"' + value.replace("\\", "\\\\") + '"'
 
 
+def literal(value: str) -> str:
+    """`value` as a string literal that Python, JavaScript, Go, Java and C# read alike.
+
+    Raises DatabaseCaError for control characters, surrogates and line separators.
+    """
+    if not names.is_writable(value):
+        raise DatabaseCaError(f"{shown(value)} has a character that no program should carry")
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def bare(value: str) -> str:
+    """`value` for a format that has no quotes. Raises DatabaseCaError where it would need any."""
+    if not re.fullmatch(r"[\w./:@\[\]+~-]+", value):
+        raise DatabaseCaError(f"{shown(value)} has a character that this format cannot carry")
+    return value
+
+
 def here_document(text: str) -> str:
     """`text`, which ends with a line end, as the input of a shell command, between words that do not occur in it."""
     end = "END_OF_FILE"
@@ -123,8 +140,8 @@ def host_configuration(
 def rendered(template: str, **values: object) -> str:
     """The text of any other template: pages and manual, option files, host scripts.
 
-    The template puts each value through the filter of its format: `quoted`, `option`, `shell` or `yaml`; in a page of
-    HTML it is escaped. Raises DatabaseCaError as `quoted` and `option` do.
+    The template puts each value through the filter of its format: `quoted`, `option`, `shell`, `yaml`, `literal`,
+    `php` or `bare`; in a page of HTML it is escaped. Raises DatabaseCaError as `quoted` and `option` do.
     """
     return _environment().get_template(template).render(values)
 
@@ -150,5 +167,6 @@ def _environment() -> Environment:
         autoescape=select_autoescape(["html.j2"], default=False),  # configuration files have `quoted` instead
     )
     environment.filters |= {"quoted": quoted, "option": option, "shell": shlex.quote, "yaml": _as_yaml}
-    environment.filters["here_document"] = here_document
+    environment.filters |= {"here_document": here_document, "literal": literal, "bare": bare}
+    environment.filters["php"] = lambda value: literal(value).replace("$", "\\$")
     return environment

@@ -46,7 +46,7 @@ NEW, DECIDING, BACKUP, FOLLOWING = "new", "deciding", "backup", "following"
 _LINE = re.compile(rf"({NEW}|{DECIDING}|{BACKUP}|{FOLLOWING}) ([0-9a-f]{{64}}|[-?]) ([0-9a-f]{{64}}) ([^\0]+)")
 _NAME = re.compile(
     r"database-ca\.(hosts|backup|index|index\.attr|serial|crlnum|cert\.pem|req\.pem)(\.old)?|crl/database-ca\.crl"
-    r"|(certs|newcerts|certreqs)/[^/]+\.pem|private/[^/]+\.key\.pem|[^/]+\.req\.pem|([^/]+\.)?openssl\.cnf"
+    r"|(certs|newcerts|certreqs)/[^/]+\.pem|private/[^/]+\.(key\.pem|bundle\.pem|p12)|[^/]+\.req\.pem|([^/]+\.)?openssl\.cnf"
 )
 """What a commit may put into a CA directory, or into the ssl directory of a host."""
 

@@ -24,7 +24,7 @@ VERBS = (
     *("init", "request", "enroll", "fetch", "sign", "renew", "revoke", "crl", "deploy", "rotate"),
     *("hosts", "list", "show", "verify", "check", "repair", "backup", "passphrase", "report", "export", "rollover"),
     *("server settings", "server accounts", "server require", "server replication"),
-    *("server check", "server probe", "server reload"),
+    *("server check", "server probe", "server reload", "client settings"),
     *("playbook", "render", "guide", "completion"),
 )
 """The verbs, in the order of the help."""
@@ -69,7 +69,7 @@ def run(arguments: Sequence[str]) -> int:
     from dbca_openssl.errors import DatabaseCaError, of_system
 
     output.begin()
-    words = 2 if arguments[:1] == ["server"] else 1
+    words = 2 if arguments and arguments[0] in GROUPS else 1
     verb = " ".join(arguments[:words])
     if verb in VERBS:
         app, rest = build_one(verb), list(arguments[words:])
@@ -138,11 +138,12 @@ def build(verbs: Sequence[str] = VERBS) -> typer.Typer:
 
     app = empty_app()
     app.callback(invoke_without_command=True)(status)
-    server = empty_app(help=SERVER_HELP)
+    groups = {group: empty_app(help=text) for group, text in GROUPS.items()}
     for verb in verbs:
-        (server if verb.startswith("server ") else app).command(verb.rpartition(" ")[2])(_function(verb))
-    if verbs:
-        app.add_typer(server, name="server")
+        group, _, name = verb.rpartition(" ")
+        groups.get(group, app).command(name)(_function(verb))
+    for group in groups if verbs else ():
+        app.add_typer(groups[group], name=group)
     return app
 
 
@@ -155,13 +156,21 @@ def build_one(verb: str) -> typer.Typer:
     return app
 
 
-SERVER_HELP = """Configure database servers, and check what they really do.
+GROUPS = {
+    "server": """Configure database servers, and check what they really do.
 
     \b
       dbca-openssl server settings aiken.example.net > 99-tls.cnf
       dbca-openssl server probe aiken.example.net
       dbca-openssl server accounts --host aiken.example.net
-    """
+    """,
+    "client": """Configure the clients of database servers.
+
+    \b
+      dbca-openssl client settings app.example.net --for python
+    """,
+}
+"""The verbs of two words by their first one, each with its help."""
 
 
 def _function(verb: str) -> Callable[..., int]:

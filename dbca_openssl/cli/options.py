@@ -8,7 +8,7 @@ import inspect
 import os
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,6 +38,7 @@ CONTEXT_SETTINGS = {"help_option_names": ["--help", "-h"], "max_content_width": 
 GROUPS = {
     "ca": ("ca", "trust_directory", "openssl"),
     "key": ("passphrase_file", "passphrase_fd"),
+    "new": ("new_passphrase_file", "new_passphrase_fd"),
     "hosts": ("all_", "ssl_dir", "owner", "sudo", "ssh_config", "jobs", "timeout"),
     "all": ("all_", "ssh_config", "jobs", "timeout"),
     "server": ("flavor", "defaults_file", "socket", "host", "port", "user", "client_program"),
@@ -106,6 +107,12 @@ class Run:
         variable="DBCA_PASSPHRASE_FILE",
     )
     passphrase_fd: int | None = option(None, "--passphrase-fd", "Read the pass phrase from an open descriptor.", "N", 0)
+    new_passphrase_file: Path | None = option(
+        None, "--new-passphrase-file", "Read the new one from the first line of FILE [default: ask twice].", "FILE"
+    )
+    new_passphrase_fd: int | None = option(
+        None, "--new-passphrase-fd", "Read the new one from an open descriptor.", "N", 0
+    )
     lock_timeout: float | None = option(
         None,
         "--lock-timeout",
@@ -225,6 +232,19 @@ class Run:
         if new and secret != terminal.ask_secret("The same once more: "):
             raise DatabaseCaError("the two pass phrases are not the same")
         return secret
+
+    def new_passphrase(self, prompt: str) -> Passphrase:
+        """The pass phrase that something is to have: from a file, a descriptor, or twice from the terminal.
+
+        That of the CA key, which the environment may name, is never taken for it.
+        """
+        if (self.new_passphrase_file, self.new_passphrase_fd) == (None, None) and not terminal.is_there():
+            raise DatabaseCaError(
+                "there is no terminal to ask for the new pass phrase at",
+                "--new-passphrase-file FILE or --new-passphrase-fd N gives it",
+            )
+        of_new = replace(self, passphrase_file=self.new_passphrase_file, passphrase_fd=self.new_passphrase_fd)
+        return of_new.passphrase(prompt, new=True)
 
     def _from_file(self, file: Path) -> Passphrase:
         return passphrases.from_file(file, ownership.believed(ownership.sudo_user(os.environ)))

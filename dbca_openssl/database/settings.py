@@ -1,10 +1,10 @@
-"""Option files for servers and clients, from `templates/`; without their files no connection is made in clear text."""
+"""What configures servers and clients for TLS, from `templates/`: nothing falls back to clear text."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from dbca_openssl.ca.layout import CERTIFICATE, CRL
 from dbca_openssl.database.statements import Flavor
@@ -13,11 +13,31 @@ from dbca_openssl.names import shown
 from dbca_openssl.plan import write_new
 from dbca_openssl.render import SSL_DIR, rendered
 
-TEMPLATES = {"server": "server.cnf.j2", "client": "client.cnf.j2"}
+Kind = Literal[
+    "mariadb", "mysql", "python", "node", "go", "jdbc", "php", "odbc", "dotnet", "haproxy", "proxysql", "maxscale"
+]
+KINDS: dict[Kind, str] = {
+    "mariadb": "~/.my.cnf of mariadb, mariadb-dump and all that uses its C library",
+    "mysql": "~/.my.cnf of mysql, mysqldump and all that uses its C library",
+    "python": "PyMySQL, aiomysql, asyncmy, mysql-connector-python",
+    "node": "Node.js: mariadb, mysql2",
+    "go": "go-sql-driver/mysql",
+    "jdbc": "Java: MariaDB Connector/J, MySQL Connector/J",
+    "php": "mysqli, PDO",
+    "odbc": "odbc.ini of MariaDB Connector/ODBC",
+    "dotnet": ".NET: MySqlConnector",
+    "haproxy": "haproxy.cfg, in front of servers; TLS goes through it",
+    "proxysql": "statements for the administration of ProxySQL",
+    "maxscale": "maxscale.cnf: a server behind MaxScale",
+}
+"""What a client can be, each with a template of its name in `templates/client/`, and what that is for."""
+
+EXAMPLE = "aiken.example.net"
+"""The server in settings of clients, where none is named: the guide's."""
 
 
 class Settings(NamedTuple):
-    """The option file for the server or client (`side`) called `name`, with its files in the absolute `directory`.
+    """The option file for the server called `name`, with its files in the absolute `directory`.
 
     The files are those of the guide: `database-ca.cert.pem`, `NAME.cert.pem`, `private/NAME.key.pem`. With `galera`, a
     server is also a node of a Galera cluster of MariaDB that uses rsync for state transfers. With `staged` it offers
@@ -26,30 +46,46 @@ class Settings(NamedTuple):
 
     name: str
     flavor: Flavor = "mariadb"
-    side: str = "server"
     directory: Path = Path(SSL_DIR)
     galera: bool = False
     staged: bool = False
 
     def text(self) -> str:
         """The option file. Raises DatabaseCaError where an option file cannot hold a path."""
-        if not self.directory.is_absolute():
-            raise DatabaseCaError(f"not an absolute directory: {shown(str(self.directory))}")
-        authority = str(self.directory / CERTIFICATE)
-        certificate = str(self.directory / f"{self.name}.cert.pem")
-        key = str(self.directory / f"private/{self.name}.key.pem")
+        files = _files(self.name, self.directory)
         return rendered(
-            TEMPLATES[self.side],
+            "server.cnf.j2",
             name=self.name,
             flavor=self.flavor,
             staged=self.staged,
-            ca=authority,
-            crl=str(self.directory / Path(CRL).name),
-            certificate=certificate,
-            key=key,
-            private=str(self.directory / "private"),
-            provider_options=_provider_options(authority, certificate, key) if self.galera else "",
+            **files,
+            provider_options=_provider_options(files["ca"], files["certificate"], files["key"]) if self.galera else "",
         )
+
+
+def of_client(
+    kind: Kind, name: str, directory: Path, host: str | None = None, port: int | None = None, user: str | None = None
+) -> str:
+    """What makes a client of a `kind` use and verify TLS, with the files of `name` in the absolute `directory`.
+
+    `host`, `port` and `user` say where it connects; without them it is an example. Raises DatabaseCaError where the
+    format cannot hold a value.
+    """
+    if host and not re.fullmatch(r"[A-Za-z0-9.:-]+", host):
+        raise DatabaseCaError(f"not a host name or address: {shown(host)}", f"for example {EXAMPLE}")
+    return rendered(
+        f"client/{kind}.j2",
+        name=name,
+        **_files(name, directory),
+        directory=str(directory),
+        key_store=str(directory / f"private/{name}.p12"),
+        host=host,
+        port=port,
+        user=user,
+        example=EXAMPLE,
+        account=name.partition("@")[0],
+        address=f"[{host}]:{port or 3306}" if host and ":" in host else f"{host or EXAMPLE}:{port or 3306}",
+    )
 
 
 def write(text: str, path: Path, mode: int = 0o644) -> None:
@@ -58,6 +94,18 @@ def write(text: str, path: Path, mode: int = 0o644) -> None:
         write_new(path, text.encode(), mode)
     except OSError as error:
         raise DatabaseCaError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _files(name: str, directory: Path) -> dict[str, str]:
+    if not directory.is_absolute():
+        raise DatabaseCaError(f"not an absolute directory: {shown(str(directory))}")
+    return {
+        "ca": str(directory / CERTIFICATE),
+        "crl": str(directory / Path(CRL).name),
+        "certificate": str(directory / f"{name}.cert.pem"),
+        "key": str(directory / f"private/{name}.key.pem"),
+        "private": str(directory / "private"),
+    }
 
 
 def _provider_options(authority: str, certificate: str, key: str) -> str:

@@ -92,7 +92,7 @@ def make(new: NewRequest, openssl: OpenSSL, tell: Tell, lock_timeout: float | No
     then nothing has changed.
     """
     for directory in (new.directory, new.directory / "private"):
-        _require_ours(directory)
+        require_ours(directory)
     if not os.path.lexists(new.directory / COMMIT):  # the interrupted change may have made them, and is finished first
         _configuration(new)
     made: list[Path] = []
@@ -106,6 +106,23 @@ def make(new: NewRequest, openssl: OpenSSL, tell: Tell, lock_timeout: float | No
     except BaseException:
         _remove_again(made, new.directory)
         raise
+
+
+def require_ours(directory: Path) -> None:
+    """Raise DatabaseCaError where another user could replace what is made in a directory, if it is there."""
+    try:
+        status = directory.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(status.st_mode):
+        raise DatabaseCaError(f"{directory} is a link, or no directory", "name the directory itself: --ssl-dir DIR")
+    if status.st_uid not in (0, os.geteuid()):
+        raise DatabaseCaError(
+            f"{directory} belongs to another user, number {status.st_uid}",
+            f"run it as that user, or: chown root: {shlex.quote(str(directory))}",
+        )
+    if status.st_mode & 0o022:
+        raise DatabaseCaError(f"other users can write in {directory}", f"chmod go-w {shlex.quote(str(directory))}")
 
 
 def _plan(new: NewRequest, configuration: str, write: bool, key: str | None = None, source: Path | None = None) -> Plan:
@@ -138,23 +155,6 @@ def _configuration(new: NewRequest) -> tuple[str, bool]:
         if path.is_file() and path.read_bytes() == text:
             return name, True
     raise DatabaseCaError(f"{path} is there with other values, and nothing is overwritten", "move it away first")
-
-
-def _require_ours(directory: Path) -> None:
-    """Raise DatabaseCaError where another user could replace what is made in a directory, if it is there."""
-    try:
-        status = directory.lstat()
-    except FileNotFoundError:
-        return
-    if not stat.S_ISDIR(status.st_mode):
-        raise DatabaseCaError(f"{directory} is a link, or no directory", "name the directory itself: --ssl-dir DIR")
-    if status.st_uid not in (0, os.geteuid()):
-        raise DatabaseCaError(
-            f"{directory} belongs to another user, number {status.st_uid}",
-            f"run it as that user, or: chown root: {shlex.quote(str(directory))}",
-        )
-    if status.st_mode & 0o022:
-        raise DatabaseCaError(f"other users can write in {directory}", f"chmod go-w {shlex.quote(str(directory))}")
 
 
 def _make_directories(directory: Path, made: list[Path]) -> None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from dbca_openssl.ca.check import Limits
@@ -98,6 +99,14 @@ def check(directory: str, limits: Limits, openssl: str, *, people: bool) -> str:
     return rendered("check.sh.j2", title=title, directory=directory, limits=limits, openssl=openssl, people=people)
 
 
+def make_bundle(name: str, directory: Path, bundle: str, command: Callable[[str], str] | None) -> str:
+    """Make the file `bundle` of key and certificate: by the `command` for a target, or one after the other."""
+    title = f"Makes one file of the key of {name} and its certificate"
+    work = _work()
+    made = command(f"{work}/bundle") if command else ""
+    return _script("export", title, name, str(directory), work=work, bundle=bundle, command=made)
+
+
 def _make_pair(template: str, title: str, new: NewRequest, **values: object) -> str:
     work = _work()
     return _script(
@@ -113,7 +122,13 @@ def _make_pair(template: str, title: str, new: NewRequest, **values: object) -> 
 
 
 def _script(template: str, title: str, name: str, directory: str, **values: object) -> str:
-    common = {"title": title, "name": name, "directory": directory, "owner": None, "people": template == "kit"}
+    common = {
+        "title": title,
+        "name": name,
+        "directory": directory,
+        "owner": None,
+        "people": template in ("kit", "export"),
+    }
     return rendered(f"{template}.sh.j2", **common | {"work": _work()} | values)
 
 

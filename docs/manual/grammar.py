@@ -20,7 +20,7 @@ EXPECTED = {
     "NAME|FILE...": ("waiting", "files"),
     "NAME|SERIAL|FILE": ("certificates", "serials", "files"),
     "revoke what": ("valid", "valid serials", "files"),
-    "server require certificate": ("certificates",),
+    "server require certificate, client settings name, export name": ("certificates",),
 }
 """Where completion finds the values of a parameter, by what stands for them in the help, or by verb and parameter."""
 

@@ -145,7 +145,7 @@ def test_a_value_is_not_taken_for_an_option(words: str, tmp_path: Path) -> None:
 
 LOOKING = {
     *("hosts", "list", "show", "verify", "check", "playbook", "render", "guide", "completion"),
-    *("server accounts", "server replication", "server check", "server probe"),
+    *("server accounts", "server replication", "server check", "server probe", "client settings"),
 }
 
 

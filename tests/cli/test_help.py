@@ -28,6 +28,7 @@ case $1 in
     init | request) set -- "$@" --bits 2048 ;;
     sign | renew | revoke | repair) set -- "$@" --yes ;;
     passphrase) set -- "$@" --print ;;
+    export) [ "$2" = --public ] || set -- "$@" --print ;;
 esac
 [ "$1" != request ] || set -- "$@" --ssl-dir "$(mktemp -d "$HOME/ssl.XXXXXX")"
 for word; do

@@ -157,12 +157,21 @@ def shared_server(shared_site: Site, start_for_all: StartServer) -> Server:
 
 
 def settings_of(site: Site, name: str, *options: str) -> Path:
-    """The option file that the tool writes for a server, or with `--client` for a client."""
+    """The option file that the tool writes for a server."""
     flavor = "mysql" if os.environ.get("DBCA_TEST_MYSQL") else "mariadb"
     command: tuple[str | Path, ...] = ("server", "settings", name, "--ssl-dir", site.ssl(name), "--flavor", flavor)
     path = site.hosts / f"{name}{''.join(options)}.cnf"
     path.unlink(missing_ok=True)
     done(*command, "--output", path, *options, directory=site.hosts)
+    return path
+
+
+def settings_of_client(site: Site, name: str) -> Path:
+    """The option file that the tool prints for a client."""
+    flavor = "mysql" if os.environ.get("DBCA_TEST_MYSQL") else "mariadb"
+    path = site.hosts / f"{name}.cnf"
+    printed = done("client", "settings", name, "--for", flavor, "--ssl-dir", site.ssl(name), directory=site.hosts)
+    path.write_text(printed.output)
     return path
 
 

@@ -117,7 +117,7 @@ def test_no_server_is_given_a_file(site: Site, programs: Programs, tmp_path: Pat
 def test_a_client_that_verifies_its_server_sends_it_no_password(
     programs: Programs, shared_site: Site, tmp_path: Path
 ) -> None:
-    """A server may ask for the password in clear text; what `server settings --client` prints prevents it."""
+    """A server may ask for the password in clear text; what `client settings` prints prevents it."""
     verify = "ssl-verify-server-cert" if programs.flavor == "mariadb" else "ssl-mode=VERIFY_IDENTITY"
     options = tmp_path / "verify.cnf"
     options.write_text(

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from database.conftest import AIKEN, CLIENT, REVOKED, Site, StartServer, settings_of
+from database.conftest import AIKEN, CLIENT, REVOKED, Site, StartServer, settings_of, settings_of_client
 from docs.test_readme import walk
 from tools.database_servers import Programs, Server, copy_data, session
 from tools.support import done, openssl, run, tool
@@ -25,7 +25,7 @@ def test_the_whole_story(site: Site, start: StartServer, tmp_path: Path) -> None
     # it serves the issued certificate, verified by the client's own settings, and refuses to go without TLS
     checked = tool("server", "check", AIKEN, *here, *server.connection, "--json", directory=tmp_path)
     assert (checked.code, checked.document["status"]) == (0, "OK"), checked.output
-    mine = settings_of(site, CLIENT, "--client")
+    mine = settings_of_client(site, CLIENT)
     with mine.open("a") as file:
         file.write("user = app\npassword = p4ss\n")
     mine.chmod(0o600)

@@ -16,7 +16,7 @@ from tools.support import PAGES, ROOT, tool
 
 README = (ROOT / "README.md").read_text()
 ALL_PAGES = (*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md")
-NOT_OURS = {"--diff", "--forks", "--help", "--limit", "--list", "--local-infile", "--now", "--policy"}
+NOT_OURS = {"--diff", "--execute", "--forks", "--help", "--limit", "--list", "--local-infile", "--now", "--policy"}
 """`--help`, and options of Ansible, the database clients, systemctl and openssl that the pages show."""
 
 NOT_PLAIN = re.compile(
@@ -143,7 +143,7 @@ def test_no_link_is_dead(page: Path) -> None:
 
 
 def test_the_readme_is_short_and_leads_to_every_page() -> None:
-    assert len(README.encode()) < 10_500
+    assert len(README.encode()) < 11_000
     linked = {ROOT / link for link in re.findall(r"\]\((docs/[a-z-]+\.md)\)", README)}
     assert linked == set(PAGES[1:])
 

@@ -15,7 +15,7 @@ PROGRAM = Path(sys.executable).parent / "dbca-openssl"
 
 SHIM = """#!/bin/sh
 # what belongs to the host is done in a directory of the test
-case $1 in request) set -- "$@" --ssl-dir "$HOSTS/$2/etc/mysql/ssl" ;; esac
+case "$*" in request*--ssl-dir*) ;; request*) set -- "$@" --ssl-dir "$HOSTS/$2/etc/mysql/ssl" ;; esac
 exec {program} "$@"
 """
 SCP = """#!/bin/sh
@@ -39,6 +39,7 @@ def walk(place: Path, program: str = str(PROGRAM)) -> str:
         ("dbca-openssl", SHIM.format(program=program)),
         ("scp", SCP),
         ("sudo", '#!/bin/sh\nexec "$@"\n'),
+        ("mariadb", '#!/bin/sh\necho "$@"\n'),  # on a real server: tests/database/test_drivers.py
     ):
         (directory / name).write_text(text)
         (directory / name).chmod(0o755)
@@ -60,7 +61,9 @@ def walk(place: Path, program: str = str(PROGRAM)) -> str:
 def test_the_commands_of_the_readme_run_at_a_terminal(tmp_path: Path) -> None:
     seen = walk(tmp_path)
     assert "certs/aiken.example.net.cert.pem: OK" in seen
-    assert "signed    1 valid, 0 expired, 0 revoked" in seen
+    assert "signed    2 valid, 0 expired, 0 revoked" in seen
+    settings = re.findall(r"^ssl-\w+ *= (\S+)$", (tmp_path / ".my.cnf").read_text(), re.MULTILINE)
+    assert [Path(file).is_file() for file in settings] == [True] * 4
     delivered = tmp_path / "hosts/aiken.example.net/etc/mysql/ssl"
     assert {path.name for path in delivered.iterdir() if path.is_file() and path.name[0] != "."} == {
         "aiken.example.net.cert.pem",

@@ -34,7 +34,7 @@ INPUTS = {
     "export": ("--public", "copy"),
     "request": (HOST, "--ca", "database-ca"),
     "server accounts": ("--all",),
-    "server settings": (HOST, "--ca", "database-ca"),
+    **dict.fromkeys(("server settings", "client settings"), (HOST, "--ca", "database-ca")),
     "server require": ("app@%", "--certificate", HOST),
     "server replication": ("--source", HOST, "--replica", HOST),
 }

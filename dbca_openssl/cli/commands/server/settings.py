@@ -11,39 +11,33 @@ from dbca_openssl.database import settings as settings_
 @verb("ssl_dir", "flavor", "ca", "yes")
 def settings(
     run: Run,
-    name: str = argument(..., "HOST", "The host, or with --client the client, by its full name."),
-    client: bool = option(False, "--client", "For a client that connects, not for the server."),
+    name: str = argument(..., "HOST", "The host, by its full name."),
     galera: bool = option(False, "--galera", "For a node of a Galera cluster of MariaDB."),
     staged: bool = option(False, "--staged", "Offer TLS, but do not require it yet: server check says when."),
     write_to: Path | None = option(None, "--output", "Write it there, where no file is yet.", "FILE"),
 ) -> int:
-    """Print the option file that makes a server or client use TLS.
+    """Print the option file that makes a server use TLS.
 
     \b
       dbca-openssl server settings aiken.example.net > 99-tls.cnf
       dbca-openssl server settings aiken.example.net --flavor mysql > tls.cnf
       dbca-openssl server settings aiken.example.net --galera > 99-galera-tls.cnf
       dbca-openssl server settings aiken.example.net --staged > 99-tls.cnf
-      dbca-openssl server settings backup@margaret --client \\
-          --ssl-dir ~/.mysql/ssl >> ~/.my.cnf
 
     With its own certificate, and nothing without TLS. For a MariaDB server it belongs in /etc/mysql/mariadb.conf.d,
     for MySQL in /etc/mysql/mysql.conf.d. With --ca, only for a name that has a certificate there.
     """
-    if galera and (client or run.flavor == "mysql"):
+    if galera and run.flavor == "mysql":
         raise UsageError("--galera is for servers of MariaDB")
-    if staged and client:
-        raise UsageError("--staged is for servers")
     plain = names.entity_name(name)
     if run.ca is not None:
         run.trust().issued(plain)
-    side = "client" if client else "server"
-    text = settings_.Settings(plain, run.flavor or "mariadb", side, run.directory(), galera, staged).text()
+    text = settings_.Settings(plain, run.flavor or "mariadb", run.directory(), galera, staged).text()
     if write_to is None:
         return output.verbatim({"text": text}, text)
     settings_.write(text, write_to)
     following = ["next, once the files are there: restart the server, then", f"  dbca-openssl server probe {plain}"]
     return output.result(
         {"text": text, "file": str(write_to)},
-        [f"{write_to}  the settings of {plain}", *([] if client else following)],
+        [f"{write_to}  the settings of {plain}", *following],
     )
