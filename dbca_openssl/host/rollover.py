@@ -141,7 +141,6 @@ def bound(
         except DatabaseCaError as error:
             raise DatabaseCaError(
                 f"{host.name}: whether its accounts require an ISSUER is not known: {error.message}",
-                *error.hints,
                 "dbca_defaults_file and dbca_socket in database-ca.hosts say how its own client connects",
                 detail=error.detail,
             ) from None

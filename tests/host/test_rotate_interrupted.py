@@ -87,11 +87,13 @@ def test_the_next_run_of_a_rollover_finishes_it(
     done("sign", site.ca / f"certreqs/{CLIENT}.req.pem", "--yes", "--ca", new, directory=tmp_path)
     for _ in range(1, stage):
         assert rollover(site, new, "--advance").code == 0
-    with Client(site) as client:
-        if stage == 3:
-            done("rollover", site.ca, "--ca", new, "--output", tmp_path / "both", directory=tmp_path)
-            client.trusted = tmp_path / "both/database-ca.cert.pem"
-            client.certificate = new / f"certs/{CLIENT}.cert.pem"
+    client = Client(site)
+    if stage > 1:
+        assert rollover(site, new, "--output", str(tmp_path / "both")).code == 0
+        client.trusted = tmp_path / "both/database-ca.cert.pem"
+    if stage == 3:
+        client.certificate = new / f"certs/{CLIENT}.cert.pem"
+    with client:
         _killed(site, ("rollover", str(site.ca), "--ca", str(new), "--advance"), at, tmp_path)
         while (reached := _stages(site, new)) != {stage}:
             assert reached <= {stage - 1, stage}

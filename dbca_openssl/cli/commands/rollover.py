@@ -92,8 +92,9 @@ class _Bound(NamedTuple):
         """What is wrong with a host."""
         one = self.found.get(host)
         if isinstance(one, Bound) and self.refused:
+            some = ", ".join(one.accounts[:3])
             return DatabaseCaError(
-                f"{host.name}: the ISSUER of {', '.join(one.accounts[:3])} would refuse the next certificates",
+                f"{host.name}: by their ISSUER, accounts refuse the certificates of this stage: {some}",
                 "run the statements on it first; those for afterwards bind the accounts to the ISSUER that comes",
                 *(() if self.files else ("--sql DIR writes them into files",)),
             )
@@ -126,4 +127,6 @@ def _show(both: Pair, proven: dict[KnownHost, Stage | DatabaseCaError], written:
         following.append(output.command("rollover", str(both.old.directory), "--ca", new, "--advance"))
     for name in clients[:5]:
         following.append(output.command("sign", str(both.old.path(request_of(name))), "--ca", new))
-    return results.hosts(("STAGE", "IT"), outcomes, following, {"clients": clients, "bundle": written})
+    return results.hosts(
+        ("STAGE", "IT"), outcomes, following, {"clients": clients, "bundle": written, "sql": bound.files}
+    )
