@@ -88,8 +88,12 @@ def require(client: Client, account: Account, requirement: Requirement) -> None:
 
 
 def bound_to(client: Client, issuer: str) -> list[tuple[Account, Requirement]]:
-    """The accounts that require `issuer`, in the form of X509_NAME_oneline(3). Raises DatabaseCaError."""
-    return [(account, found) for account, found in _requirements(client) if found.issuer == issuer]
+    """The accounts that require `issuer`, in the form of X509_NAME_oneline(3). Raises DatabaseCaError.
+
+    Backslashes do not count: not every version of openssl writes them before `/` and `+`.
+    """
+    plain = issuer.replace("\\", "")
+    return [(account, found) for account, found in _requirements(client) if found.issuer.replace("\\", "") == plain]
 
 
 def _requirement(client: Client, account: Account) -> Requirement | None:

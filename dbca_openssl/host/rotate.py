@@ -128,7 +128,6 @@ def decide(
     both = rollover.under_way(authority)
     names = [host.name for host, view in seen.items() if isinstance(view, View)]
     other = both.names_of_other(authority) if both else frozenset()
-    due_too = both and _is_ending(revoke.current_list(both.other(authority)), within, at)
     ending = [
         name
         for name in names
@@ -153,8 +152,11 @@ def decide(
         crl = "" if canary.is_kept(authority) else "with a canary, by which servers prove that they have loaded it"
     if crl and not both:  # it comes to all hosts; in a rollover the other one's must not wait for it
         due = [one._replace(missing=()) if one.missing and set(one.missing) == {LIST} else one for one in due]
-    other_ca = both.other(authority) if both and due_too else None
-    return Rotation(tuple(due), crl, _is_urgent(current, at), frozenset(replaced | pending & set(served)), other_ca)
+    waiting_for = frozenset(replaced | pending & set(served))
+    other_ca = both.other(authority) if both else None
+    if other_ca and not _is_ending(revoke.current_list(other_ca), within, at):
+        other_ca = None
+    return Rotation(tuple(due), crl, _is_urgent(current, at), waiting_for, other_ca)
 
 
 def renew_other(other: Authority, unlock: Callable[[Authority], Authority]) -> DatabaseCaError | None:

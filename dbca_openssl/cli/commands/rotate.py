@@ -57,11 +57,12 @@ def rotate(
         output.show(_plan_lines(plan))
     run.confirm("Do it?")
     both = rollover.under_way(authority)
+    is_new = both is not None and both.new.directory == authority.directory
     if plan.is_signing:
-        authority = run.unlocked(authority, is_old=bool(both and both.old.directory == authority.directory))
+        authority = run.unlocked(authority, is_old=bool(both) and not is_new)
     behind = None
-    if plan.other and both:
-        behind = rotation.renew_other(plan.other, partial(run.unlocked, is_old=plan.other == both.old))
+    if plan.other:
+        behind = rotation.renew_other(plan.other, partial(run.unlocked, is_old=is_new))
         plan = rotation.decide(authority, views, served, within, period)
     with terminal.progress(hosts, *rotation.STATES) as progress:
         outcome = rotation.rotate(authority, ssh, plan, period, run.jobs, progress)

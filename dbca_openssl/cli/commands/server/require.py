@@ -22,7 +22,7 @@ def require(
     \b
       dbca-openssl server require app@% --ssl | mariadb
       dbca-openssl server require app@10.0.0.% --certificate aiken.example.net
-      dbca-openssl server require app@10.0.0.% --certificate aiken.example.net --no-issuer
+      dbca-openssl server require app --certificate aiken.example.net --no-issuer
       dbca-openssl server require backup@margaret.example.net --x509 --apply
 
     The statement is printed, or with --apply executed. Subject and issuer are those of the issued certificate, as the
