@@ -11,7 +11,7 @@ import pytest
 from host.conftest import CLIENT, Client, Site, deliver, rollover
 from tools.database_servers import Server, eventually
 from tools.ssh_hosts import Fleet
-from tools.support import HOSTS, Finished, MakeRequest, done, frozen_tool, run, snapshot, tool
+from tools.support import HOSTS, Finished, MakeRequest, done, frozen_tool, openssl, run, snapshot, tool
 
 AIKEN, MARGARET, GANNIBAL = HOSTS
 STAGES = ("trusts the old CA", "trusts both", "serves a certificate of the new CA", "trusts the new CA only")
@@ -126,8 +126,22 @@ def test_no_host_goes_on_while_another_is_behind(site: Site, new: Path) -> None:
     assert rollover(site, new, "--advance").code == 0
     assert proven(site, new) == {STAGES[1]}
 
-    site.servers[MARGARET].stop()
     before = snapshot(new, without=(".lock",))
+    issuer = openssl(
+        "x509", "-noout", "-subject", "-nameopt", "compat", "-in", "database-ca.cert.pem", directory=site.ca
+    )
+    bound = f"bound@'%' REQUIRE ISSUER '{issuer.partition('=')[2].strip()}'"
+    site.servers[MARGARET].sql(f"CREATE USER {bound}")
+    refused = rollover(site, new, "--advance")
+    assert refused.code == 1
+    assert (
+        f"{MARGARET}: by their ISSUER, accounts refuse the certificates of this stage: 'bound'@'%'" in refused.messages
+    )
+    assert "\n  ALTER USER 'bound'@'%' REQUIRE X509;\n" in refused.output
+    assert "\n  ALTER USER 'bound'@'%' REQUIRE ISSUER '/O=example.net/CN=Database CA 2';\n" in refused.output
+    assert snapshot(new, without=(".lock",)) == before
+
+    site.servers[MARGARET].stop()
     refused = rollover(site, new, "--advance")
     assert refused.code == 1
     assert f"no host goes on before all can: {MARGARET}: " in refused.messages
