@@ -169,6 +169,13 @@ class Run:
     jobs: int = option(8, "--jobs", "Hosts at a time; with 1, ssh may ask.", "N", 1, 256)
     timeout: float = option(120, "--timeout", "How long one host may take.", "SECONDS", 1)
 
+    old_passphrase_file: Path | None = option(
+        None,
+        "--old-passphrase-file",
+        "In a rollover, the pass phrase of the old CA's key [default: as for the new one].",
+        "FILE",
+    )
+
     # a database server
     connect: str | None = option(None, "--connect", "Where the server is [default: the host itself].", "ADDRESS[:PORT]")
     flavor: FlavorName | None = option(
@@ -179,6 +186,9 @@ class Run:
     host: str | None = option(None, "--host", "Where the client connects.", "HOST")
     port: int | None = option(None, "--port", "The port there.", "N", 1, 65535)
     user: str | None = option(None, "--user", "The account that asks.", "USER")
+    no_issuer: bool = option(
+        False, "--no-issuer", "Require the subject only, as accounts must in a rollover: any trusted CA will do."
+    )
     client_program: str | None = option(None, "--client-program", "The client [default: mariadb, else mysql].", "PATH")
 
     def program(self) -> OpenSSL:
@@ -249,9 +259,14 @@ class Run:
     def _from_file(self, file: Path) -> Passphrase:
         return passphrases.from_file(file, ownership.believed(ownership.sudo_user(os.environ)))
 
-    def unlocked(self, authority: Authority) -> Authority:
-        """The CA with the pass phrase of its key, where that is encrypted."""
-        return authority.unlocked(self.passphrase()) if authority.key_is_encrypted() else authority
+    def unlocked(self, authority: Authority, *, is_old: bool = False) -> Authority:
+        """The CA, which may be the old one of a rollover, with the pass phrase of its key, where that is encrypted."""
+        if not authority.key_is_encrypted():
+            return authority
+        run = self
+        if is_old and self.old_passphrase_file:
+            run = replace(self, passphrase_file=self.old_passphrase_file, passphrase_fd=None)
+        return authority.unlocked(run.passphrase(f"Pass phrase of the{' old' if is_old else ''} CA key: "))
 
     def for_script(self, authority: Authority) -> Authority:
         """The CA for a printed script, which names the file of the pass phrase, or has openssl ask for it."""

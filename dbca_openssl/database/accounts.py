@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 from dbca_openssl.database import statements
@@ -86,17 +87,31 @@ def require(client: Client, account: Account, requirement: Requirement) -> None:
         raise DatabaseCaError(f"the server executed the statement, but {account.sql()} does not have that requirement")
 
 
+def bound_to(client: Client, issuer: str) -> list[tuple[Account, Requirement]]:
+    """The accounts that require `issuer`, in the form of X509_NAME_oneline(3). Raises DatabaseCaError.
+
+    Backslashes do not count: not every version of openssl writes them before `/` and `+`.
+    """
+    plain = issuer.replace("\\", "")
+    return [(account, found) for account, found in _requirements(client) if found.issuer.replace("\\", "") == plain]
+
+
 def _requirement(client: Client, account: Account) -> Requirement | None:
     """What the server requires of an account; None where it has no such account."""
+    return next((found for one, found in _requirements(client) if _same(one, account)), None)
+
+
+def _requirements(client: Client) -> Iterator[tuple[Account, Requirement]]:
+    """What the server, of either flavor, requires of each of its accounts."""
     rows = client.query(
         "SELECT HEX(CONVERT(User USING utf8mb4)) AS user, HEX(CONVERT(Host USING utf8mb4)) AS host, ssl_type, "
-        "HEX(x509_subject) AS subject, HEX(x509_issuer) AS issuer FROM mysql.user"
+        "HEX(x509_subject) AS subject, HEX(x509_issuer) AS issuer, HEX(ssl_cipher) AS cipher FROM mysql.user "
+        "ORDER BY User, Host"
     )
     for row in rows:
-        if _same(Account(row.text("user"), row.text("host")), account):
-            kind: Any = {"ANY": "SSL", "X509": "X509", "SPECIFIED": "CERTIFICATE"}.get(row["ssl_type"], "NONE")
-            return Requirement(kind, row.text("subject"), row.text("issuer"))
-    return None
+        kind: Any = {"ANY": "SSL", "X509": "X509", "SPECIFIED": "CERTIFICATE"}.get(row["ssl_type"], "NONE")
+        names = (row.text(name) for name in ("subject", "issuer", "cipher"))
+        yield Account(row.text("user"), row.text("host")), Requirement(kind, *names)
 
 
 def _require_not_locking_out(client: Client, account: Account, requirement: Requirement) -> None:

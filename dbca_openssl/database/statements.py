@@ -48,18 +48,24 @@ class Account(NamedTuple):
 class Requirement(NamedTuple):
     """What an account must use: nothing, TLS, any certificate of the CA, or the certificate with these names.
 
-    Subject and issuer are in the form of X509_NAME_oneline(3), which servers compare.
+    Subject and issuer are in the form of X509_NAME_oneline(3), which servers compare; empty ones are not required.
     """
 
     kind: Literal["NONE", "SSL", "X509", "CERTIFICATE"]
     subject: str = ""
     issuer: str = ""
+    cipher: str = ""
 
     def sql(self) -> str:
         """The words after `REQUIRE`. Raises DatabaseCaError where a statement cannot hold it."""
         if self.kind == "CERTIFICATE":
-            return f"SUBJECT {string(self.subject)} AND ISSUER {string(self.issuer)}"
+            required = (("SUBJECT", self.subject), ("ISSUER", self.issuer), ("CIPHER", self.cipher))
+            return " AND ".join(f"{word} {string(text)}" for word, text in required if text)
         return self.kind
+
+    def of_any_issuer(self) -> Requirement:
+        """The same without the issuer; any certificate where no subject is left, since CIPHER alone requires none."""
+        return self._replace(issuer="") if self.subject else Requirement("X509")
 
 
 def account(text: str) -> Account:

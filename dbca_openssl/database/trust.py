@@ -86,12 +86,7 @@ def requirement(trust: Trust, name: str) -> Requirement:
     Raises DatabaseCaError where they have characters that the versions of openssl write in different ways.
     """
     path = trust.path(name)
-    result = trust.openssl.run(
-        ("x509", "-noout", "-subject", "-issuer", "-nameopt", "compat"), directory=Path("/"), data=_read(path)
-    )
-    found = re.fullmatch(r"subject= ?(/\S.*)\nissuer= ?(/\S.*)\n", result.output.decode("utf-8", "replace"))
-    if result.code != 0 or not found:
-        raise DatabaseCaError(f"{path} is no certificate that can be read", detail=result.messages)
+    subject, issued_by = compared_names(trust.openssl, path)
     certificate = trust.issued(name)
     try:
         authorities = x509.certificates_in(_read(trust.authority))
@@ -106,7 +101,18 @@ def requirement(trust: Trust, name: str) -> Requirement:
                 f"the {part} {shown(value)} has a '/' or '+' in it, which versions of openssl write in different ways",
                 "--x509 requires any certificate of the CA",
             )
-    return Requirement("CERTIFICATE", found.group(1), found.group(2))
+    return Requirement("CERTIFICATE", subject, issued_by)
+
+
+def compared_names(openssl: OpenSSL, path: Path) -> tuple[str, str]:
+    """Subject and issuer of a certificate as X509_NAME_oneline(3) writes them. Raises DatabaseCaError."""
+    result = openssl.run(
+        ("x509", "-noout", "-subject", "-issuer", "-nameopt", "compat"), directory=Path("/"), data=_read(path)
+    )
+    found = re.fullmatch(r"subject= ?(/\S.*)\nissuer= ?(/\S.*)\n", result.output.decode("utf-8", "replace"))
+    if result.code != 0 or not found:
+        raise DatabaseCaError(f"{path} is no certificate that can be read", detail=result.messages)
+    return found[1], found[2]
 
 
 def _read(path: Path) -> bytes:

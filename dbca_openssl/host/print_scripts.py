@@ -6,11 +6,12 @@ import hashlib
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
-from dbca_openssl.ca import canary, guide_commands, renew, revoke
+from dbca_openssl.ca import canary, guide_commands, renew, revoke, rollover
 from dbca_openssl.ca import hosts as known_hosts
 from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.layout import CERTIFICATE, CONFIGURATION, CRL, HOSTS, Authority, certificate_of, request_of
 from dbca_openssl.ca.sign import Period
+from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import scripts, server
 from dbca_openssl.host.deploy import LIST
 from dbca_openssl.host.enroll import Enrolment
@@ -40,7 +41,11 @@ def deploy(
 
 
 def enroll(authority: Authority, ssh: Ssh, hosts: Sequence[KnownHost], how: Enrolment) -> str:
-    """For hosts that have nothing yet: requests made there, copied here, signed by the guide's command, delivered."""
+    """For hosts that have nothing yet: requests made there, copied here, signed by the guide's command, delivered.
+
+    Raises DatabaseCaError in a rollover, as `rotate` does.
+    """
+    _require_alone(authority)
     lines = [*_HEAD, f"cd {shlex.quote(str(authority.directory))}", f"export OPENSSL_CONF=./{CONFIGURATION}"]
     for host in hosts:
         lines += ["", f"# {host.name}: Certificate Signing Requests", _sent(ssh, host, scripts.kit(how.request(host)))]
@@ -55,7 +60,11 @@ def enroll(authority: Authority, ssh: Ssh, hosts: Sequence[KnownHost], how: Enro
 
 
 def rotate(authority: Authority, ssh: Ssh, rotation: Rotation, period: Period) -> str:
-    """Renewals by the guide's commands, each host's files, and a proof that its server serves them; then the CRL."""
+    """Renewals by the guide's commands, each host's files, and a proof that its server serves them; then the CRL.
+
+    Raises DatabaseCaError in a rollover, where hosts need the files of two CAs.
+    """
+    _require_alone(authority)
     lines = [*_HEAD, "", renew.plan(authority, rotation.renewals, period, with_list=False).script()]
     hosts = [due.host for due in rotation.hosts if not due.error]
     due = [one.host for one in rotation.hosts if one.renewal or one.missing]
@@ -84,6 +93,14 @@ def _entered(authority: Authority, hosts: Sequence[KnownHost]) -> list[str]:
         f"mv -f {HOSTS}.new {HOSTS} ;;",
         f"*) echo {shlex.quote(f'{HOSTS} has been edited since: the hosts are not entered')} >&2; exit 1 ;; esac",
     ]
+
+
+def _require_alone(authority: Authority) -> None:
+    if rollover.under_way(authority):
+        raise DatabaseCaError(
+            "in a rollover hosts need the files of both CAs, and the script would bring those of one",
+            "run the command without --print, or deploy --print",
+        )
 
 
 def _proven(ssh: Ssh, host: KnownHost) -> Iterable[str]:

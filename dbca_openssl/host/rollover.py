@@ -8,19 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from dbca_openssl import dates
 from dbca_openssl.ca import canary, index, revoke, rollover, sign
 from dbca_openssl.ca.certificates import own_certificate, read_certificate
 from dbca_openssl.ca.hosts import KnownHost
-from dbca_openssl.ca.layout import INDEX, Authority, issued, request_of
+from dbca_openssl.ca.layout import CERTIFICATE, INDEX, Authority, issued, request_of
 from dbca_openssl.ca.rollover import Pair
 from dbca_openssl.ca.sign import Period, Proposal
+from dbca_openssl.command import require_absent
+from dbca_openssl.database import accounts, settings, statements, trust
+from dbca_openssl.database.client import Client
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import deploy, scripts, server
 from dbca_openssl.host.deploy import LIST
 from dbca_openssl.host.fetch import Progress
+from dbca_openssl.host.remote import OnHost
 from dbca_openssl.host.scripts import PublicFile
 from dbca_openssl.host.server import View
 from dbca_openssl.host.ssh import Ssh
@@ -42,6 +47,17 @@ class Stage(IntEnum):
             "serves a certificate of the new CA",
             "trusts the new CA only",
         )[self]
+
+
+class Bound(NamedTuple):
+    """Accounts of a host's server that require the ISSUER of one CA, and so refuse the certificates of the other one.
+
+    `before` are the statements that have them require the subject only, `after` those that bind them to the other CA.
+    """
+
+    accounts: tuple[str, ...]
+    before: str
+    after: str
 
 
 class Step(NamedTuple):
@@ -95,6 +111,61 @@ def back(stages: Mapping[KnownHost, Stage | DatabaseCaError]) -> Step | None:
     to = Stage(max(max(known.values()) - 1, Stage.OLD))
     hosts = tuple(host for host, stage in known.items() if stage > to)
     return Step(to, hosts) if hosts else None
+
+
+def issuer_in_the_way(both: Pair, step: Step, *, back: bool) -> Authority | None:
+    """The CA whose ISSUER no account may require when hosts go there: that of the certificates which are replaced."""
+    if back:
+        return both.new if step.to == Stage.BOTH else None
+    return both.old if step.to >= Stage.MOVED else None
+
+
+def bound(
+    both: Pair, ssh: Ssh, hosts: Sequence[KnownHost], issuer: Authority, jobs: int
+) -> dict[KnownHost, Bound | DatabaseCaError]:
+    """The accounts that require the ISSUER `issuer`, of each host that has some, or why its server did not say."""
+    (name, _), (other, _) = (
+        trust.compared_names(one.openssl, one.path(CERTIFICATE)) for one in (issuer, both.other(issuer))
+    )
+
+    def work(host: KnownHost) -> Bound:
+        flavor: Any = host.flavor
+        client = Client(None, flavor, host.defaults_file, host.socket, there=OnHost(ssh, host))
+        try:
+            found = accounts.bound_to(client, name)
+            return Bound(
+                tuple(account.sql() for account, _ in found),
+                statements.script(*(statements.require(account, had.of_any_issuer()) for account, had in found)),
+                statements.script(*(statements.require(account, had._replace(issuer=other)) for account, had in found)),
+            )
+        except DatabaseCaError as error:
+            raise DatabaseCaError(
+                f"{host.name}: whether its accounts require an ISSUER is not known: {error.message}",
+                "dbca_defaults_file and dbca_socket in database-ca.hosts say how its own client connects",
+                detail=error.detail,
+            ) from None
+
+    asked = [host for host in hosts if server.has_server(host)]
+    outcomes = zip(asked, ssh.each(asked, work, jobs), strict=True)
+    return {host: one for host, one in outcomes if isinstance(one, DatabaseCaError) or one.accounts}
+
+
+def write_statements(found: Mapping[KnownHost, Bound | DatabaseCaError], directory: Path) -> list[str]:
+    """Write the statements for each host into files of their own; returns the paths.
+
+    Raises DatabaseCaError where one exists, and then none is written.
+    """
+    texts = {
+        directory / f"{host.name}.{when}.sql": f"-- on {host.name}\n{text}"
+        for host, one in found.items()
+        if isinstance(one, Bound)
+        for when, text in (("before", one.before), ("after", one.after))
+    }
+    for path in texts:
+        require_absent(path)
+    for path, text in texts.items():
+        settings.write(text, path, 0o600)
+    return [str(path) for path in texts]
 
 
 def go(both: Pair, ssh: Ssh, step: Step, period: Period, jobs: int, progress: Progress) -> list[DatabaseCaError | None]:

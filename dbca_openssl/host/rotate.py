@@ -52,13 +52,14 @@ class Due(NamedTuple):
 
 class Rotation(NamedTuple):
     """What is due, on hosts, and why the CRL is (empty: it is not); `waiting_for` are hosts whose certificate it
-    revokes, which must serve a newer one before.
+    revokes, which must serve a newer one before. `other` is the other CA of a rollover, where its CRL is due.
     """
 
     hosts: tuple[Due, ...]
     crl: str = ""
     is_urgent: bool = False
     waiting_for: frozenset[str] = frozenset()
+    other: Authority | None = None
 
     @property
     def renewals(self) -> list[Renewal]:
@@ -127,9 +128,6 @@ def decide(
     both = rollover.under_way(authority)
     names = [host.name for host, view in seen.items() if isinstance(view, View)]
     other = both.names_of_other(authority) if both else frozenset()
-    if both and _is_ending(revoke.current_list(both.other(authority)), within, at):
-        directory = shlex.quote(str(both.other(authority).directory))
-        authority.tell(f"the CRL of the other CA in this rollover is due: dbca-openssl rotate --all --ca {directory}")
     ending = [
         name
         for name in names
@@ -144,8 +142,7 @@ def decide(
         for host, view in seen.items()
     ]
     replaced = {one.host.name for one in due if one.renewal}
-    listed = set(x509.revocations(authority.read(CRL)))
-    pending = {row.name for row in rows if row.state == index.REVOKED and int(row.serial, 16) not in listed}
+    pending = _pending(authority)
     current = revoke.current_list(authority)
     if replaced or pending:
         crl = f"to revoke the former certificates of {', '.join(sorted(replaced | pending)[:3])}"
@@ -153,15 +150,53 @@ def decide(
         crl = f"since the one there is valid until {dates.shown(current.end)} only"
     else:
         crl = "" if canary.is_kept(authority) else "with a canary, by which servers prove that they have loaded it"
-    if crl:  # it comes to all hosts
+    if crl and not both:  # it comes to all hosts; in a rollover the other one's must not wait for it
         due = [one._replace(missing=()) if one.missing and set(one.missing) == {LIST} else one for one in due]
-    urgent = (current.end - at) * URGENT < current.end - current.start
-    return Rotation(tuple(due), crl, urgent, frozenset(replaced | pending & set(served)))
+    waiting_for = frozenset(replaced | pending & set(served))
+    other_ca = both.other(authority) if both else None
+    if other_ca and not _is_ending(revoke.current_list(other_ca), within, at):
+        other_ca = None
+    return Rotation(tuple(due), crl, _is_urgent(current, at), waiting_for, other_ca)
+
+
+def renew_other(other: Authority, unlock: Callable[[Authority], Authority]) -> DatabaseCaError | None:
+    """Make a new CRL of the `other` CA of a rollover; hosts then lack it. If it cannot be made: why, and what to do.
+
+    Not where it would revoke what hosts may still serve: then it waits for the rotation of that CA, until it is urgent.
+    """
+    current, at = revoke.current_list(other), dates.now()
+    try:
+        if (names := _pending(other)) and not _is_urgent(current, at):
+            raise DatabaseCaError(
+                f"it is to revoke certificates that hosts may still serve: {', '.join(sorted(names))}"
+            )
+        revoke.renew_list(unlock(other), None, new_canary=not canary.is_kept(other))
+    except DatabaseCaError as error:
+        return DatabaseCaError(
+            f"the CRL of the other CA in this rollover, valid until {dates.shown(current.end)}, is due and is not "
+            f"renewed: {error.message}",
+            *error.hints,
+            f"with its own pass phrase: dbca-openssl rotate --all --ca {shlex.quote(str(other.directory))}",
+            detail=error.detail,
+        )
+    return None
+
+
+def _pending(authority: Authority) -> set[str]:
+    """The names with a revoked certificate that is not in the CRL yet."""
+    listed = set(x509.revocations(authority.read(CRL)))
+    rows = index.rows(authority.read(INDEX))
+    return {row.name for row in rows if row.state == index.REVOKED and int(row.serial, 16) not in listed}
+
+
+def _is_urgent(crl: RevocationList, at: datetime) -> bool:
+    """Whether a CRL has little left of its life."""
+    return (crl.end - at) * URGENT < crl.end - crl.start
 
 
 def _is_ending(crl: RevocationList, within: int, at: datetime) -> bool:
     """Whether a CRL ends within so many days, and less than half of its life is left."""
-    return crl.end < min(dates.days_after(at, within), crl.start + (crl.end - crl.start) / 2)
+    return crl.end < min(dates.days_after(at, within), at + (crl.end - crl.start) / 2)
 
 
 def rotate(

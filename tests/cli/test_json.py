@@ -114,7 +114,7 @@ SCHEMAS: dict[str, Schema] = {
     "repair": record(repaired=several(TEXT), status=LEVEL, left=several(TEXT)),
     "report": record(report=TEXT, failed=several({"type": "object"})),
     "rollover": record(
-        hosts=several({"type": "object"}), clients=several(TEXT), bundle=several(TEXT)
+        hosts=several({"type": "object"}), clients=several(TEXT), bundle=several(TEXT), sql=several(TEXT)
     ),
     "render": record(file=TEXT, text=TEXT),
     "guide": record(errata=several(record(number=COUNT, guide=TEXT, happens=TEXT, fix=TEXT))),

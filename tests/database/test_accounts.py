@@ -183,10 +183,21 @@ def test_a_server_accepts_the_certificate_that_the_statement_names(
         done(*command, "--x509", directory=tmp_path)
         assert server.over_tcp(*app, *server.with_tls(ssl)).code != 0
         assert server.over_tcp(*app, *server.with_tls(ssl, CLIENT)).code == 0
-        done(*command, "--certificate", CLIENT, directory=tmp_path)
-        assert server.over_tcp(*app, *server.with_tls(ssl, CLIENT)).code == 0
+        for more in ((), ("--no-issuer",)):
+            done(*command, "--certificate", CLIENT, *more, directory=tmp_path)
+            assert server.over_tcp(*app, *server.with_tls(ssl, CLIENT)).code == 0
+        required = "SELECT x509_subject, x509_issuer FROM mysql.user WHERE user = 'app'"
+        assert server.sql(required) == [[f"/CN={CLIENT}", ""]]
     finally:
         server.sql("DROP USER app@localhost")
+
+
+def test_what_is_left_without_the_issuer() -> None:
+    """A cipher alone would require no certificate at all."""
+    bound = Requirement("CERTIFICATE", "/CN=a'b", "/CN=ca", "AES256-SHA")
+    assert bound.sql() == "SUBJECT '/CN=a''b' AND ISSUER '/CN=ca' AND CIPHER 'AES256-SHA'"
+    assert bound.of_any_issuer().sql() == "SUBJECT '/CN=a''b' AND CIPHER 'AES256-SHA'"
+    assert bound._replace(subject="").of_any_issuer().sql() == "X509"
 
 
 def test_the_account_that_asks_is_not_locked_out(shared_server: Server, shared_site: Site, tmp_path: Path) -> None:

@@ -165,6 +165,8 @@ def test_the_statements_for_each_flavor(shared_site: Site, tmp_path: Path) -> No
     command = ("server", "replication", "--source", AIKEN, "--replica", MARGARET, "--ca", str(shared_site.authority))
     options = ("--gtid", "--password-file", "password")
     assert done(*command, *options, directory=tmp_path).output == MARIADB
+    of_any = re.sub(r" AND ISSUER '[^']*'", "", MARIADB)
+    assert done(*command, *options, "--no-issuer", directory=tmp_path).output == of_any != MARIADB
     mysql = MARIADB.replace("MASTER_USE_GTID = slave_pos", "SOURCE_AUTO_POSITION = 1").replace("MASTER_", "SOURCE_")
     mysql = mysql.replace("CHANGE MASTER TO", "CHANGE REPLICATION SOURCE TO")
     assert done(*command, *options, "--flavor", "mysql", directory=tmp_path).output == mysql

@@ -14,7 +14,7 @@ from ca.test_report import Page
 from database.conftest import StartServer, data, programs, start  # noqa: F401  # fixtures, also for hosts
 from tools.database_servers import Server
 from tools.ssh_hosts import Fleet, Machine
-from tools.support import HOSTS, Finished, MakeRequest, done, openssl, tool
+from tools.support import HOSTS, ORGANIZATION, Finished, MakeRequest, done, openssl, tool
 
 CLIENT = "app"
 CANARY = "dbca-canary"
@@ -154,20 +154,43 @@ def site(
     done("sign", *HOSTS, CLIENT, "--days", "20", "--yes", directory=ca, environment=environment)
     shutil.copy(keys / "host.key.pem", ca / f"{CLIENT}.key.pem")
     site = Site(ca, fleet, environment)
-    lines = []
+    lines: list[str] = []
     for machine in machines:
-        _deliver(site, machine, keys)
+        deliver(site, machine, keys)
         ssl = Path("/etc/mysql/ssl")
         options = [f"--ssl-ca={ssl}/database-ca.cert.pem", f"--ssl-crl={ssl}/database-ca.crl"]
         options += [f"--ssl-cert={ssl}/{machine.name}.cert.pem", f"--ssl-key={ssl}/private/{machine.name}.key.pem"]
+        options += [f"--server-id={len(lines) + 1}", "--log-bin=binlog"]
         server = site.servers[machine.name] = start(None, *options, inside=machine.inside)
-        server.sql("CREATE USER app@'%' REQUIRE X509")
+        server.sql("SET sql_log_bin = 0; CREATE USER app@'%' REQUIRE X509")
         lines.append(f"{machine.name} dbca_connect={server.address} dbca_socket={server.socket}\n")
     (ca / "database-ca.hosts").write_text("# ours\n[databases]\n" + "".join(lines) + f"[clients]\n{CLIENT}\n")
     return site
 
 
-def _deliver(site: Site, machine: Machine, keys: Path) -> None:
+@pytest.fixture
+def new(ca: Path) -> Path:
+    """The CA that is to take over, without a pass phrase."""
+    openssl("genrsa", "-out", "new.key.pem", "2048", directory=ca.parent)
+    done(
+        *("init", "-o", ORGANIZATION, "--common-name", "Database CA 2", "--key", "new.key.pem"),
+        *("--no-passphrase", "--ca", "new-ca"),
+        directory=ca.parent,
+    )
+    return ca.parent / "new-ca"
+
+
+def rollover(site: Site, new: Path, *more: str) -> Finished:
+    """Run `rollover`."""
+    return tool(
+        *("rollover", site.ca, "--ca", new, "--ssh-config", site.fleet.config, "--yes"),
+        *more,
+        directory=site.ca.parent,
+        environment=site.environment,
+    )
+
+
+def deliver(site: Site, machine: Machine, keys: Path) -> None:
     (machine.ssl / "private").mkdir()
     shutil.copy(keys / "host.key.pem", machine.ssl / f"private/{machine.name}.key.pem")
     for source in ("database-ca.cert.pem", "crl/database-ca.crl", f"certs/{machine.name}.cert.pem"):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from dbca_openssl.ca.revoke import RevocationList
+from dbca_openssl.host import rotate
 from host.conftest import CANARY, Site
 from tools.support import HOSTS, ROOT, done, index_rows, openssl, run, shell, snapshot, tool
 
@@ -103,6 +106,15 @@ def test_the_printed_script_does_the_same(site: Site) -> None:
     assert all(site.served(name) == site.serial(name) != before[name] for name in HOSTS)
     assert all(site.admitted(name) for name in HOSTS)
     assert site.rotate().code == 0
+
+
+@pytest.mark.parametrize(
+    ("life", "passed", "due"), [(60, 29, False), (60, 31, True), (30, 16, True), (365, 300, False), (365, 340, True)]
+)
+def test_a_crl_is_due_before_it_expires(life: int, passed: int, due: bool) -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    crl = RevocationList(1, start, start + timedelta(life))
+    assert rotate._is_ending(crl, rotate.DAYS, start + timedelta(passed)) == due
 
 
 @pytest.mark.parametrize(

@@ -1,34 +1,29 @@
 """`rollover`: move the hosts from an old CA to a new one."""
 
-from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from dbca_openssl.ca import hosts as known_hosts
 from dbca_openssl.ca import rollover as moving
 from dbca_openssl.ca.hosts import KnownHost
-from dbca_openssl.ca.layout import request_of
+from dbca_openssl.ca.layout import Authority, request_of
 from dbca_openssl.ca.rollover import Pair
 from dbca_openssl.ca.sign import Period
 from dbca_openssl.cli import output, results, terminal
 from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import rollover as stages
-from dbca_openssl.host.rollover import Stage
+from dbca_openssl.host.rollover import Bound, Stage
 
 
-@verb("ca", "days", "cap", "ssh_config", "jobs", "timeout", "key", "lock_timeout", "yes")
+@verb("ca", "days", "cap", "ssh_config", "jobs", "timeout", "key", "old_passphrase_file", "lock_timeout", "yes")
 def rollover(
     run: Run,
     old: Path = argument(..., "OLD", "The directory of the old CA."),
     advance: bool = option(False, "--advance", "Do the next stage on all hosts, and prove it on each."),
     back: bool = option(False, "--back", "Undo the last stage on all hosts."),
-    old_passphrase_file: Path | None = option(
-        None,
-        "--old-passphrase-file",
-        "The pass phrase of the old CA's key [default: as for the new one].",
-        "FILE",
-    ),
     bundle: Path | None = option(None, "--output -o", "Write the files of both CAs there, for a client.", "DIR"),
+    sql: Path | None = option(None, "--sql", "Write the statements for accounts there, two files a host.", "DIR"),
 ) -> int:
     """Move the hosts from an old CA to a new one.
 
@@ -37,11 +32,16 @@ def rollover(
       dbca-openssl rollover database-ca --ca new-ca
       dbca-openssl rollover database-ca --ca new-ca --advance
       dbca-openssl rollover database-ca --ca new-ca --output both
+      dbca-openssl rollover database-ca --ca new-ca --sql .
 
     Without --advance it shows which stage each host of database-ca.hosts has proven by handshakes. Stage 1: its server
     trusts both CAs, and has the CRLs of both. Stage 2: it serves a certificate of the new one. Stage 3: it trusts the
     new one only. No host goes on before all have reached the same stage. While hosts trust both, `deploy`, `enroll`
     and `rotate` with either CA bring them the files of both.
+
+    An account that requires the ISSUER of the old CA would refuse the certificates of stage 2. Each host's server is
+    asked for such accounts, by the host's own client. While there is one, no host goes there, and the statements are
+    printed that help: those to run before, and those that bind the accounts to the new CA once all is done.
     """
     if advance and back:
         raise UsageError("--advance or --back, not both")
@@ -51,24 +51,28 @@ def rollover(
     ssh = run.ssh(hosts)
     with terminal.progress(hosts, "seen") as progress:
         proven = stages.look(both, ssh, hosts, run.jobs, progress)
-    if not advance and not back:
-        return _show(both, proven, written)
     period = Period(run.days, run.cap)
-    step = stages.further(both, proven, period) if advance else stages.back(proven)
-    if step is None:
+    step = stages.further(both, proven, period) if advance else stages.back(proven) if back else None
+    issuer: Authority | None = both.old
+    if advance or back:
+        issuer = stages.issuer_in_the_way(both, step, back=back) if step else None
+    asked = [host for host, stage in proven.items() if isinstance(stage, Stage)]
+    bound = stages.bound(both, ssh, asked, issuer, run.jobs) if issuer else {}
+    statements = stages.write_statements(bound, sql) if sql is not None else []
+    if step is None and (advance or back):
         moving.finish(both)  # where the run that brought them there was interrupted
-        return _show(both, proven, written)
+    if step is None or bound:
+        return _show(both, proven, written, _Bound(bound, statements, refused=step is not None))
     run.confirm(f"Have {len(step.hosts)} hosts go to stage {step.to:d}: a host that {step.to}?")
     if step.old_needs_canary:
-        old_run = replace(run, passphrase_file=old_passphrase_file or run.passphrase_file)
-        both = both._replace(old=old_run.unlocked(both.old))
+        both = both._replace(old=run.unlocked(both.old, is_old=True))
     if step.new_needs_canary or step.proposals:
         both = both._replace(new=run.unlocked(both.new))
     with terminal.progress(hosts, *map(str, Stage)) as progress:
         errors = stages.go(both, ssh, step, period, run.jobs, progress)
     for host, error in zip(step.hosts, errors, strict=True):
         proven[host] = error or step.to
-    return _show(both, proven, written)
+    return _show(both, proven, written, _Bound({}, [], refused=False))
 
 
 def _hosts(both: Pair) -> list[KnownHost]:
@@ -77,19 +81,52 @@ def _hosts(both: Pair) -> list[KnownHost]:
     return list({host.name: host for host in listed}.values())
 
 
-def _show(both: Pair, proven: dict[KnownHost, Stage | DatabaseCaError], written: list[str]) -> int:
+class _Bound(NamedTuple):
+    """Accounts that require an ISSUER, the files with the statements for them, and whether they are in the way."""
+
+    found: dict[KnownHost, Bound | DatabaseCaError]
+    files: list[str]
+    refused: bool
+
+    def error(self, host: KnownHost) -> DatabaseCaError | None:
+        """What is wrong with a host."""
+        one = self.found.get(host)
+        if isinstance(one, Bound) and self.refused:
+            some = ", ".join(one.accounts[:3])
+            return DatabaseCaError(
+                f"{host.name}: by their ISSUER, accounts refuse the certificates of this stage: {some}",
+                "run the statements on it first; those for afterwards bind the accounts to the ISSUER that comes",
+                *(() if self.files else ("--sql DIR writes them into files",)),
+            )
+        return one if isinstance(one, DatabaseCaError) else None
+
+    def lines(self) -> list[str]:
+        """The statements, or where they are."""
+        lines = list(self.files)
+        for host, one in self.found.items():
+            if isinstance(one, Bound) and not self.files:
+                lines += [f"-- on {host.name}, before its certificates change", *one.before.splitlines()]
+                lines += [f"-- on {host.name}, when all is done", *one.after.splitlines()]
+        return lines
+
+
+def _show(both: Pair, proven: dict[KnownHost, Stage | DatabaseCaError], written: list[str], bound: _Bound) -> int:
     outcomes = []
     for host, stage in proven.items():
         if isinstance(stage, DatabaseCaError):
             outcomes.append(results.HostOutcome(host, stage, cells=("-", output.coloured("failed"))))
-        else:
-            outcomes.append(results.HostOutcome(host, None, str(stage), (f"{stage:d}", str(stage)), {"stage": stage}))
+            continue
+        one = bound.found.get(host)
+        more = {"stage": stage, **(one._asdict() if isinstance(one, Bound) else {})}
+        outcomes.append(results.HostOutcome(host, bound.error(host), str(stage), (f"{stage:d}", str(stage)), more))
     clients = sorted(both.names_of_other(both.new) - {host.name for host in proven})
     least = min((stage for stage in proven.values() if isinstance(stage, Stage)), default=Stage.OLD)
     new = str(both.new.directory)
-    following = [f"{path}  of both CAs" for path in written]
+    following = [*(f"{path}  of both CAs" for path in written), *bound.lines()]
     if least < Stage.NEW:
         following.append(output.command("rollover", str(both.old.directory), "--ca", new, "--advance"))
     for name in clients[:5]:
         following.append(output.command("sign", str(both.old.path(request_of(name))), "--ca", new))
-    return results.hosts(("STAGE", "IT"), outcomes, following, {"clients": clients, "bundle": written})
+    return results.hosts(
+        ("STAGE", "IT"), outcomes, following, {"clients": clients, "bundle": written, "sql": bound.files}
+    )

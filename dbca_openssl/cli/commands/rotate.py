@@ -1,17 +1,22 @@
 """`rotate`: renew, deliver, reload and prove whatever is due on hosts."""
 
+from functools import partial
+
 from dbca_openssl import dates
 from dbca_openssl.ca import hosts as known_hosts
+from dbca_openssl.ca import rollover
 from dbca_openssl.ca.layout import CRL
 from dbca_openssl.ca.sign import Period
 from dbca_openssl.cli import output, results, terminal
+from dbca_openssl.cli.main import FAILED
 from dbca_openssl.cli.options import Run, argument, option, verb
+from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import print_scripts
 from dbca_openssl.host import rotate as rotation
 from dbca_openssl.host.rotate import Due, Rotation
 
 
-@verb("ca", "days", "cap", "hosts", "key", "lock_timeout", "print_", "yes")
+@verb("ca", "days", "cap", "hosts", "key", "old_passphrase_file", "lock_timeout", "print_", "yes")
 def rotate(
     run: Run,
     host: list[str] | None = argument(None, "[USER@]HOST...", "Hosts, as database-ca.hosts or ssh knows them."),
@@ -29,7 +34,10 @@ def rotate(
     new certificates, a new CRL revokes the former ones; it is delivered, loaded, and proven by a canary, a certificate
     that is revoked. The next run does what is missing, wherever one was interrupted.
 
+    In a rollover, the CRL of the other CA is made anew too where it is due, and hosts get both.
+
     Exit code 1 where hosts failed: they are named, and the CRL waits for those whose former certificate it revokes.
+    Also where the CRL of the other CA in a rollover is due and cannot be made.
 
     The guide: "Sign Certificates", "Copy to Target Systems", "Revocation List (CRL)".
     """
@@ -39,24 +47,32 @@ def rotate(
     period = Period(run.days, run.cap)
     with terminal.progress(hosts, "seen") as progress:
         seen = rotation.look(authority, ssh, hosts, run.jobs, progress)
-    plan = rotation.decide(authority, dict(zip(hosts, seen, strict=True)), served, within, period)
+    views = dict(zip(hosts, seen, strict=True))
+    plan = rotation.decide(authority, views, served, within, period)
     if run.print_:
         return output.script(print_scripts.rotate(run.for_script(authority), ssh, plan, period))
-    if not plan.is_signing and not any(due.missing for due in plan.hosts):
+    if not plan.is_signing and not plan.other and not any(due.missing for due in plan.hosts):
         return _show(rotation.Outcome(plan.results()))
     if not run.yes:
         output.show(_plan_lines(plan))
     run.confirm("Do it?")
+    both = rollover.under_way(authority)
+    is_new = both is not None and both.new.directory == authority.directory
     if plan.is_signing:
-        authority = run.unlocked(authority)
+        authority = run.unlocked(authority, is_old=bool(both) and not is_new)
+    behind = None
+    if plan.other:
+        behind = rotation.renew_other(plan.other, partial(run.unlocked, is_old=is_new))
+        plan = rotation.decide(authority, views, served, within, period)
     with terminal.progress(hosts, *rotation.STATES) as progress:
         outcome = rotation.rotate(authority, ssh, plan, period, run.jobs, progress)
-    return _show(outcome)
+    return _show(outcome, behind)
 
 
 def _plan_lines(plan: Rotation) -> list[str]:
     return [
         *output.table(("HOST", "DUE"), ((due.host.name, _due(due)) for due in plan.hosts)),
+        *([f"and before, a new CRL of the other CA in this rollover, {plan.other.directory}"] if plan.other else []),
         *([f"and then a new CRL, {plan.crl}"] if plan.crl else []),
     ]
 
@@ -72,7 +88,7 @@ def _due(due: Due) -> str:
     return "; ".join([*renew, *due.missing]) or "nothing"
 
 
-def _show(outcome: rotation.Outcome) -> int:
+def _show(outcome: rotation.Outcome, behind: DatabaseCaError | None = None) -> int:
     signed = {one.name: one for one in outcome.signed}
     shown = []
     for one in outcome.hosts:
@@ -83,5 +99,8 @@ def _show(outcome: rotation.Outcome) -> int:
     made = [f"{CRL}  number {outcome.crl.number}, valid until {dates.shown(outcome.crl.end)}"] if outcome.crl else []
     waiting = [f"the new CRL waits for {', '.join(outcome.kept_back_for)}"] if outcome.kept_back_for else []
     extra: dict[str, object] = {"crl": results.crl_document(outcome.crl), "crl_waits_for": outcome.kept_back_for}
+    extra["other_crl"] = behind and behind.message
     output.show(made + waiting)
-    return results.hosts(("STATE", "SERIAL", "UNTIL"), shown, [], extra)
+    code = results.hosts(("STATE", "SERIAL", "UNTIL"), shown, [], extra)
+    results.host_errors([behind] if behind else [])
+    return FAILED if behind else code

@@ -11,7 +11,7 @@ from dbca_openssl.database import handshake, settings, statements, trust
 from dbca_openssl.database import replication as replications
 
 
-@verb("ssl_dir", "ca", "server")
+@verb("ssl_dir", "ca", "server", "no_issuer")
 def replication(
     run: Run,
     source: str | None = option(None, "--source", "The source, by the name in its certificate.", "HOST[:PORT]"),
@@ -53,12 +53,13 @@ def replication(
         raise UsageError("give --source HOST and --replica HOST, or --check")
     name = names.entity_name(replica)
     password = "" if existing else replications.password_from(password_file) if password_file else ""
+    requirement = trust.requirement(run.trust(), name)
     made = replications.Replication(
         flavor=run.flavor or "mariadb",
         source=handshake.target(source),
         replica=name,
         account=statements.Account(replication_user, account_host or name),
-        requirement=trust.requirement(run.trust(), name),
+        requirement=requirement.of_any_issuer() if run.no_issuer else requirement,
         password=password or replications.new_password(),
         directory=run.directory(),
         by_gtid=gtid,

@@ -6,7 +6,7 @@ from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
 from dbca_openssl.database import accounts, statements, trust
 
 
-@verb("ca", "server", "yes")
+@verb("ca", "server", "no_issuer", "yes")
 def require(
     run: Run,
     account: str = argument(..., "USER@HOST", "The account; or in SQL's quotes, 'app'@'%'."),
@@ -22,6 +22,7 @@ def require(
     \b
       dbca-openssl server require app@% --ssl | mariadb
       dbca-openssl server require app@10.0.0.% --certificate aiken.example.net
+      dbca-openssl server require app --certificate aiken.example.net --no-issuer
       dbca-openssl server require backup@margaret.example.net --x509 --apply
 
     The statement is printed, or with --apply executed. Subject and issuer are those of the issued certificate, as the
@@ -29,10 +30,13 @@ def require(
     """
     if [ssl, x509, certificate is not None].count(True) != 1:
         raise UsageError("give one of --ssl, --x509 and --certificate NAME")
+    if run.no_issuer and certificate is None:
+        raise UsageError("--no-issuer stands with --certificate NAME")
     who = statements.account(account)
     requirement = statements.Requirement("SSL" if ssl else "X509")
     if certificate is not None:
         requirement = trust.requirement(run.trust(), names.entity_name(certificate))
+        requirement = requirement.of_any_issuer() if run.no_issuer else requirement
     sql = statements.script(statements.require(who, requirement))
     if not apply:
         return output.verbatim({"sql": sql, "applied": False}, sql)
