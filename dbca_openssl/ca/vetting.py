@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dbca_openssl import pem, x509
+from dbca_openssl.algorithm import LARGEST_RSA, SMALLEST_RSA
 from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.names import RESERVED, alternative_name, is_entity_name, shown
@@ -25,7 +26,6 @@ PEM_LABEL = "CERTIFICATE REQUEST"
 LARGEST_FILE = 64 * 1024
 """Bytes: a request of the largest accepted key with dozens of names has less than 8 KiB."""
 
-SMALLEST_RSA, LARGEST_RSA = 2048, 8192
 SMALLEST_EXPONENT, LARGEST_EXPONENT = 65537, 2**256
 """FIPS 186-5, 5.1: an odd exponent between 2**16 and 2**256."""
 

@@ -31,6 +31,7 @@ def passphrase(
     file is replaced when openssl has opened the new one. Backups keep the old pass phrase.
     """
     authority = run.existing_authority()
+    changing.require_file(authority)
     of_new = replace(run, passphrase_file=new_passphrase_file, passphrase_fd=new_passphrase_fd)
     if run.print_:
         new = of_new.for_script(authority).key.passphrase
