@@ -10,6 +10,8 @@ NEW_KEYS = {
     "ec:P-256": ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
     "ec:P-384": ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384"),
     "ed25519": ("-newkey", "ed25519"),
+    "ml-dsa-44": ("-newkey", "ML-DSA-44"),  # these two from OpenSSL 3.5 on
+    "ml-dsa-65": ("-newkey", "ML-DSA-65"),
 }
 """The options of req(1) that make such a key; RSA needs none, since its size is in the configuration."""
 
@@ -25,4 +27,6 @@ class Algorithm(NamedTuple):
         return NEW_KEYS[self.kind] if self.kind else ()
 
     def __str__(self) -> str:
-        return self.kind.replace("ec:", "EC ").replace("ed", "Ed") or f"RSA {self.bits} bits"
+        return (
+            self.kind.replace("ec:", "EC ").replace("ed", "Ed").replace("ml-dsa", "ML-DSA") or f"RSA {self.bits} bits"
+        )

@@ -36,6 +36,11 @@ _MEANINGS = (
         "give it by --passphrase-file FILE, --passphrase-fd N or DBCA_PASSPHRASE_FILE",
     ),
     (
+        r"Unknown algorithm ML-DSA|Algorithm \(ML-DSA",
+        "this openssl cannot make ML-DSA keys",
+        "OpenSSL 3.5 or newer can: --openssl PATH, or --algorithm ec:P-256",
+    ),
+    (
         r":PIN locked:",
         "the token has locked itself after too many wrong PINs",
         "its security officer unlocks it: pkcs11-tool --login --login-type so --init-pin",

@@ -15,7 +15,7 @@ from dbca_openssl.cli.options import PIN, Run, UsageError, option, verb
 def init(
     run: Run,
     key: str | None = option(
-        None, "--key", "Take this (encrypted) key instead of making one: a file, or pkcs11:... on a token.", "FILE|URI"
+        None, "--key", "Take this (encrypted) key instead of making one: a file, or pkcs11:... on a token.", "FILE"
     ),
     years: int = option(render.YEARS, "--years", "Validity of the CA certificate in years.", "N", 1, 100),
     renew: bool = option(False, "--renew", "Make a new certificate for the key of this CA."),
@@ -28,10 +28,11 @@ def init(
       dbca-openssl init --organization example.net
       dbca-openssl init --organization Lab --no-passphrase --ca ./ca
       dbca-openssl init --organization example.net --print > create.sh
-      dbca-openssl init --organization example.net --key 'pkcs11:token=CA;object=ca'
       dbca-openssl init --renew --years 5
 
     Directories, configuration, key, certificate and first CRL, as the guide makes them.
+
+    The key can be on a token: --key 'pkcs11:token=CA;object=ca' names one that is there, and its PIN is asked for.
 
     The guide: "Create a Certificate Authority".
     """
@@ -71,7 +72,7 @@ def init(
     if not no_passphrase:
         secret = run.passphrase(PIN) if token else run.passphrase(new=key is None)
         authority = authority._replace(key=authority.key._replace(passphrase=secret))
-    with terminal.busy("making the CA" if key else f"making a key: {algorithm}"):
+    with terminal.busy("making the CA" if key else f"making a key ({algorithm})"):
         crl_end = creation.create(authority, new).end
     return output.result(
         {

@@ -22,7 +22,8 @@ def request(
     \b
       sudo dbca-openssl request $(hostname --fqdn)
       dbca-openssl request aiken.example.net --alt-name db.example.net
-      dbca-openssl request backup@margaret --ssl-dir ~/.mysql/ssl --algorithm ec:P-256
+      dbca-openssl request backup@margaret --ssl-dir ~/.mysql/ssl
+      dbca-openssl request aiken.example.net --algorithm ec:P-256
       dbca-openssl request aiken.example.net --kit > aiken.sh   # sudo sh it there
 
     The guide: "Certificate Signing Requests".
@@ -37,7 +38,7 @@ def request(
         return output.script(scripts.kit(new))
     if run.print_:
         return output.script(requests.plan(new).script())
-    with terminal.busy(f"making a key: {algorithm}"):
+    with terminal.busy(f"making a key ({algorithm})"):
         requests.make(new, run.program(), output.tell, run.lock_timeout)
     directory = new.directory
     return output.result(
