@@ -206,7 +206,7 @@ def test_the_provider_comes_before_the_engine_and_after_the_default_one(tmp_path
         ("engine", "1.1.1w", ENGINE),
     ):
         path.write_text(
-            f'#!/bin/sh\ncase $1 in version) echo OpenSSL {version} x ;; {works}) echo pkcs11 ;; *) exit 1 ;; esac\n'
+            f"#!/bin/sh\ncase $1 in version) echo OpenSSL {version} x ;; {works}) echo pkcs11 ;; *) exit 1 ;; esac\n"
         )
         path.chmod(0o755)
         assert on_token(URI, OpenSSL(str(path))).options == expected
