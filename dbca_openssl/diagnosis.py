@@ -46,7 +46,7 @@ _MEANINGS = (
         "its security officer unlocks it: pkcs11-tool --login --login-type so --init-pin",
     ),
     (
-        r":PIN incorrect:|:PIN invalid:|:PIN length|CKR_PIN_",
+        r":PIN incorrect:|:PIN invalid:|:PIN len range:|CKR_PIN_",
         "the PIN is wrong",
         "nothing was changed; after a few wrong ones a token locks itself",
     ),

@@ -82,7 +82,7 @@ def on_token(uri: str, openssl: OpenSSL) -> Key:
     Raises DatabaseCaError where there is none, or the URI is not one that may be written down and shown.
     """
     if not _PATTERN.fullmatch(uri) or not re.search("[:;](object|id)=", uri):
-        secret = "pin" in uri.lower()
+        secret = "pin-" in uri.lower()
         raise DatabaseCaError(
             "the URI of a key must not have the PIN in it, nor the place of one"
             if secret

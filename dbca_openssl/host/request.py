@@ -115,13 +115,8 @@ def _plan(new: NewRequest, configuration: str, write: bool, key: str | None = No
     steps: list[Step] = [MakeDirectories(("private",)), *([CopyFile(source, new.key)] if source else [])]
     if write:
         steps.append(WriteFile(configuration, new.configuration()))
-    arguments = (
-        "req",
-        "-new",
-        *(("-key", key) if key else Algorithm(new.bits, new.kind).options()),
-        "-out",
-        new.request,
-    )
+    made_with = ("-key", key) if key else Algorithm(new.bits, new.kind).options()
+    arguments = ("req", "-new", *made_with, "-out", new.request)
     steps.append(Command(arguments, {"OPENSSL_CONF": f"./{configuration}", "CN": new.name}, made, made))
     return Plan(
         title=f"A key and a certificate signing request for {new.name}",
