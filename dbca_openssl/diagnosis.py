@@ -35,6 +35,26 @@ _MEANINGS = (
         "the key needs a pass phrase, and openssl got none",
         "give it by --passphrase-file FILE, --passphrase-fd N or DBCA_PASSPHRASE_FILE",
     ),
+    (
+        r"Unknown algorithm ML-DSA|Algorithm \(ML-DSA",
+        "this openssl cannot make ML-DSA keys",
+        "OpenSSL 3.5 or newer can: --openssl PATH, or --algorithm ec:P-256",
+    ),
+    (
+        r":PIN locked:",
+        "the token has locked itself after too many wrong PINs",
+        "its security officer unlocks it: pkcs11-tool --login --login-type so --init-pin",
+    ),
+    (
+        r":PIN incorrect:|:PIN invalid:|:PIN len range:|CKR_PIN_",
+        "the PIN is wrong",
+        "nothing was changed; after a few wrong ones a token locks itself",
+    ),
+    (
+        rf"^{_READING} (?:CA )?private key from (?:org\.openssl\.engine:)?pkcs11:",
+        "the token does not give the key: a wrong PIN, or it has no such key",
+        "to see what it has: pkcs11-tool --login --list-objects; after a few wrong PINs a token locks itself",
+    ),
     (r":bad decrypt:|:maybe wrong password", _WRONG_PHRASE, "nothing was changed; run it again with the right one"),
     (
         r"^ERROR:There is already a certificate for",

@@ -28,8 +28,22 @@ TIMED_OUT = -1
 SENT_TOO_MUCH = -signal.SIGXFSZ
 """The exit code of an openssl that was killed because an output became larger than `largest_output`."""
 
-_INHERITED = ("PATH", "LD_LIBRARY_PATH")
+_INHERITED: tuple[str, ...] = ("PATH", "LD_LIBRARY_PATH")
 """All that openssl gets of the caller's environment: where programs are, and a self-built openssl's libraries."""
+
+PROVIDER = ("-provider", "default", "-provider", "pkcs11")
+ENGINE = ("-engine", "pkcs11")
+"""How openssl gets to a key on a token: by pkcs11-provider, or by the engine of libp11.
+
+The default provider stands first: a token's module that itself uses openssl, as SoftHSM, would wait for itself.
+"""
+
+_INHERITED_FOR_TOKENS = (
+    *("OPENSSL_MODULES", "OPENSSL_ENGINES"),  # where another openssl than the system's has provider and engine
+    *("PKCS11_PROVIDER_MODULE", "PKCS11_MODULE_PATH"),  # the token's module, where it is not that of p11-kit
+    *("SOFTHSM2_CONF", "YUBIHSM_PKCS11_CONF", "P11_KIT_SERVER_ADDRESS"),  # what such a module reads itself
+)
+"""What it gets in addition where a command uses a token, and otherwise not."""
 
 
 class OpenSSL:
@@ -100,6 +114,19 @@ class OpenSSL:
             )
         return match.group(0).removeprefix("OpenSSL ")
 
+    @cached_property
+    def token_options(self) -> tuple[str, ...]:
+        """PROVIDER or ENGINE, whichever this openssl can load. Raises DatabaseCaError where it has neither."""
+        root = Path("/")
+        if not self.version.startswith("1.") and not self.run(("list", *PROVIDER, "-providers"), directory=root).code:
+            return PROVIDER
+        if b"pkcs11" in self.run(("engine", "pkcs11"), directory=root).output:
+            return ENGINE
+        raise DatabaseCaError(
+            f"{self.program} {self.version} has nothing to reach a token with",
+            "apt install pkcs11-provider (Debian 13 and newer) or libengine-pkcs11-openssl (Debian 12 and older)",
+        )
+
     def _finish(
         self,
         commands: Sequence[Command],
@@ -155,11 +182,16 @@ class OpenSSL:
     ) -> subprocess.Popen[bytes]:
         """Start it with the pass phrase to be read from `descriptor`, and its three standard `files`."""
         source = None if descriptor is None else f"fd:{descriptor}"
+        inherited = _INHERITED
+        if "pkcs11" in command.arguments:
+            inherited += _INHERITED_FOR_TOKENS
+            # libp11 0.4.12 crashes after a wrong PIN, which would be in the core file
+            limit = limit or ("sh", "-c", 'ulimit -c 0; exec "$@"', "sh")
         try:
             return subprocess.Popen(
                 (*limit, self.program, *command.with_passphrase(source, source if command.new_passphrase else None)),
                 cwd=directory,
-                env={name: os.environ[name] for name in _INHERITED if name in os.environ} | dict(command.environment),
+                env={name: os.environ[name] for name in inherited if name in os.environ} | dict(command.environment),
                 stdin=files[0],
                 stdout=files[1],
                 stderr=files[2],

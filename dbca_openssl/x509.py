@@ -26,6 +26,7 @@ SUBJECT_KEY_IDENTIFIER, ALTERNATIVE_NAME, AUTHORITY_KEY_IDENTIFIER = "551D0E", "
 NETSCAPE_TYPE = "6086480186F8420101"
 
 RSA, EC, ED25519 = "2A864886F70D010101", "2A8648CE3D0201", "2B6570"
+ML_DSA_44, ML_DSA_65 = "608648016503040311", "608648016503040312"
 
 KEYS = {
     (RSA, "0500"): "RSA",
@@ -33,8 +34,10 @@ KEYS = {
     (EC, "06052B81040022"): "EC P-384",
     (EC, "06052B81040023"): "EC P-521",
     (ED25519,): "Ed25519",
+    (ML_DSA_44,): "ML-DSA-44",
+    (ML_DSA_65,): "ML-DSA-65",
 }
-"""The accepted algorithms with their parameters (RFC 3279, RFC 5480, RFC 8410)."""
+"""The accepted algorithms with their parameters (RFC 3279, RFC 5480, RFC 8410, RFC 9881)."""
 
 _KEY_USAGES = (
     *("digitalSignature", "nonRepudiation", "keyEncipherment", "dataEncipherment", "keyAgreement"),

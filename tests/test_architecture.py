@@ -26,7 +26,7 @@ LEVELS = (
     ("diagnosis",),
     ("command",),
     ("finding", "passphrase", "render"),
-    ("names", "dates", "errata", "ownership"),
+    ("algorithm", "names", "dates", "errata", "ownership"),
     ("errors", "files", "__init__"),
 )
 """A module imports from its own package and from the levels below it, never from beside or above."""

@@ -19,7 +19,7 @@ from dbca_openssl import dates, x509
 from dbca_openssl.ca import archive, canary, index
 from dbca_openssl.ca.certificates import own_certificate
 from dbca_openssl.ca.index import Row
-from dbca_openssl.ca.key import is_encrypted
+from dbca_openssl.ca.key import URI, is_encrypted
 from dbca_openssl.ca.layout import CERTIFICATE, CONFIGURATION, CRL, CRL_NUMBER, INDEX, KEY, SERIAL, Authority
 from dbca_openssl.command import require_absent
 from dbca_openssl.der import UnreadableError
@@ -35,13 +35,15 @@ if TYPE_CHECKING:
 
 BACKUP = "database-ca.backup"
 
+KEY_ELSEWHERE = "the CA key is not in it: it is on a token, and lost with that unless there is a second one"
+
 TOP = "database-ca"
 """The directory that `tar -x` makes."""
 
 LARGEST, MOST, KEPT = 1 << 32, 1 << 20, 1 << 28
 """A backup has at most so many bytes, so many files, and so many bytes in the files that are looked into."""
 
-READ = (CONFIGURATION, KEY, CERTIFICATE, INDEX, SERIAL, CRL_NUMBER, CRL)
+READ = (CONFIGURATION, KEY, URI, CERTIFICATE, INDEX, SERIAL, CRL_NUMBER, CRL)
 
 _HEAD = re.compile(r"# backup (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) serial ([0-9A-F]+) revoked (\d+)")
 _BLOCK, _CHUNK, _LONGEST = 512, 1 << 20, 100
@@ -107,7 +109,7 @@ def write(authority: Authority, target: Path, *, unencrypted_key: bool = False) 
     with Transaction(
         authority.directory, compared=(BACKUP,), tell=authority.tell, timeout=authority.lock_timeout
     ) as change:
-        if not is_encrypted(authority.read(KEY)) and not unencrypted_key:
+        if not unencrypted_key and not authority.key_is_encrypted():
             raise DatabaseCaError(
                 "the CA key is not encrypted, and whoever reads the backup would have it",
                 "dbca-openssl passphrase encrypts it",
@@ -187,7 +189,9 @@ def check(path: Path, authority: Authority | None) -> list[Finding]:
     text = f"{own.common_name}, {len(content.sums)} files, of {dates.shown(made.at)}, next {numbers}"
     found = [Finding(OK, "backup", text)]
     found += [Finding(CRITICAL, "index", one, "use another backup, or restore it and run repair") for one in problems]
-    if not is_encrypted(files[KEY]):
+    if KEY not in files:
+        found.append(Finding(OK, "key", KEY_ELSEWHERE))
+    elif not is_encrypted(files[KEY]):
         found.append(Finding(WARNING, "key", "the CA key in it is not encrypted", "dbca-openssl passphrase, and again"))
     if authority is None:
         return found
@@ -209,7 +213,9 @@ def check(path: Path, authority: Authority | None) -> list[Finding]:
 def _consistent(content: Content) -> tuple[x509.Certificate, Sequence[Row], list[str]]:
     """The CA certificate, the rows, and what does not fit together. Raises DatabaseCaError or UnreadableError."""
     files = content.files
-    if missing := [name for name in READ if name not in files]:
+    if missing := [
+        name for name in READ if name not in files and (name not in (KEY, URI) or not {KEY, URI} & files.keys())
+    ]:
         raise DatabaseCaError(f"it is not a whole CA: there is no {missing[0]}")
     own, rows = x509.certificate_in(files[CERTIFICATE]), index.rows(files[INDEX])
     copies = {name[9:-4] for name in content.sums if re.fullmatch(r"newcerts/(?:[0-9A-F]{2})+\.pem", name)}

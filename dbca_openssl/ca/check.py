@@ -20,6 +20,7 @@ from dbca_openssl.ca import hosts as known_hosts
 from dbca_openssl.ca import revoke as revocation
 from dbca_openssl.ca.certificates import own_certificate, read_certificate
 from dbca_openssl.ca.index import Row
+from dbca_openssl.ca.key import URI
 from dbca_openssl.ca.layout import (
     ATTRIBUTES,
     CERTIFICATE,
@@ -114,6 +115,7 @@ def _check(authority: Authority, limits: Limits) -> Checked:
     try:
         own = own_certificate(authority)
         findings += _expiring(own.end, at, limits, "authority", "the CA certificate", "init --renew")
+        findings += _token(authority, own)
     except DatabaseCaError as error:
         findings.append(Finding(CRITICAL, "authority", error.message, "newcerts/ and every host have a copy of it"))
     if authority.path(INDEX).is_file():
@@ -184,7 +186,9 @@ def _files(authority: Authority) -> Iterator[Finding]:
     for name in PUBLIC_DIRECTORIES if authority.is_public() else DIRECTORIES:
         if not authority.path(name).is_dir():
             yield Finding(CRITICAL, "missing", f"there is no directory {name}", REPAIR)
-    for name in (CONFIGURATION,) if authority.is_public() else (CONFIGURATION, KEY):
+    for name in (
+        (CONFIGURATION,) if authority.is_public() else (CONFIGURATION, *(() if authority.is_on_token() else (KEY,)))
+    ):
         misnamed = any(authority.path(wrong).is_file() for wrong, right in MISNAMED.items() if right == name)
         if not _has_content(authority, name) and not misnamed:
             instead = "; without one make a new CA and move the hosts: dbca-openssl rollover" if name == KEY else ""
@@ -203,6 +207,17 @@ def _files(authority: Authority) -> Iterator[Finding]:
         yield Finding(WARNING, "mode", "others may read private/", f"{REPAIR}, or encrypt the device (FAT)")
     if key.is_file() and key.stat().st_mode & 0o077:
         yield Finding(CRITICAL, "mode", f"others may read {KEY}", f"{REPAIR}, or encrypt the device (FAT)")
+
+
+def _token(authority: Authority, own: Certificate) -> Iterator[Finding]:
+    """Whether the token with the CA key answers, and has the key of the CA certificate."""
+    if authority.is_on_token():
+        try:
+            if authority.found_key().public_key(authority.openssl) != own.public_key:
+                text = "the key on the token does not belong to the CA certificate"
+                yield Finding(CRITICAL, "token", text, f"correct {URI}, or find the token with the CA key")
+        except DatabaseCaError as error:
+            yield Finding(WARNING, "token", error.message, "; ".join(error.hints[:1]))
 
 
 def _leftovers(authority: Authority) -> Iterator[Finding]:

@@ -18,10 +18,13 @@ HERE = "."
 _CONFIGURATION = {"OPENSSL_CONF": f"./{CONFIGURATION}"}
 
 
-def new_key_and_request(encrypted: bool) -> Command:
-    """`openssl req -new -out database-ca.req.pem`: "Generate CSR and new Key", with a new key (req(1))."""
+def new_key_and_request(encrypted: bool, algorithm: Sequence[str] = ()) -> Command:
+    """`openssl req -new -out database-ca.req.pem`: "Generate CSR and new Key", with a new key (req(1)).
+
+    `algorithm` are the options for another key than the configuration's RSA.
+    """
     made = (REQUEST, KEY)
-    arguments = ("req", "-new", *(() if encrypted else ("-nodes",)), "-out", REQUEST)
+    arguments = ("req", "-new", *algorithm, *(() if encrypted else ("-nodes",)), "-out", REQUEST)
     return Command(arguments, _CONFIGURATION, made, made, "-passout" if encrypted else "")
 
 

@@ -44,7 +44,8 @@ FIRST_SERIALS = {"guide": "00", "modern": "01"}
 class NewAuthority(NamedTuple):
     """What `init` is to make: the values of the configuration, and what is not written there.
 
-    `key` is the file of an existing key, `encrypted` whether that or the new one is.
+    `key` is the file of an existing key, `encrypted` whether that or the new one is, `algorithm` the options for
+    another new key than RSA.
     """
 
     settings: AuthoritySettings
@@ -52,6 +53,7 @@ class NewAuthority(NamedTuple):
     end: datetime
     key: Path | None = None
     encrypted: bool = True
+    algorithm: tuple[str, ...] = ()
 
 
 def plan(authority: Authority, new: NewAuthority) -> Plan:
@@ -60,7 +62,10 @@ def plan(authority: Authority, new: NewAuthority) -> Plan:
     Raises DatabaseCaError for a value that no configuration file can carry.
     """
     configuration = authority_configuration(new.settings)
-    make_key = guide_commands.request_with_key() if new.key else guide_commands.new_key_and_request(new.encrypted)
+    given = new.key or authority.key.uri
+    make_key = (
+        guide_commands.request_with_key() if given else guide_commands.new_key_and_request(new.encrypted, new.algorithm)
+    )
     request, certificate, first_list = authority.key.given_to(
         make_key, guide_commands.self_sign(new.start, new.end, configuration), guide_commands.revocation_list()
     )
@@ -68,6 +73,8 @@ def plan(authority: Authority, new: NewAuthority) -> Plan:
     files: tuple[Step, ...] = (WriteFile(INDEX, ""), WriteFile(CRL_NUMBER, "00\n"), WriteFile(SERIAL, serial))
     if new.settings.profile == "modern":
         files = (*files, WriteFile(HOSTS, MODERN))
+    if authority.key.uri:
+        files = (*files, WriteFile(authority.key.place, f"{authority.key.uri}\n"))
     sections = (
         Section("Directories and Files", (MakeDirectories(DIRECTORIES), *files)),
         Section("OpenSSL Configuration", (WriteFile(CONFIGURATION, configuration),)),
@@ -87,6 +94,8 @@ def require_possible(authority: Authority, new: NewAuthority) -> None:
         raise DatabaseCaError(f"there is no directory {directory.parent}", f"mkdir -p {directory.parent}")
     if new.start >= new.end:
         raise DatabaseCaError("the certificate would expire before it is valid", "give more --years")
+    if authority.key.uri:
+        authority.key.public_key(authority.openssl)
     if new.key:
         try:
             encrypted = is_encrypted(new.key.read_bytes())
@@ -116,7 +125,7 @@ def create(authority: Authority, new: NewAuthority) -> RevocationList:
         raise of_system(f"cannot make {target}", error) from None
     try:
         plan(authority, new).run(authority.openssl, work, (lock.descriptor,))
-        _require_complete(work, FIRST_SERIALS[new.settings.profile])
+        _require_complete(work, FIRST_SERIALS[new.settings.profile], authority.key.place)
         first = revoke.current_list(authority._replace(directory=work))
         tell_lost_modes(work / "private", target, authority.tell)
         set_mode(work, target.stat().st_mode & 0o777 if target.is_dir() else PUBLIC_DIRECTORY)
@@ -155,9 +164,9 @@ def _remove_abandoned(target: Path) -> None:
                 lock.release()
 
 
-def _require_complete(work: Path, serial: str) -> None:
+def _require_complete(work: Path, serial: str, key: str) -> None:
     """On a full disk openssl leaves empty files and exits 0; in a new CA none of these is empty."""
-    for name in (*DATABASE, CRL_NUMBER, CRL, KEY, REQUEST, CERTIFICATE, issued(serial)):
+    for name in (*DATABASE, CRL_NUMBER, CRL, key, REQUEST, CERTIFICATE, issued(serial)):
         if (work / name).stat().st_size == 0:
             raise diagnosis.nothing_written(name, work)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from dbca_openssl.ca import key as keys
 from dbca_openssl.ca import recovery
 from dbca_openssl.ca.key import Key, is_encrypted
 from dbca_openssl.errors import DatabaseCaError, of_system
@@ -14,7 +16,7 @@ from dbca_openssl.openssl import OpenSSL
 from dbca_openssl.passphrase import Passphrase
 
 CONFIGURATION = "database-ca.cnf"
-KEY = "private/database-ca.key.pem"
+KEY = keys.FILE
 REQUEST = "database-ca.req.pem"
 CERTIFICATE = "database-ca.cert.pem"
 INDEX = "database-ca.index"
@@ -72,11 +74,21 @@ class Authority(NamedTuple):
 
     def unlocked(self, passphrase: Passphrase | None) -> Authority:
         """The same CA with the pass phrase of its key (None: the key is not encrypted, or openssl is to ask)."""
-        return self._replace(key=self.key._replace(passphrase=passphrase))
+        return self._replace(key=self.found_key()._replace(passphrase=passphrase))
+
+    def found_key(self) -> Key:
+        """The key as it is there: in its file, or on a token. Raises DatabaseCaError where openssl knows no tokens."""
+        if not self.is_on_token():
+            return Key(KEY)
+        return keys.on_token(self.read(keys.URI).decode("ascii", "replace").rstrip("\n"), self.openssl)
+
+    def is_on_token(self) -> bool:
+        """Whether the CA has the URI of its key instead of the key."""
+        return self.path(keys.URI).is_file() and not os.path.lexists(self.path(KEY))
 
     def key_is_encrypted(self) -> bool:
-        """Whether the CA key needs a pass phrase. Raises DatabaseCaError where it cannot be read."""
-        return is_encrypted(self.read(self.key.place))
+        """Whether the CA key needs a pass phrase or a PIN. Raises DatabaseCaError where it cannot be read."""
+        return self.is_on_token() or is_encrypted(self.read(KEY))
 
     def path(self, name: str) -> Path:
         """The path of a file of the CA, given relative to its directory."""

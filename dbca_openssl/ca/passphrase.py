@@ -95,5 +95,14 @@ def _open(key: str, options: tuple[str, ...]) -> Command:
     return Command(("pkey", "-in", key, *options), passphrase_option="-passin")
 
 
+def require_file(authority: Authority) -> None:
+    """Raise DatabaseCaError where there is no key file to be encrypted."""
+    if authority.is_on_token():
+        raise DatabaseCaError(
+            "the CA key is on a token, and only the token can change its PIN",
+            "with the token's own program, or: pkcs11-tool --login --change-pin --token-label TOKEN",
+        )
+
+
 def _not_new() -> DatabaseCaError:
     return DatabaseCaError("the new pass phrase is the old one", "choose another one")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dbca_openssl import pem, x509
+from dbca_openssl.algorithm import LARGEST_RSA, SMALLEST_RSA
 from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.names import RESERVED, alternative_name, is_entity_name, shown
@@ -25,14 +26,13 @@ PEM_LABEL = "CERTIFICATE REQUEST"
 LARGEST_FILE = 64 * 1024
 """Bytes: a request of the largest accepted key with dozens of names has less than 8 KiB."""
 
-SMALLEST_RSA, LARGEST_RSA = 2048, 8192
 SMALLEST_EXPONENT, LARGEST_EXPONENT = 65537, 2**256
 """FIPS 186-5, 5.1: an odd exponent between 2**16 and 2**256."""
 
 _SIGNATURES = {
     *("2A864886F70D01010B", "2A864886F70D01010C", "2A864886F70D01010D"),  # RSA with SHA-256, -384, -512
     *("2A8648CE3D040302", "2A8648CE3D040303", "2A8648CE3D040304"),  # ECDSA with the same
-    x509.ED25519,
+    *(x509.ED25519, x509.ML_DSA_44, x509.ML_DSA_65),
 }
 _WEAK_SIGNATURES = {
     "2A864886F70D010102": "MD2",
@@ -189,7 +189,8 @@ def _check_key_kind(label: str, request: Request) -> None:
     if request.key_algorithm not in x509.KEYS:
         raise DatabaseCaError(
             f"{label} has a key of a kind that is not accepted",
-            f"accepted: RSA of {SMALLEST_RSA} to {LARGEST_RSA} bits; EC on P-256, P-384 or P-521; Ed25519",
+            f"accepted: RSA of {SMALLEST_RSA} to {LARGEST_RSA} bits; EC on P-256, P-384 or P-521; Ed25519; "
+            "ML-DSA-44 or -65",
         )
 
 
@@ -226,7 +227,7 @@ def _check_signature(label: str, request: Request) -> None:
     if request.signature_algorithm not in _SIGNATURES:
         raise DatabaseCaError(
             f"{label} is signed in a way that is not accepted",
-            "accepted: RSA, ECDSA or Ed25519 with SHA-256, SHA-384 or SHA-512",
+            "accepted: RSA or ECDSA with SHA-256, SHA-384 or SHA-512; Ed25519; ML-DSA-44 or -65",
         )
 
 
@@ -281,7 +282,9 @@ def _require_loadable(openssl: OpenSSL, label: str, request: Request, kind: str)
     key = pem.pem("PUBLIC KEY", request.public_key)
     result = openssl.run(("pkey", "-pubin"), directory=Path("/"), data=key)
     if result.code != 0 or b"PUBLIC KEY" not in result.output:
-        raise DatabaseCaError(f"{label} has a key that is not valid on {kind}", _NEW_REQUEST, detail=result.messages)
+        newer = ("openssl version tells: ML-DSA needs OpenSSL 3.5 or newer",) if kind.startswith("ML-DSA") else ()
+        message = f"{label} has a key that is not valid on {kind}"
+        raise DatabaseCaError(message, *newer, _NEW_REQUEST, detail=result.messages)
 
 
 def _alternative_names(label: str, names: AlternativeNames) -> AlternativeNames:

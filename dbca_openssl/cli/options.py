@@ -6,6 +6,7 @@ over what was given as one `Run`.
 
 import inspect
 import os
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ import typer
 
 from dbca_openssl import names, ownership, render
 from dbca_openssl import passphrase as passphrases
+from dbca_openssl.algorithm import LARGEST_RSA, NEW_KEYS, SMALLEST_RSA, Algorithm
 from dbca_openssl.ca.layout import CONFIGURATION, HOSTS, Authority
 from dbca_openssl.cli import output, terminal
 from dbca_openssl.errors import DatabaseCaError
@@ -75,6 +77,7 @@ def argument(default: Any, metavar: str, text: str) -> Any:
     return typer.Argument(default, metavar=metavar, help=text)
 
 
+PIN = "PIN of the token with the CA key: "
 Profile = Literal["guide", "modern"]
 FlavorName = Literal["mariadb", "mysql"]
 _CA = (
@@ -145,7 +148,12 @@ class Run:
         "--profile",
         "Exactly the guide's way, or what newer TLS libraries ask for [default: the CA's].",
     )
-    bits: int = option(render.HOST_BITS, "--bits", "The size of the RSA key.", "N", 2048, 8192)
+    algorithm: str | None = option(
+        None,
+        "--algorithm --bits",
+        f"The key: rsa:N, or N alone, {', '.join(NEW_KEYS)} [default: the guide's RSA].",
+        "KIND",
+    )
 
     # the configuration of a CA
     organization: str | None = option(None, "--organization -o", "The organization that runs the CA.", "NAME")
@@ -263,10 +271,12 @@ class Run:
         """The CA, which may be the old one of a rollover, with the pass phrase of its key, where that is encrypted."""
         if not authority.key_is_encrypted():
             return authority
+        found = authority.unlocked(None)  # before anybody is asked: is there a way to the token?
         run = self
         if is_old and self.old_passphrase_file:
             run = replace(self, passphrase_file=self.old_passphrase_file, passphrase_fd=None)
-        return authority.unlocked(run.passphrase(f"Pass phrase of the{' old' if is_old else ''} CA key: "))
+        question = PIN if found.key.uri else "Pass phrase of the CA key: "
+        return authority.unlocked(run.passphrase(question.replace("the CA", "the old CA") if is_old else question))
 
     def for_script(self, authority: Authority) -> Authority:
         """The CA for a printed script, which names the file of the pass phrase, or has openssl ask for it."""
@@ -293,6 +303,20 @@ class Run:
     def allowed_names(self) -> set[str]:
         """The names of --allow-alt-name."""
         return {names.alternative_name(text)[1] for text in self.allow_alt_name or ()}
+
+    def key_algorithm(self, bits: int) -> Algorithm:
+        """What --algorithm says, or the guide's RSA of so many `bits`."""
+        if (text := self.algorithm) is None:
+            return Algorithm(bits)
+        if text in NEW_KEYS:
+            return Algorithm(bits, text)
+        size = text.removeprefix("rsa:")
+        if not re.fullmatch(r"[1-9][0-9]{3}", size) or not SMALLEST_RSA <= int(size) <= LARGEST_RSA:
+            raise UsageError(
+                f"--algorithm takes RSA of {SMALLEST_RSA} to {LARGEST_RSA} bits (rsa:4096), {', '.join(NEW_KEYS)}; "
+                f"not {names.shown(text)}"
+            )
+        return Algorithm(int(size))
 
     def settings(self, organization: str, bits: int) -> render.AuthoritySettings:
         """The values of `database-ca.cnf`; says so where the guide's common name is too long."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dbca_openssl import dates, x509
+from dbca_openssl.algorithm import Algorithm
 from dbca_openssl.ca import certificates, index, renew
 from dbca_openssl.ca import sign as signing
 from dbca_openssl.ca.hosts import KnownHost
@@ -27,6 +28,7 @@ from dbca_openssl.host import deploy, scripts
 from dbca_openssl.host.fetch import Progress, vetted_request
 from dbca_openssl.host.request import NewRequest
 from dbca_openssl.host.ssh import Answer, Ssh
+from dbca_openssl.render import HOST_BITS
 
 LEFT_ALONE, ENROLLED, REKEYED, FAILED = "left alone", "enrolled", "rekeyed", "failed"
 STATES = (LEFT_ALONE, ENROLLED, REKEYED, FAILED)
@@ -34,20 +36,20 @@ STATES = (LEFT_ALONE, ENROLLED, REKEYED, FAILED)
 
 
 class Enrolment(NamedTuple):
-    """How hosts are enrolled: key size and validity; what differs between them is in each `KnownHost`.
+    """How hosts are enrolled: kind of key and validity; what differs between them is in each `KnownHost`.
 
     With `rekey` a host gets a new key whatever it has, and its certificate is superseded; if it is `compromised`, it is
     revoked as keyCompromise, so that its key is refused for ever.
     """
 
-    bits: int = 0
+    algorithm: Algorithm = Algorithm(HOST_BITS)
     period: Period = Period()
     rekey: bool = False
     compromised: bool = False
 
     def request(self, host: KnownHost) -> NewRequest:
         """The request to be made on a host."""
-        return NewRequest(host.name, Path(host.directory), host.alternative_names, host.profile, self.bits)
+        return NewRequest(host.name, Path(host.directory), host.alternative_names, host.profile, *self.algorithm)
 
 
 class HostResult(NamedTuple):

@@ -10,6 +10,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from dbca_openssl.algorithm import Algorithm
 from dbca_openssl.command import Command, require_absent
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.files import PRIVATE_DIRECTORY, PUBLIC_DIRECTORY, fsync, set_mode
@@ -24,7 +25,7 @@ CONFIGURATION = "openssl.cnf"
 
 
 class NewRequest(NamedTuple):
-    """A request to be made in `directory` for `name`, with an RSA key of `bits` bits.
+    """A request to be made in `directory` for `name`, with a key as `Algorithm` has it from `bits` and `kind`.
 
     `alternative_names` are further names as `names.alternative_name` gives them; `profile` is `guide` or `modern`.
     """
@@ -34,6 +35,7 @@ class NewRequest(NamedTuple):
     alternative_names: tuple[tuple[str, str], ...] = ()
     profile: str = "guide"
     bits: int = HOST_BITS
+    kind: str = ""
 
     @property
     def key(self) -> str:
@@ -130,7 +132,8 @@ def _plan(new: NewRequest, configuration: str, write: bool, key: str | None = No
     steps: list[Step] = [MakeDirectories(("private",)), *([CopyFile(source, new.key)] if source else [])]
     if write:
         steps.append(WriteFile(configuration, new.configuration()))
-    arguments = ("req", "-new", *(("-key", key) if key else ()), "-out", new.request)
+    made_with = ("-key", key) if key else Algorithm(new.bits, new.kind).options()
+    arguments = ("req", "-new", *made_with, "-out", new.request)
     steps.append(Command(arguments, {"OPENSSL_CONF": f"./{configuration}", "CN": new.name}, made, made))
     return Plan(
         title=f"A key and a certificate signing request for {new.name}",

@@ -68,7 +68,11 @@ def require_refusal(
         ("request", "Missing argument 'NAME'"),
         ("init", "missing option --organization"),
         ("init -o Lab --years 0", "Invalid value for '--years': 0 is not in the range 1<=x<=100"),
-        ("init -o Lab --bits 1024", "Invalid value for '--bits': 1024 is not in the range 2048<=x<=16384"),
+        (
+            "init -o Lab --algorithm rsa:1024",
+            "--algorithm takes RSA of 2048 to 8192 bits (rsa:4096), ec:P-256, ec:P-384, ed25519, ml-dsa-44, ml-dsa-65; "
+            "not 'rsa:1024'",
+        ),
         ("init -o Lab --profile old", "Invalid value for '--profile': 'old' is not one of 'guide', 'modern'"),
         ("crl --days x", "Invalid value for '--days': 'x' is not a whole number"),
         ("render passwd", "Invalid value for 'FILE': 'passwd' is not one of 'database-ca.cnf', 'openssl.cnf'"),

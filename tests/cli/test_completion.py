@@ -315,7 +315,7 @@ def test_every_value_that_can_be_completed_is() -> None:
         for parameter in (*verb.options, *verb.arguments)
         if parameter.values and not parameter.expects
     }
-    assert free == {"NAME", "N", "URL", "DAYS", "SECONDS", "USER", "USER@HOST"}
+    assert free == {"NAME", "N", "KIND", "URL", "DAYS", "SECONDS", "USER", "USER@HOST"}
 
 
 def test_the_verb_prints_the_script_that_is_installed(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_the_progress_of_a_slow_key_is_shown_on_a_terminal_and_removed(tmp_path:
             shutil.rmtree(tmp_path / name, ignore_errors=True)
         code, shown = on_a_terminal(*words, *options, directory=tmp_path)
         assert code == 0
-        assert "\r\x1b[Kmaking a key of 2048 bits |" in shown
+        assert "\r\x1b[Kmaking a key (RSA 2048 bits) |" in shown
         assert shown.rpartition("making a key")[2].partition("\r")[2].startswith("\x1b[K")
         left = [line.rpartition("\x1b[K")[2] for line in shown.replace("\r\n", "\n").strip().split("\n")]
         assert [line.split()[0] for line in left] == [line.split()[0] for line in piped.output.splitlines()]

@@ -17,7 +17,8 @@ from tools.support import PAGES, ROOT, tool
 README = (ROOT / "README.md").read_text()
 ALL_PAGES = (*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md")
 NOT_OURS = {"--diff", "--execute", "--forks", "--help", "--limit", "--list", "--local-infile", "--now", "--policy"}
-"""`--help`, and options of Ansible, the database clients, systemctl and openssl that the pages show."""
+NOT_OURS |= {"--key-type", "--keypairgen", "--label", "--login", "--token-label", "--write-object"}
+"""`--help`, and options of Ansible, the database clients, systemctl, openssl and pkcs11-tool that the pages show."""
 
 NOT_PLAIN = re.compile(
     r"\b(mend\w*|heal\w*|settl\w*|cure\w*|complain\w*|succession|glance|authorit\w+|alternative names?|"

@@ -46,6 +46,7 @@ def backup(
         {"backup": str(file.absolute()), "files": len(content.sums), "made": content.made.at},
         [
             f"{file}  {len(content.sums)} files, {dates.shown(content.made.at)}, read back",
+            *([f"{backups.KEY_ELSEWHERE}: docs/keys.md"] if authority.is_on_token() else ()),
             "next, keep it away from this device, and there:",
             f"  {output.command('backup', '--check', file.name)}",
         ],

@@ -6,9 +6,10 @@ from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import enroll as enrolment
 from dbca_openssl.host import print_scripts
+from dbca_openssl.render import HOST_BITS
 
 
-@verb("ca", "alt_name", "profile", "days", "cap", "bits", "hosts", "key", "lock_timeout", "print_", "yes")
+@verb("ca", "alt_name", "profile", "days", "cap", "algorithm", "hosts", "key", "lock_timeout", "print_", "yes")
 def enroll(
     run: Run,
     host: list[str] | None = argument(None, "[USER@]HOST...", "What ssh calls it, and its certificate."),
@@ -37,7 +38,7 @@ def enroll(
         raise UsageError("--compromised stands with --rekey, and has no script")
     authority = run.existing_authority()
     period = Period(run.days, run.cap)
-    how = enrolment.Enrolment(run.bits, period, rekey, compromised)
+    how = enrolment.Enrolment(run.key_algorithm(HOST_BITS), period, rekey, compromised)
     asked = {"profile": run.profile, "alternative_names": run.names_to_add() or None}
     hosts, ssh = run.hosts(authority, host or (), **asked)
     if run.print_:
@@ -45,13 +46,13 @@ def enroll(
     encrypted = authority.key_is_encrypted()
     asked_later = run.passphrase_file is None and run.passphrase_fd is None and terminal.is_there()
     if encrypted and not asked_later:
-        authority = authority.unlocked(run.passphrase())
+        authority = run.unlocked(authority)
     if any(one.profile == "guide" and not one.alternative_names for one in hosts):
         output.tell(f"SAN {results.NO_SAN}")
     with terminal.progress(hosts, *enrolment.STATES) as progress:
         states = enrolment.prepare(authority, ssh, hosts, how, run.jobs, progress)
     if encrypted and asked_later and any(one.proposal for one in states):
-        authority = authority.unlocked(run.passphrase())
+        authority = run.unlocked(authority)
     try:
         states = enrolment.sign(authority, states, how)
     except DatabaseCaError:

@@ -5,17 +5,19 @@ from pathlib import Path
 from dbca_openssl import dates, render
 from dbca_openssl.ca import index, rollover
 from dbca_openssl.ca import init as creation
+from dbca_openssl.ca import key as keys
 from dbca_openssl.ca.layout import CERTIFICATE, CRL, KEY
 from dbca_openssl.cli import output, results, terminal
-from dbca_openssl.cli.options import Run, UsageError, option, verb
+from dbca_openssl.cli.options import PIN, Run, UsageError, option, verb
 
 
-@verb("configuration", "profile", "ca", "key", "print_", "yes")
+@verb("configuration", "profile", "ca", "key", "algorithm", "print_", "yes")
 def init(
     run: Run,
-    key: Path | None = option(None, "--key", "Take this (encrypted) key instead of making one.", "FILE"),
+    key: str | None = option(
+        None, "--key", "Take this (encrypted) key instead of making one: a file, or pkcs11:... on a token.", "FILE"
+    ),
     years: int = option(render.YEARS, "--years", "Validity of the CA certificate in years.", "N", 1, 100),
-    bits: int = option(render.AUTHORITY_BITS, "--bits", "The size of the CA's RSA key.", "N", 2048, 16384),
     renew: bool = option(False, "--renew", "Make a new certificate for the key of this CA."),
     no_passphrase: bool = option(False, "--no-passphrase", "Do not encrypt the key: for throw-away CAs in CI."),
 ) -> int:
@@ -31,6 +33,8 @@ def init(
     Directories, configuration, key, certificate and first CRL, as the guide makes them. At a terminal it asks for the
     organization and the pass phrase where they are not given.
 
+    The key can be on a token: --key 'pkcs11:token=CA;object=ca' names one that is there, and its PIN is asked for.
+
     The guide: "Create a Certificate Authority".
     """
     if renew:
@@ -42,15 +46,35 @@ def init(
             raise UsageError("missing option --organization")
         organization = terminal.ask("The organization that runs the CA:", "--organization NAME gives it")
     authority = run.authority(run.ca or Path("database-ca"))
-    settings = run.settings(organization, bits)
+    algorithm = run.key_algorithm(render.AUTHORITY_BITS)
+    settings = run.settings(organization, algorithm.bits)
     start, end = creation.period(dates.now(), years)
-    new = creation.NewAuthority(settings, start, end, key.absolute() if key else None, not no_passphrase)
+    if key is not None and run.algorithm is not None:
+        raise UsageError("--key takes a key as it is, without --algorithm")
+    token = key is not None and key.startswith(keys.SCHEME)
+    if token and no_passphrase:
+        raise UsageError("a token has a PIN: --no-passphrase is for a key in a file")
+    new = creation.NewAuthority(
+        settings,
+        start,
+        end,
+        Path(key).absolute() if key and not token else None,
+        not no_passphrase,
+        algorithm.options(),
+    )
     if run.print_:
-        return output.script(creation.plan(run.for_script(authority), new).script())
+        authority = run.for_script(authority)
+    if key and token:
+        authority = authority._replace(
+            key=keys.on_token(key, authority.openssl)._replace(passphrase=authority.key.passphrase)
+        )
+    if run.print_:
+        return output.script(creation.plan(authority, new).script())
     creation.require_possible(authority, new)
     if not no_passphrase:
-        authority = authority.unlocked(run.passphrase(new=key is None))
-    with terminal.busy("making the CA" if key else f"making a key of {bits} bits"):
+        secret = run.passphrase(PIN) if token else run.passphrase(new=key is None)
+        authority = authority._replace(key=authority.key._replace(passphrase=secret))
+    with terminal.busy("making the CA" if key else f"making a key ({algorithm})"):
         crl_end = creation.create(authority, new).end
     return output.result(
         {
@@ -60,7 +84,7 @@ def init(
             "serial": creation.FIRST_SERIALS[settings.profile],
             "not_before": start,
             "not_after": end,
-            "key": KEY,
+            "key": authority.key.place,
             "crl": CRL,
             "crl_next_update": crl_end,
         },
@@ -68,7 +92,9 @@ def init(
             f"CA {settings.common_name!r} in {authority.directory}",
             *output.fields(
                 {
-                    "key": f"{KEY}, {'not encrypted' if no_passphrase else 'encrypted'}: keep it off every network",
+                    "key": f"on the token, {authority.key.uri}"
+                    if token
+                    else f"{KEY}, {'not encrypted' if no_passphrase else 'encrypted'}: keep it off every network",
                     "cert": f"{CERTIFICATE}, valid until {dates.shown(end)}",
                     "crl": f"{CRL}, valid until {dates.shown(crl_end)}",
                 }

@@ -21,6 +21,7 @@ def passphrase(run: Run) -> int:
     file is replaced when openssl has opened the new one. Backups keep the old pass phrase.
     """
     authority = run.existing_authority()
+    changing.require_file(authority)
     if run.print_:
         new = replace(run, passphrase_file=run.new_passphrase_file).for_script(authority).key.passphrase
         return output.script(changing.script(run.for_script(authority), new))

@@ -3,7 +3,7 @@
 import shlex
 import socket
 
-from dbca_openssl import names
+from dbca_openssl import names, render
 from dbca_openssl.ca import hosts
 from dbca_openssl.cli import output, terminal
 from dbca_openssl.cli.options import Run, argument, option, verb
@@ -11,7 +11,7 @@ from dbca_openssl.host import request as requests
 from dbca_openssl.host import scripts
 
 
-@verb("ssl_dir", "alt_name", "profile", "bits", "lock_timeout", "print_", "yes", "ca")
+@verb("ssl_dir", "alt_name", "profile", "algorithm", "lock_timeout", "print_", "yes", "ca")
 def request(
     run: Run,
     name: str = argument(..., "NAME", "The host's full name, or a client's."),
@@ -23,6 +23,7 @@ def request(
       sudo dbca-openssl request $(hostname --fqdn)
       dbca-openssl request aiken.example.net --alt-name db.example.net
       dbca-openssl request backup@margaret --ssl-dir ~/.mysql/ssl
+      dbca-openssl request aiken.example.net --algorithm ec:P-256
       dbca-openssl request aiken.example.net --kit > aiken.sh   # sudo sh it there
 
     The guide: "Certificate Signing Requests".
@@ -30,20 +31,21 @@ def request(
     plain = names.entity_name(name)
     if plain != name:
         output.tell(f"the name is written {plain}")
-    new = requests.NewRequest(plain, run.directory(), run.names_to_add(), run.profile_of(plain), run.bits)
+    algorithm = run.key_algorithm(render.HOST_BITS)
+    new = requests.NewRequest(plain, run.directory(), run.names_to_add(), run.profile_of(plain), *algorithm)
     if kit:
         hosts.absolute_directory(str(new.directory))
         return output.script(scripts.kit(new))
     if run.print_:
         return output.script(requests.plan(new).script())
-    with terminal.busy(f"making a key of {run.bits} bits"):
+    with terminal.busy(f"making a key ({algorithm})"):
         requests.make(new, run.program(), output.tell, run.lock_timeout)
     directory = new.directory
     return output.result(
         {"name": plain, "directory": str(directory), "key": new.key, "request": new.request},
         [
             f"{directory / new.request}  a request for {plain}",
-            *output.fields({"key": f"{directory / new.key}, {run.bits} bits; it stays on this host"}),
+            *output.fields({"key": f"{directory / new.key}, {algorithm}; it stays on this host"}),
             "next, where the CA is:",
             f"  {shlex.join(('scp', f'{socket.gethostname()}:{directory / new.request}', 'certreqs/'))}",
             f"  {output.command('sign', plain)}",
