@@ -65,7 +65,7 @@ def run(arguments: Sequence[str]) -> int:
     import typer
 
     from dbca_openssl.cli import output
-    from dbca_openssl.cli.options import UsageError
+    from dbca_openssl.cli.declaration import UsageError
     from dbca_openssl.errors import DatabaseCaError, of_system
 
     output.begin()
@@ -134,7 +134,7 @@ def _version() -> str:
 def build(verbs: Sequence[str] = VERBS) -> typer.Typer:
     """The command line with `verbs`; without any it is the bare command."""
     from dbca_openssl.cli.commands.status import status
-    from dbca_openssl.cli.options import empty_app
+    from dbca_openssl.cli.declaration import empty_app
 
     app = empty_app()
     app.callback(invoke_without_command=True)(status)
@@ -149,7 +149,7 @@ def build(verbs: Sequence[str] = VERBS) -> typer.Typer:
 
 def build_one(verb: str) -> typer.Typer:
     """One verb, as a command line of its own, so that no other one is imported."""
-    from dbca_openssl.cli.options import CONTEXT_SETTINGS, empty_app
+    from dbca_openssl.cli.declaration import CONTEXT_SETTINGS, empty_app
 
     app = empty_app()
     app.command(context_settings=CONTEXT_SETTINGS)(_function(verb))

@@ -13,13 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import typer
-
 from dbca_openssl import names, ownership, render
 from dbca_openssl import passphrase as passphrases
 from dbca_openssl.algorithm import LARGEST_RSA, NEW_KEYS, SMALLEST_RSA, Algorithm
 from dbca_openssl.ca.layout import CONFIGURATION, HOSTS, Authority
 from dbca_openssl.cli import output, terminal
+from dbca_openssl.cli.declaration import UsageError, option
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.openssl import OpenSSL
 from dbca_openssl.passphrase import Passphrase
@@ -32,11 +31,6 @@ if TYPE_CHECKING:
     from dbca_openssl.database.trust import Trust
     from dbca_openssl.host.ssh import Ssh
 
-UsageError: type[Exception] = typer.BadParameter.__mro__[1]
-"""typer's own base of everything that is wrong with a command line, without naming the library below typer."""
-
-CONTEXT_SETTINGS = {"help_option_names": ["--help", "-h"], "max_content_width": 100}
-
 GROUPS = {
     "ca": ("ca", "trust_directory", "openssl"),
     "key": ("passphrase_file", "passphrase_fd"),
@@ -48,33 +42,6 @@ GROUPS = {
     "every": ("json", "verbose"),
 }
 """Options that go together, by a name for `@verb`, which also takes the options one by one."""
-
-
-def option(
-    default: Any,
-    flags: str,
-    text: str,
-    metavar: str | None = None,
-    least: int | None = None,
-    most: int | None = None,
-    variable: str | None = None,
-) -> Any:
-    """An option by its `flags`, with the help `text`; a number is from `least` to `most`."""
-    return typer.Option(
-        default,
-        *flags.split(),
-        help=text,
-        metavar=metavar,
-        min=least,
-        max=most,
-        envvar=variable,
-        readable=False,  # the refusal is ours, with a hint
-    )
-
-
-def argument(default: Any, metavar: str, text: str) -> Any:
-    """An argument by its word in the usage line, with the help `text`; it is required where `default` is `...`."""
-    return typer.Argument(default, metavar=metavar, help=text)
 
 
 PIN = "PIN of the token with the CA key: "
@@ -424,14 +391,3 @@ def verb(*options: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
         return call
 
     return decorate
-
-
-def empty_app(**settings: Any) -> typer.Typer:
-    """A command line without commands yet; `settings` are typer's."""
-    return typer.Typer(
-        add_completion=False,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        context_settings=CONTEXT_SETTINGS,
-        **settings,
-    )

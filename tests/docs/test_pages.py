@@ -80,7 +80,7 @@ def test_a_task_is_done_with_verbs_and_options_that_are_there(command: str) -> N
     words = command.removeprefix("dbca-openssl ").split()
     if words[0] in ("VERB", "database-ca.hosts"):
         return
-    verb = " ".join(words[:2]) if words[0] == "server" else words[0]
+    verb = " ".join(words[:2]) if words[0] in ("server", "client") else words[0]
     options = {option for one in COMMANDS[verb].params for option in one.opts}
     assert {word for word in words if word.startswith("--")} <= options
 

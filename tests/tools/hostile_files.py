@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,21 +25,25 @@ def _encoded(name: str, reason: str, change: Callable[[bytes], bytes]) -> Hostil
     return Hostile(name, reason, lambda w: pem(change(der.unpem(w.good()))))
 
 
+def _new(workshop: Workshop) -> Path:
+    return Path(tempfile.mkdtemp(dir=workshop.directory))
+
+
 def _fifo(workshop: Workshop) -> Path:
-    path = workshop.directory / "fifo"
+    path = _new(workshop) / "fifo"
     os.mkfifo(path)
     return path
 
 
 def _socket(workshop: Workshop) -> Path:
-    path = workshop.directory / "socket"
+    path = _new(workshop) / "socket"
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))
     return path
 
 
 def _dangling(workshop: Workshop) -> Path:
-    path = workshop.directory / "dangling.req.pem"
+    path = _new(workshop) / "dangling.req.pem"
     path.symlink_to("nowhere")
     return path
 

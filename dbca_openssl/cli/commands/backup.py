@@ -6,7 +6,8 @@ from dbca_openssl import dates
 from dbca_openssl.ca import backup as backups
 from dbca_openssl.ca.layout import CONFIGURATION
 from dbca_openssl.cli import output, results, terminal
-from dbca_openssl.cli.options import Run, argument, option, verb
+from dbca_openssl.cli.declaration import argument, option
+from dbca_openssl.cli.options import Run, verb
 
 
 @verb("ca", "lock_timeout", "yes")

@@ -10,7 +10,8 @@ from dbca_openssl.ca import check as checking
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import CONFIGURATION
 from dbca_openssl.cli import output, results, terminal
-from dbca_openssl.cli.options import Run, option, verb
+from dbca_openssl.cli.declaration import option
+from dbca_openssl.cli.options import Run, verb
 from dbca_openssl.finding import Finding
 from dbca_openssl.render import SSL_DIR
 

@@ -4,7 +4,8 @@ from importlib import resources
 from typing import Literal
 
 from dbca_openssl.cli import output
-from dbca_openssl.cli.options import Run, argument, verb
+from dbca_openssl.cli.declaration import argument
+from dbca_openssl.cli.options import Run, verb
 
 SCRIPTS = {  # in `share`, which an installation copies to where shells look
     "bash": "share/bash-completion/completions/dbca-openssl",

@@ -3,7 +3,8 @@
 from dbca_openssl.ca import canary as canaries
 from dbca_openssl.ca import revoke as revocation
 from dbca_openssl.cli import output, results
-from dbca_openssl.cli.options import Run, option, verb
+from dbca_openssl.cli.declaration import option
+from dbca_openssl.cli.options import Run, verb
 
 
 @verb("ca", "key", "lock_timeout", "print_", "yes")

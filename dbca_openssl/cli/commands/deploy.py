@@ -8,7 +8,8 @@ from dbca_openssl.ca import hosts as known_hosts
 from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.layout import Authority
 from dbca_openssl.cli import output, results, terminal
-from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
+from dbca_openssl.cli.declaration import UsageError, argument, option
+from dbca_openssl.cli.options import Run, verb
 from dbca_openssl.host import deploy as delivery
 from dbca_openssl.host import print_scripts, scripts
 from dbca_openssl.host import rotate as rotation

@@ -2,7 +2,8 @@
 
 from dbca_openssl.ca.sign import Period
 from dbca_openssl.cli import output, results, terminal
-from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
+from dbca_openssl.cli.declaration import UsageError, argument, option
+from dbca_openssl.cli.options import Run, verb
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import enroll as enrolment
 from dbca_openssl.host import print_scripts

@@ -5,7 +5,8 @@ from pathlib import Path
 from dbca_openssl import names
 from dbca_openssl.ca import export as exporting
 from dbca_openssl.cli import output, terminal
-from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
+from dbca_openssl.cli.declaration import UsageError, argument, option
+from dbca_openssl.cli.options import Run, verb
 from dbca_openssl.host.export import Bundle, Format, make, script
 
 FORMAT = option(None, "--format", "PKCS#12, for Java and .NET, or certificate and key in one PEM file.")

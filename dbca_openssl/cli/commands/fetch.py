@@ -2,7 +2,8 @@
 
 from dbca_openssl.ca.layout import request_of
 from dbca_openssl.cli import output, results, terminal
-from dbca_openssl.cli.options import Run, argument, verb
+from dbca_openssl.cli.declaration import argument
+from dbca_openssl.cli.options import Run, verb
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import fetch as fetching
 from dbca_openssl.host import print_scripts

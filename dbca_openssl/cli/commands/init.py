@@ -8,7 +8,8 @@ from dbca_openssl.ca import init as creation
 from dbca_openssl.ca import key as keys
 from dbca_openssl.ca.layout import CERTIFICATE, CRL, KEY
 from dbca_openssl.cli import output, results, terminal
-from dbca_openssl.cli.options import PIN, Run, UsageError, option, verb
+from dbca_openssl.cli.declaration import UsageError, option
+from dbca_openssl.cli.options import PIN, Run, verb
 
 
 @verb("configuration", "profile", "ca", "key", "algorithm", "print_", "yes")

@@ -9,8 +9,9 @@ from dbca_openssl import dates
 from dbca_openssl.ca import index, listing
 from dbca_openssl.ca.index import Row
 from dbca_openssl.cli import output
+from dbca_openssl.cli.declaration import option
 from dbca_openssl.cli.main import DONE
-from dbca_openssl.cli.options import Run, option, verb
+from dbca_openssl.cli.options import Run, verb
 
 
 @verb("ca")

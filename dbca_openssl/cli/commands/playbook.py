@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from dbca_openssl.cli import output
-from dbca_openssl.cli.options import Run, option, verb
+from dbca_openssl.cli.declaration import option
+from dbca_openssl.cli.options import Run, verb
 from dbca_openssl.host import playbook as playbooks
 
 

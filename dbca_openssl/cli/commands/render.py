@@ -5,7 +5,8 @@ from typing import Literal
 from dbca_openssl import names
 from dbca_openssl import render as templates
 from dbca_openssl.cli import output
-from dbca_openssl.cli.options import Run, argument, option, verb
+from dbca_openssl.cli.declaration import argument, option
+from dbca_openssl.cli.options import Run, verb
 from dbca_openssl.host.request import NewRequest
 
 

@@ -3,7 +3,8 @@
 from dbca_openssl.ca import renew as renewal
 from dbca_openssl.ca.sign import Period
 from dbca_openssl.cli import output, results, terminal
-from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
+from dbca_openssl.cli.declaration import UsageError, argument, option
+from dbca_openssl.cli.options import Run, verb
 
 
 @verb("ca", "days", "cap", "allow_alt_name", "no_crl", "yes", "key", "lock_timeout", "print_")

@@ -7,8 +7,9 @@ from dbca_openssl.ca import report as reporting
 from dbca_openssl.ca.report import Seen
 from dbca_openssl.cli import output, results, terminal
 from dbca_openssl.cli.commands.status import next_commands
+from dbca_openssl.cli.declaration import option
 from dbca_openssl.cli.main import DONE, FAILED
-from dbca_openssl.cli.options import Run, option, verb
+from dbca_openssl.cli.options import Run, verb
 from dbca_openssl.errors import DatabaseCaError
 
 

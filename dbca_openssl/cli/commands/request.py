@@ -6,7 +6,8 @@ import socket
 from dbca_openssl import names, render
 from dbca_openssl.ca import hosts
 from dbca_openssl.cli import output, terminal
-from dbca_openssl.cli.options import Run, argument, option, verb
+from dbca_openssl.cli.declaration import argument, option
+from dbca_openssl.cli.options import Run, verb
 from dbca_openssl.host import request as requests
 from dbca_openssl.host import scripts
 

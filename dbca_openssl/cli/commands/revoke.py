@@ -6,7 +6,8 @@ from dbca_openssl import dates
 from dbca_openssl.ca import revoke as revocation
 from dbca_openssl.ca.layout import issued
 from dbca_openssl.cli import output, results
-from dbca_openssl.cli.options import Run, argument, option, verb
+from dbca_openssl.cli.declaration import argument, option
+from dbca_openssl.cli.options import Run, verb
 
 _REASONS = f"Why: {', '.join(get_args(revocation.Reason))}."
 

@@ -10,7 +10,8 @@ from dbca_openssl.ca.layout import Authority, request_of
 from dbca_openssl.ca.rollover import Pair
 from dbca_openssl.ca.sign import Period
 from dbca_openssl.cli import output, results, terminal
-from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
+from dbca_openssl.cli.declaration import UsageError, argument, option
+from dbca_openssl.cli.options import Run, verb
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import rollover as stages
 from dbca_openssl.host.rollover import Bound, Stage

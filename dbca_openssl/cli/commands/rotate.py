@@ -8,8 +8,9 @@ from dbca_openssl.ca import rollover
 from dbca_openssl.ca.layout import CRL
 from dbca_openssl.ca.sign import Period
 from dbca_openssl.cli import output, results, terminal
+from dbca_openssl.cli.declaration import argument, option
 from dbca_openssl.cli.main import FAILED
-from dbca_openssl.cli.options import Run, argument, option, verb
+from dbca_openssl.cli.options import Run, verb
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import print_scripts
 from dbca_openssl.host import rotate as rotation

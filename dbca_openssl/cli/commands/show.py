@@ -5,7 +5,8 @@ from typing import Any
 from dbca_openssl import dates
 from dbca_openssl.ca import index, listing
 from dbca_openssl.cli import output, results
-from dbca_openssl.cli.options import Run, argument, verb
+from dbca_openssl.cli.declaration import argument
+from dbca_openssl.cli.options import Run, verb
 
 
 @verb("ca")

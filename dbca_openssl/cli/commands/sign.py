@@ -2,7 +2,8 @@
 
 from dbca_openssl.ca import sign as signing
 from dbca_openssl.cli import output, results, terminal
-from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
+from dbca_openssl.cli.declaration import UsageError, argument, option
+from dbca_openssl.cli.options import Run, verb
 
 
 @verb("ca", "days", "cap", "allow_alt_name", "yes", "key", "lock_timeout", "print_")

@@ -10,8 +10,9 @@ from dbca_openssl.ca import backup, listing
 from dbca_openssl.ca import check as checking
 from dbca_openssl.ca.layout import Authority
 from dbca_openssl.cli import output, results
+from dbca_openssl.cli.declaration import option
 from dbca_openssl.cli.main import DONE
-from dbca_openssl.cli.options import Run, option, verb
+from dbca_openssl.cli.options import Run, verb
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.finding import REPAIR
 

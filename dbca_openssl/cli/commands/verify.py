@@ -2,7 +2,8 @@
 
 from dbca_openssl.ca import verify as verification
 from dbca_openssl.cli import output
-from dbca_openssl.cli.options import Run, argument, option, verb
+from dbca_openssl.cli.declaration import argument, option
+from dbca_openssl.cli.options import Run, verb
 
 
 @verb("ca")

@@ -2,7 +2,8 @@
 
 from dbca_openssl import names
 from dbca_openssl.cli import output
-from dbca_openssl.cli.options import Run, argument, option, verb
+from dbca_openssl.cli.declaration import argument, option
+from dbca_openssl.cli.options import Run, verb
 from dbca_openssl.database import settings as settings_
 
 FOR = option(None, "--for", "What the client is [default: list what there is].")

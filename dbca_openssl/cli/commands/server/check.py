@@ -5,7 +5,8 @@ from pathlib import Path
 from dbca_openssl import dates
 from dbca_openssl.cli import results, servers
 from dbca_openssl.cli.commands.server.probe import CANARY
-from dbca_openssl.cli.options import Run, UsageError, argument, verb
+from dbca_openssl.cli.declaration import UsageError, argument
+from dbca_openssl.cli.options import Run, verb
 from dbca_openssl.database import check as inspection
 from dbca_openssl.database import probe as probes
 from dbca_openssl.database.client import Reached

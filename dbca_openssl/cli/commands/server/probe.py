@@ -6,7 +6,8 @@ from typing import Literal
 from dbca_openssl import dates
 from dbca_openssl.cli import results, servers
 from dbca_openssl.cli.commands.check import FORMAT
-from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
+from dbca_openssl.cli.declaration import UsageError, argument, option
+from dbca_openssl.cli.options import Run, verb
 from dbca_openssl.database import probe as probes
 from dbca_openssl.database.client import Reached
 from dbca_openssl.database.handshake import ClientCertificate, Target

@@ -4,7 +4,8 @@ from dbca_openssl import dates
 from dbca_openssl.ca import index
 from dbca_openssl.ca.hosts import BY_STATEMENT, KnownHost
 from dbca_openssl.cli import output, results, servers, terminal
-from dbca_openssl.cli.options import Run, UsageError, argument, verb
+from dbca_openssl.cli.declaration import UsageError, argument
+from dbca_openssl.cli.options import Run, verb
 from dbca_openssl.database import reload as reloading
 from dbca_openssl.database.client import Reached
 from dbca_openssl.database.trust import Trust

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from dbca_openssl import names
 from dbca_openssl.cli import output, results
+from dbca_openssl.cli.declaration import UsageError, option
 from dbca_openssl.cli.main import DONE
-from dbca_openssl.cli.options import Run, UsageError, option, verb
+from dbca_openssl.cli.options import Run, verb
 from dbca_openssl.command import require_absent
 from dbca_openssl.database import handshake, settings, statements, trust
 from dbca_openssl.database import replication as replications

@@ -2,7 +2,8 @@
 
 from dbca_openssl import names
 from dbca_openssl.cli import output, terminal
-from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
+from dbca_openssl.cli.declaration import UsageError, argument, option
+from dbca_openssl.cli.options import Run, verb
 from dbca_openssl.database import accounts, statements, trust
 
 

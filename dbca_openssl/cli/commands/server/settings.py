@@ -4,7 +4,8 @@ from pathlib import Path
 
 from dbca_openssl import names
 from dbca_openssl.cli import output
-from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
+from dbca_openssl.cli.declaration import UsageError, argument, option
+from dbca_openssl.cli.options import Run, verb
 from dbca_openssl.database import settings as settings_
 
 
