@@ -1,7 +1,7 @@
 # make demo          a CA and three verified host certificates in ./demo; needs python3, make and openssl
 # make test          every check and test, in less than five minutes on two cores; installs the Debian packages that it
 #                    needs, or says which
-# make test-hosts    enrolment of thirty hosts at once, and the role on real Ansible: slow
+# make test-hosts    hosts that are interrupted, thirty hosts at once, and the role on real Ansible: slow
 # make test-crash    kill -9, a power cut, a full disk and a failing call at every step: slow
 # make test-pyz      the guide, typed with dbca-openssl.pyz
 # make test-clients  drivers of databases in six languages; installs their Debian packages, and two of npm
@@ -33,7 +33,7 @@ test: ready
 
 test-hosts: ready
 	@$(BIN)/pip --disable-pip-version-check install --quiet --editable '.[test,hosts]'
-	$(PYTEST) -m slow tests/host
+	$(PYTEST) -m slow tests/host tests/database/test_all_hosts.py
 
 test-crash: ready
 	$(PYTEST) -m "slow or not slow" tests/promises/crash tests/promises/test_kill_sample.py \

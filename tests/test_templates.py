@@ -144,7 +144,7 @@ def places(certificate: x509.Certificate) -> list[str]:
     return re.findall(r"[a-z]+://[!-~]+?(?:pem|crl)", certificate.encoded.decode("latin-1"))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(organization=distinguished, common_name=distinguished)
 @example(organization=DIFFICULT, common_name=DIFFICULT)
 @example(organization='"', common_name="\\")
@@ -165,7 +165,7 @@ def test_any_organisation_arrives_exactly_in_a_certificate(workshop: Path, organ
         assert value == b"0,\x86*file:///etc/mysql/ssl/database-ca.cert.pem"
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=_dns, others=st.lists(_dns | _dns.map("*.{}".format) | _addresses, max_size=5))
 @example(name="aiken.example.net", others=["2001:DB8::0001", "192.0.2.7", "aiken.example.net"])
 def test_any_host_and_its_other_names_arrive_exactly_in_a_request(workshop: Path, name: str, others: list[str]) -> None:

@@ -63,6 +63,7 @@ def hosts(site: Site, fleet: Fleet, programs: Programs, start: StartServer) -> H
     return Hosts(site, fleet, programs, {name: start(settings_of(site, name)) for name in (AIKEN, MARGARET)})
 
 
+@pytest.mark.slow
 def test_all_servers_load_a_new_crl_and_are_seen_to(hosts: Hosts) -> None:
     site = hosts.site
     site.revoke(REVOKED)
@@ -96,6 +97,7 @@ def test_the_accounts_of_all_servers(hosts: Hosts) -> None:
     assert len(names[AIKEN]) < len(names[MARGARET])
 
 
+@pytest.mark.slow
 def test_a_host_that_leads_to_the_server_of_another_reloads_nothing(hosts: Hosts) -> None:
     site = hosts.site
     old = hosts.all("probe", "--json").document
@@ -114,6 +116,7 @@ def test_a_host_that_leads_to_the_server_of_another_reloads_nothing(hosts: Hosts
     assert snapshot(site.hosts) == before
 
 
+@pytest.mark.slow
 def test_a_host_that_cannot_be_reached_does_not_stop_the_others(hosts: Hosts) -> None:
     hosts.write("gannibal.example.net\nabram.example.net dbca_reload=never\n")
     hosts.fleet.write_config(gannibal_example_net=1)
@@ -138,6 +141,7 @@ def test_a_host_that_cannot_be_reached_does_not_stop_the_others(hosts: Hosts) ->
     assert (listed.code, "gannibal.example.net: connection refused" in listed.messages) == (1, True)
 
 
+@pytest.mark.slow
 def test_a_command_reloads_a_server(hosts: Hosts) -> None:
     site = hosts.site
     site.revoke(REVOKED)

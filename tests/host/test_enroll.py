@@ -100,6 +100,7 @@ def test_a_host_that_is_down_is_named_and_the_others_go_on(ca: Path, fleet: Flee
     require_agreement(ca, [aiken, margaret, gannibal])
 
 
+@pytest.mark.slow
 def test_a_full_disk_on_one_host(ca: Path, fleet: Fleet, reach: Reach) -> None:
     (aiken,) = fleet.start(AIKEN)
     (full,) = fleet.start(MARGARET, size="64k")
@@ -131,6 +132,7 @@ def test_a_full_disk_on_one_host(ca: Path, fleet: Fleet, reach: Reach) -> None:
     require_agreement(ca, [full])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("moment", "signed"),
     [
@@ -158,6 +160,7 @@ def test_a_host_that_dies_in_the_middle(ca: Path, fleet: Fleet, reach: Reach, mo
     require_agreement(ca, [aiken, margaret])
 
 
+@pytest.mark.slow
 def test_a_connection_that_takes_too_long_and_a_host_that_goes_on(ca: Path, fleet: Fleet, reach: Reach) -> None:
     (aiken,) = fleet.start(AIKEN)
     fleet.delay(aiken, "req -new", seconds=3)

@@ -53,6 +53,7 @@ def test_rekey_works_whatever_is_missing_on_the_host(ca: Path, fleet: Fleet, rea
         assert not (machine.ssl / f".rekey.{machine.name}").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lost", "message"),
     [
@@ -81,6 +82,7 @@ def test_without_rekey_a_lost_key_is_told_with_the_command_for_it(
 # --- --compromised
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", [(), PAIR[:1], (".",)], ids=["nothing", "key", "all"])
 def test_the_key_of_a_compromised_host_is_refused_for_ever(
     ca: Path, fleet: Fleet, reach: Reach, environment: dict[str, str], lost: tuple[str, ...]
@@ -102,6 +104,7 @@ def test_the_key_of_a_compromised_host_is_refused_for_ever(
     assert "has a key that was revoked as compromised" in refused.messages
 
 
+@pytest.mark.slow
 def test_also_the_key_of_an_expired_certificate_is_refused(
     ca: Path, fleet: Fleet, reach: Reach, environment: dict[str, str]
 ) -> None:
@@ -114,6 +117,7 @@ def test_also_the_key_of_an_expired_certificate_is_refused(
     assert [row["reason"] for row in rows] == ["keyCompromise", None]
 
 
+@pytest.mark.slow
 def test_a_compromised_host_that_shows_its_old_key_gets_no_certificate(ca: Path, fleet: Fleet, reach: Reach) -> None:
     aiken, margaret = fleet.start(AIKEN, MARGARET)
     assert reach("enroll", AIKEN, MARGARET, *QUICK).code == 0
@@ -131,6 +135,7 @@ def test_a_compromised_host_that_shows_its_old_key_gets_no_certificate(ca: Path,
     require_agreement(ca, [margaret])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signed", [False, True])
 def test_a_new_pair_that_waits_is_not_used_on_a_compromised_host(
     ca: Path, fleet: Fleet, reach: Reach, signed: bool
@@ -181,6 +186,7 @@ def test_rekey_makes_a_new_pair_and_supersedes_the_certificate(ca: Path, fleet: 
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "moment",
     ["req -new", "req -in .rekey.*", "dgst", "x509 -in .dbca.* -noout"],
@@ -200,6 +206,7 @@ def test_a_rekey_that_was_cut_short_is_taken_up(ca: Path, fleet: Fleet, reach: R
     require_agreement(ca, [aiken])
 
 
+@pytest.mark.slow
 def test_a_switch_that_was_cut_short_is_finished(ca: Path, fleet: Fleet, reach: Reach) -> None:
     (aiken,) = fleet.start(AIKEN)
     assert reach("enroll", AIKEN, *QUICK).code == 0

@@ -74,6 +74,9 @@ class Host:
         return other
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def waiting(tmp_path_factory: pytest.TempPathFactory) -> Host:
     """A host with its certificate, and a new pair whose certificate is `new`, not there yet."""
@@ -94,9 +97,7 @@ def require_switched(host: Host, old: list[bytes], new: list[bytes]) -> None:
     assert {path.name for path in (host.ssl / "private").iterdir()} == {Path(KEY).name, f"{Path(KEY).name}.old"}
 
 
-@pytest.mark.parametrize(
-    "after", ["deploy", *(pytest.param(verb, marks=pytest.mark.slow) for verb in ("enroll", "enroll --rekey"))]
-)
+@pytest.mark.parametrize("after", ["deploy", "enroll", "enroll --rekey"])
 def test_a_switch_goes_on_wherever_it_was_killed(waiting: Host, tmp_path: Path, after: str) -> None:
     new = [
         *((waiting.ssl / REKEYED / name).read_bytes() for name in (KEY, REQUEST)),

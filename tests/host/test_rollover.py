@@ -175,6 +175,7 @@ def test_nothing_destroys_the_files_of_both(site: Site, new: Path) -> None:
     assert (machine.ssl / names[0]).read_bytes() == both[0]
 
 
+@pytest.mark.slow
 def test_a_key_that_the_old_one_knows_as_compromised_is_not_signed(site: Site, new: Path) -> None:
     assert rollover(site, new, "--advance").code == 0
     more = ("--reason", "keyCompromise", "--no-crl", "--yes")  # the key of app is that of the hosts here
