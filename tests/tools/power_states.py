@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools import power_cut
-from tools.killing import REPEATED, VERBS, Verb, World, check_authority, check_key, check_passphrase
+from tools.killing import REPEATED, VERBS, Verb, World, check_authority, check_host, check_key, check_passphrase
 from tools.power_cut import Disk, Tree
 from tools.support import Finished, run
 
@@ -56,6 +56,7 @@ def _damaged(damage: str) -> Case:
 
 CASES = {
     **{name: Case(verb) for name, verb in VERBS.items()},
+    "backup": Case(VERBS["backup"], is_atomic=False),  # the file comes first, and then the note of it
     "recovery of sign": Case(VERBS["sign"], interrupted=True),
     "recovery of revoke": Case(VERBS["revoke"], interrupted=True),
     "sign on FAT": _fat("sign"),
@@ -186,10 +187,11 @@ class _Judge:
         place.mkdir()
         self.case, self.recorded, self.state, self.done = case, recorded, state, done
         self.has_authority = "database-ca/database-ca.cnf" in state
+        self.is_on_host = case.verb.check is check_host or "deploy" in case.verb.arguments(Path())
         names = [*(("check", "list") if self.has_authority else ()), "again"]
         if written and self.has_authority and case.verb.check is not check_passphrase:
             names += ["deploy", "crl"]
-        elif self.has_authority and case.is_atomic and case.verb.check in (check_authority, check_passphrase):
+        elif self.has_authority and case.is_atomic and not self.is_on_host:
             names.remove("again")
         self.worlds = {name: materialise(state, place / name) for name in names}
         self.commands: dict[str, Command] = {
@@ -206,7 +208,7 @@ class _Judge:
             if again.code != 0 and not any(text in again.messages for text in REPEATED):
                 yield f"the same again: {again.messages}"
             yield from self.case.verb.check(self.worlds["again"].root)
-        if self.case.verb.check not in (check_authority, check_passphrase):
+        if self.is_on_host:
             yield from self._wrong_on_host()
         elif self.has_authority:
             yield from self._wrong_in_authority(finished)
