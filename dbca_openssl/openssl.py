@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
+from threading import Thread
 from typing import IO
 
 from dbca_openssl import diagnosis
@@ -40,6 +41,8 @@ class OpenSSL:
 
     def __init__(self, program: str = "openssl") -> None:
         self.program = program
+        self._asking: Thread | None = None
+        self._banner: str | None = None
 
     def run(
         self,
@@ -91,7 +94,9 @@ class OpenSSL:
     @cached_property
     def version(self) -> str:
         """The version as the binary gives it, such as `3.0.19`; asked once. Raises DatabaseCaError as `run` does."""
-        banner = self.run(("version",), directory=Path("/")).output.decode("ascii", "replace").strip()
+        if self._asking:
+            self._asking.join()
+        banner = self._read_banner() if self._banner is None else self._banner
         match = re.match(r"OpenSSL (\d+)\.(\d+)\.(\d+)\S*", banner)
         if not match or tuple(map(int, match.groups())) < OLDEST:
             raise DatabaseCaError(
@@ -99,6 +104,19 @@ class OpenSSL:
                 "OpenSSL 1.1.1 or newer is needed; --openssl PATH (or DBCA_OPENSSL) names another binary",
             )
         return match.group(0).removeprefix("OpenSSL ")
+
+    def ask_version(self) -> None:
+        """Start asking for the version, beside what the caller does until `version` is needed."""
+
+        def ask() -> None:
+            with suppress(DatabaseCaError):  # `version` raises it
+                self._banner = self._read_banner()
+
+        self._asking = Thread(target=ask, daemon=True)
+        self._asking.start()
+
+    def _read_banner(self) -> str:
+        return self.run(("version",), directory=Path("/")).output.decode("ascii", "replace").strip()
 
     def _finish(
         self,

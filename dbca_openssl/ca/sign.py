@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from dbca_openssl import dates, diagnosis, pem, x509
-from dbca_openssl.ca import guide_commands, hosts, index, parallel, vetting
+from dbca_openssl.ca import guide_commands, index, parallel, vetting
 from dbca_openssl.ca.certificates import is_path, own_certificate, read_certificate
 from dbca_openssl.ca.change import BACKUPS, Change
-from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.layout import (
     CONFIGURATION,
     DATABASE,
@@ -33,6 +32,7 @@ from dbca_openssl.render import DAYS
 from dbca_openssl.x509 import Certificate
 
 if TYPE_CHECKING:
+    from dbca_openssl.ca.hosts import KnownHost
     from dbca_openssl.plan import Plan, Step
 
 
@@ -71,6 +71,7 @@ def propose(authority: Authority, what: Sequence[str], period: Period) -> list[P
     Raises DatabaseCaError for the first that cannot be signed; nothing is touched.
     """
     authority.require()
+    authority.openssl.ask_version()
     files = [None if _is_name(authority, text) else Path(text) for text in what]
     requests = []
     for text, file in zip(what, files, strict=True):
@@ -175,8 +176,16 @@ def sign(
     """
     with Change(authority, compared=(*files_of(proposals), HOSTS)) as change:
         signed = sign_in(change, proposals, period)
-        commit(change, signed, following=hosts.stage(change, reached))
+        commit(change, signed, following=_listed(change, reached))
     return signed
+
+
+def _listed(change: Change, reached: Sequence[KnownHost]) -> tuple[str, ...]:
+    if not reached:
+        return ()
+    from dbca_openssl.ca import hosts
+
+    return hosts.stage(change, reached)
 
 
 def files_of(proposals: Sequence[Proposal]) -> list[str]:

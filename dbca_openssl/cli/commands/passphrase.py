@@ -1,6 +1,5 @@
 """`passphrase`: another pass phrase for the CA key."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from dbca_openssl.ca import passphrase as changing
@@ -31,7 +30,7 @@ def passphrase(
     file is replaced when openssl has opened the new one. Backups keep the old pass phrase.
     """
     authority = run.existing_authority()
-    of_new = replace(run, passphrase_file=new_passphrase_file, passphrase_fd=new_passphrase_fd)
+    of_new = run.changed(passphrase_file=new_passphrase_file, passphrase_fd=new_passphrase_fd)
     if run.print_:
         new = of_new.for_script(authority).key.passphrase
         return output.script(changing.script(run.for_script(authority), new))

@@ -1,6 +1,5 @@
 """`rollover`: move the hosts from an old CA to a new one."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from dbca_openssl.ca import hosts as known_hosts
@@ -60,7 +59,7 @@ def rollover(
         return _show(both, proven, written)
     run.confirm(f"Have {len(step.hosts)} hosts go to stage {step.to:d}: a host that {step.to}?")
     if step.old_needs_canary:
-        old_run = replace(run, passphrase_file=old_passphrase_file or run.passphrase_file)
+        old_run = run.changed(passphrase_file=old_passphrase_file or run.passphrase_file)
         both = both._replace(old=old_run.unlocked(both.old))
     if step.new_needs_canary or step.proposals:
         both = both._replace(new=run.unlocked(both.new))
