@@ -10,7 +10,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
@@ -142,9 +142,10 @@ class OpenSSL:
                     files = (stdin, stdout, stderr)
                     running.append(self._start(command, directory, descriptor, files, keep_open, limit))
                 signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+                signed = _counting(b"Signature ok", messages)
                 for process in running:
                     while watch and process.poll() is None:
-                        watch(sum(content(file).count(b"Signature ok") for file in messages))
+                        watch(next(signed))
                         with suppress(subprocess.TimeoutExpired):
                             process.wait(0.2)
                     process.wait(timeout)
@@ -158,7 +159,7 @@ class OpenSSL:
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             return [
-                Result(TIMED_OUT if timed_out else process.returncode, b"", content(file).decode("utf-8", "replace"))
+                Result(TIMED_OUT if timed_out else process.returncode, b"", _messages(file))
                 for process, file in zip(running, messages, strict=True)
             ]
 
@@ -211,3 +212,31 @@ def memory_file(data: bytes = b"") -> IO[bytes]:
 def content(file: IO[bytes]) -> bytes:
     """All that has been written to such a file."""
     return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)
+
+
+def _counting(word: bytes, files: Sequence[IO[bytes]]) -> Iterator[int]:
+    """Again and again how often `word` has been written to the files by now, without reading anything twice."""
+    begins = [0] * len(files)
+    count = 0
+    while True:
+        for number, file in enumerate(files):
+            while len(data := os.pread(file.fileno(), _PIECE, begins[number])) >= len(word):
+                count += data.count(word)
+                begins[number] += len(data) - len(word) + 1  # it may be written in two pieces
+        yield count
+
+
+def _messages(file: IO[bytes]) -> str:
+    """What openssl said; where that is long, without the certificates, which are indented."""
+    size = os.fstat(file.fileno()).st_size
+    if size <= _PIECE:
+        return content(file).decode("utf-8", "replace")
+    file.seek(0)
+    said = []
+    while lines := file.read(_PIECE) + file.readline():
+        said += [line for line in lines.split(b"\n") if not line.startswith(b" ")]
+    return b"\n".join(said).decode("utf-8", "replace")
+
+
+_PIECE = 1024 * 1024
+"""Bytes of the messages that are read at once; `openssl ca` says some 1,200 about each certificate."""
