@@ -112,8 +112,9 @@ class OpenSSL:
             with suppress(DatabaseCaError):  # `version` raises it
                 self._banner = self._read_banner()
 
-        self._asking = Thread(target=ask, daemon=True)
-        self._asking.start()
+        if self._asking is None:
+            self._asking = Thread(target=ask, daemon=True)
+            self._asking.start()
 
     def _read_banner(self) -> str:
         return self.run(("version",), directory=Path("/")).output.decode("ascii", "replace").strip()

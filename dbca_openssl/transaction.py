@@ -118,8 +118,13 @@ class Transaction:
     def write(self, name: str, data: bytes) -> None:
         """Stage a public file; the commit has it on the disk."""
         path = f"{self.directory}/{self.stage}/{name}"
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, PUBLIC_FILE), "wb") as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        try:
+            descriptor = os.open(path, flags, PUBLIC_FILE)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(path))
+            descriptor = os.open(path, flags, PUBLIC_FILE)
+        with open(descriptor, "wb", buffering=0) as file:
             file.write(data)
 
     def commit(self, deciding: Iterable[str], following: Iterable[str] = (), backups: Iterable[str] = ()) -> None:
