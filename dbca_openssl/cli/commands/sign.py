@@ -52,7 +52,7 @@ def sign(
         del proposals
         signed = list(signing.sign_parts(authority, parts, digests, period))
     return output.result(
-        {"signed": [results.signed_document(one) for one in signed]},
+        {"signed": map(results.signed_document, signed)},
         [
             *results.signed_lines(signed),
             "next, deliver it with the CA certificate and the CRL:",
