@@ -9,7 +9,8 @@
 # make test-galera   a Galera cluster of two nodes; needs galera-4, rsync and stunnel4
 # make matrix        the tests on five versions of OpenSSL, three of MariaDB and one of MySQL, from Debian's releases,
 #                    unpacked into .matrix_cache; ONLY=openssl-3.5 or ONLY="mariadb mysql" chooses among them
-# make bench         times and memory, compared with the raw openssl and easy-rsa in the same run
+# make bench         times and memory, compared with the raw openssl, easy-rsa and certtool in the same run; WRITE=1 puts
+#                    them into docs/costs.md
 # make manual        writes the manual page and the data for completion anew, after a change of a verb or an option
 # make pyz           dist/dbca-openssl.pyz: the tool in one file, which any Python 3.11 or newer runs
 # make deb           dist/dbca-openssl.deb: the same as a Debian package; needs dpkg-deb
@@ -60,7 +61,7 @@ matrix: ready
 	$(BIN)/python tests/matrix/run.py $(ONLY)
 
 bench: .venv/test
-	$(BIN)/python tests/benchmarks
+	$(BIN)/python tests/benchmarks $(WRITE:1=--write)
 
 manual: .venv/installed
 	PYTHONPATH=docs $(BIN)/python -m manual.page

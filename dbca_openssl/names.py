@@ -28,9 +28,9 @@ COMMON_NAME_PATTERNS = (
 
 _HOST_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = rf"{_HOST_LABEL}(?:\.{_HOST_LABEL})*"
-_CLIENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
-_ADDRESS_LIKE = re.compile(r"[0-9.]+")
-_USER = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,31}\$?")
+_CLIENT = r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}"
+_ADDRESS_LIKE = r"[0-9.]+"
+_USER = r"[A-Za-z_][A-Za-z0-9._-]{0,31}\$?"
 _IDNA_DEVIATIONS = "ßς\u200c\u200d"
 
 
@@ -55,7 +55,7 @@ def entity_name(text: str) -> str:
     except DatabaseCaError:
         if not text.isascii():
             raise
-        if not _CLIENT.fullmatch(text):
+        if not re.fullmatch(_CLIENT, text):
             raise _refusal(text) from None
         name = text
     if name.lower() == RESERVED:
@@ -65,14 +65,14 @@ def entity_name(text: str) -> str:
 
 def user_name(text: str) -> str:
     """`text`, if it can be the name of a user on a host. Raises DatabaseCaError if not."""
-    if not _USER.fullmatch(text):
+    if not re.fullmatch(_USER, text):
         raise DatabaseCaError(f"not the name of a user: {shown(text)}", "for example --owner mysql, or root@HOST")
     return text
 
 
 def is_entity_name(text: str) -> bool:
     """Whether `text` is a name without any change, as a request must have it."""
-    return bool(_CLIENT.fullmatch(text))
+    return bool(re.fullmatch(_CLIENT, text))
 
 
 def comparable(name: str) -> str:
@@ -164,7 +164,7 @@ def is_writable(text: str) -> bool:
 
 def _host_of_any_length(text: str) -> str:
     name = (text if text.isascii() else _punycode(text)).lower()
-    if not re.fullmatch(_HOST, name) or _ADDRESS_LIKE.fullmatch(name):
+    if not re.fullmatch(_HOST, name) or re.fullmatch(_ADDRESS_LIKE, name):
         raise DatabaseCaError(
             f"not a host name: {shown(text)}",
             "letters, digits and '-' between dots, for example aiken.example.net",

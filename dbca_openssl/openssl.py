@@ -10,10 +10,11 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
+from threading import Thread
 from typing import IO
 
 from dbca_openssl import diagnosis
@@ -54,6 +55,8 @@ class OpenSSL:
 
     def __init__(self, program: str = "openssl") -> None:
         self.program = program
+        self._asking: Thread | None = None
+        self._banner: str | None = None
 
     def run(
         self,
@@ -105,7 +108,9 @@ class OpenSSL:
     @cached_property
     def version(self) -> str:
         """The version as the binary gives it, such as `3.0.19`; asked once. Raises DatabaseCaError as `run` does."""
-        banner = self.run(("version",), directory=Path("/")).output.decode("ascii", "replace").strip()
+        if self._asking:
+            self._asking.join()
+        banner = self._read_banner() if self._banner is None else self._banner
         match = re.match(r"OpenSSL (\d+)\.(\d+)\.(\d+)\S*", banner)
         if not match or tuple(map(int, match.groups())) < OLDEST:
             raise DatabaseCaError(
@@ -126,6 +131,20 @@ class OpenSSL:
             f"{self.program} {self.version} has nothing to reach a token with",
             "apt install pkcs11-provider (Debian 13 and newer) or libengine-pkcs11-openssl (Debian 12 and older)",
         )
+
+    def ask_version(self) -> None:
+        """Start asking for the version, beside what the caller does until `version` is needed."""
+
+        def ask() -> None:
+            with suppress(DatabaseCaError):  # `version` raises it
+                self._banner = self._read_banner()
+
+        if self._asking is None:
+            self._asking = Thread(target=ask, daemon=True)
+            self._asking.start()
+
+    def _read_banner(self) -> str:
+        return self.run(("version",), directory=Path("/")).output.decode("ascii", "replace").strip()
 
     def _finish(
         self,
@@ -151,9 +170,10 @@ class OpenSSL:
                     files = (stdin, stdout, stderr)
                     running.append(self._start(command, directory, descriptor, files, keep_open, limit))
                 signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+                signed = _counting(b"Signature ok", messages)
                 for process in running:
                     while watch and process.poll() is None:
-                        watch(sum(content(file).count(b"Signature ok") for file in messages))
+                        watch(next(signed))
                         with suppress(subprocess.TimeoutExpired):
                             process.wait(0.2)
                     process.wait(timeout)
@@ -167,7 +187,7 @@ class OpenSSL:
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             return [
-                Result(TIMED_OUT if timed_out else process.returncode, b"", content(file).decode("utf-8", "replace"))
+                Result(TIMED_OUT if timed_out else process.returncode, b"", _messages(file))
                 for process, file in zip(running, messages, strict=True)
             ]
 
@@ -225,3 +245,31 @@ def memory_file(data: bytes = b"") -> IO[bytes]:
 def content(file: IO[bytes]) -> bytes:
     """All that has been written to such a file."""
     return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)
+
+
+def _counting(word: bytes, files: Sequence[IO[bytes]]) -> Iterator[int]:
+    """Again and again how often `word` has been written to the files by now, without reading anything twice."""
+    begins = [0] * len(files)
+    count = 0
+    while True:
+        for number, file in enumerate(files):
+            while len(data := os.pread(file.fileno(), _PIECE, begins[number])) >= len(word):
+                count += data.count(word)
+                begins[number] += len(data) - len(word) + 1  # it may be written in two pieces
+        yield count
+
+
+def _messages(file: IO[bytes]) -> str:
+    """What openssl said; where that is long, without the certificates, which are indented."""
+    size = os.fstat(file.fileno()).st_size
+    if size <= _PIECE:
+        return content(file).decode("utf-8", "replace")
+    file.seek(0)
+    said = []
+    while lines := file.read(_PIECE) + file.readline():
+        said += [line for line in lines.split(b"\n") if not line.startswith(b" ")]
+    return b"\n".join(said).decode("utf-8", "replace")
+
+
+_PIECE = 1024 * 1024
+"""Bytes of the messages that are read at once; `openssl ca` says some 1,200 about each certificate."""

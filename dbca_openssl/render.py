@@ -24,7 +24,7 @@ AUTHORITY_BITS, HOST_BITS = 4096, 3072
 SSL_DIR = "/etc/mysql/ssl"
 """Where the guide puts the files on each host."""
 
-_PLAIN = re.compile(r"[A-Za-z0-9._:/@-]+(?: [A-Za-z0-9._:/@-]+)*")
+_PLAIN = r"[A-Za-z0-9._:/@-]+(?: [A-Za-z0-9._:/@-]+)*"
 
 
 class AuthoritySettings(NamedTuple):
@@ -48,7 +48,7 @@ def quoted(value: str) -> str:
 
     Raises DatabaseCaError for the characters that no quoting can carry: controls, surrogates, line separators.
     """
-    if _PLAIN.fullmatch(value):
+    if re.fullmatch(_PLAIN, value):
         return value
     if not names.is_writable(value):
         raise DatabaseCaError(f"{shown(value)} has a character that no configuration file can carry")

@@ -43,8 +43,8 @@ STAGE, COMMIT, MANIFEST = ".stage.", ".commit", "manifest"
 NEW, DECIDING, BACKUP, FOLLOWING = "new", "deciding", "backup", "following"
 """The kinds of files in a commit: the change has happened when those that are new or deciding are in their places."""
 
-_LINE = re.compile(rf"({NEW}|{DECIDING}|{BACKUP}|{FOLLOWING}) ([0-9a-f]{{64}}|[-?]) ([0-9a-f]{{64}}) ([^\0]+)")
-_NAME = re.compile(
+_LINE = rf"({NEW}|{DECIDING}|{BACKUP}|{FOLLOWING}) ([0-9a-f]{{64}}|[-?]) ([0-9a-f]{{64}}) ([^\0]+)"
+_NAME = (
     r"database-ca\.(hosts|backup|index|index\.attr|serial|crlnum|cert\.pem|req\.pem)(\.old)?|crl/database-ca\.crl"
     r"|(certs|newcerts|certreqs)/[^/]+\.pem|private/[^/]+\.(key\.pem|bundle\.pem|p12)|[^/]+\.req\.pem|([^/]+\.)?openssl\.cnf"
 )
@@ -118,8 +118,13 @@ class Transaction:
     def write(self, name: str, data: bytes) -> None:
         """Stage a public file; the commit has it on the disk."""
         path = f"{self.directory}/{self.stage}/{name}"
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, PUBLIC_FILE), "wb") as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        try:
+            descriptor = os.open(path, flags, PUBLIC_FILE)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(path))
+            descriptor = os.open(path, flags, PUBLIC_FILE)
+        with open(descriptor, "wb", buffering=0) as file:
             file.write(data)
 
     def commit(self, deciding: Iterable[str], following: Iterable[str] = (), backups: Iterable[str] = ()) -> None:
@@ -269,11 +274,11 @@ def _entries(directory: Path) -> list[_Entry] | None:
     if not os.path.lexists(commit / MANIFEST):  # all was installed, and its removal was interrupted
         return []
     text = read_file(commit / MANIFEST).decode("utf-8", "surrogateescape")
-    lines = [_LINE.fullmatch(line) for line in text.split("\n")[:-1]]
+    lines = [re.fullmatch(_LINE, line) for line in text.split("\n")[:-1]]
     entries = [_Entry(*line.groups()) for line in lines if line]
     require(len(entries) == len(lines), f"{MANIFEST} is damaged")
     for entry in entries:
-        require(bool(_NAME.fullmatch(entry.name)), f"no change has a file called {entry.name!r}")
+        require(bool(re.fullmatch(_NAME, entry.name)), f"no change has a file called {entry.name!r}")
         folder = os.path.dirname(f"{directory}/{entry.name}")
         followed = not os.path.islink(folder) or os.lstat(folder).st_uid in owners()
         require(followed, f"{folder} is a symbolic link of another user")

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -327,3 +328,29 @@ def test_a_relative_program_is_the_callers(ca: Path, tmp_path: Path, environment
     (ca / program.name).chmod(0o755)
     done("crl", "--ca", ca, "--openssl", f"./{program.name}", directory=tmp_path, environment=environment)
     assert recorded(record, "ca")
+
+
+def test_of_very_long_messages_the_certificates_are_left_out(tmp_path: Path) -> None:
+    """And the requests that were read so far are counted all the same."""
+    program = tmp_path / "openssl"
+    program.write_text(f"""#!{sys.executable}
+import os, sys, time
+if sys.argv[1] == "version":
+    print("OpenSSL 3.0.0")
+else:
+    for number in range(3000):
+        os.write(2, b"Signature ok\\n        Subject: " + b"x" * 600 + b"\\n")
+    while not os.path.exists("counted"):
+        time.sleep(0.05)
+""")
+    program.chmod(0o755)
+    counts: list[int] = []
+
+    def watch(count: int) -> None:
+        counts.append(count)
+        if count == 3000:
+            (tmp_path / "counted").touch()
+
+    [result] = OpenSSL(str(program)).make([Command(("ca",))], tmp_path, watch=watch)
+    assert [line for line in result.messages.split("\n") if line] == ["Signature ok"] * 3000
+    assert counts == sorted(counts) and counts[-1] == 3000

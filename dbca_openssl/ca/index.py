@@ -130,11 +130,11 @@ def some(
     """
     if is_large(data) and len(names) + len(serials) <= _FEW:
         data = b"".join(lines(data, names=names, serials=serials, revoked=revoked))
-    wanted = set(map(comparable, names))
+    wanted, numbers = set(map(comparable, names)), set(serials)
     return tuple(
         row
-        for row in rows(data)
-        if (wanted and comparable(row.name) in wanted) or row.serial in serials or (revoked and row.state == REVOKED)
+        for row in (each(data) if is_large(data) else rows(data))  # those of a large one are not kept
+        if (wanted and comparable(row.name) in wanted) or row.serial in numbers or (revoked and row.state == REVOKED)
     )
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from dbca_openssl import dates, diagnosis, pem, x509
-from dbca_openssl.ca import guide_commands, hosts, index, parallel, vetting
+from dbca_openssl.ca import guide_commands, index, parallel, vetting
 from dbca_openssl.ca.certificates import is_path, own_certificate, read_certificate
 from dbca_openssl.ca.change import BACKUPS, Change
-from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.layout import (
     CONFIGURATION,
     DATABASE,
@@ -28,11 +27,13 @@ from dbca_openssl.ca.layout import (
 from dbca_openssl.ca.vetting import Vetted
 from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.files import read_file
 from dbca_openssl.names import comparable, is_same_name
 from dbca_openssl.render import DAYS
 from dbca_openssl.x509 import Certificate
 
 if TYPE_CHECKING:
+    from dbca_openssl.ca.hosts import KnownHost
     from dbca_openssl.plan import Plan, Step
 
 
@@ -71,6 +72,7 @@ def propose(authority: Authority, what: Sequence[str], period: Period) -> list[P
     Raises DatabaseCaError for the first that cannot be signed; nothing is touched.
     """
     authority.require()
+    authority.openssl.ask_version()
     files = [None if _is_name(authority, text) else Path(text) for text in what]
     requests = []
     for text, file in zip(what, files, strict=True):
@@ -175,8 +177,54 @@ def sign(
     """
     with Change(authority, compared=(*files_of(proposals), HOSTS)) as change:
         signed = sign_in(change, proposals, period)
-        commit(change, signed, following=hosts.stage(change, reached))
+        commit(change, signed, following=_listed(change, reached))
     return signed
+
+
+def _listed(change: Change, reached: Sequence[KnownHost]) -> tuple[str, ...]:
+    if not reached:
+        return ()
+    from dbca_openssl.ca import hosts
+
+    return hosts.stage(change, reached)
+
+
+def parts_of(names: Sequence[str]) -> list[Sequence[str]]:
+    """The names that are signed in one transaction each, so that the memory for 100,000 is that for a tenth of them."""
+    return [names[first : first + AT_ONCE] for first in range(0, len(names), AT_ONCE)]
+
+
+def sign_parts(
+    authority: Authority, parts: Sequence[Sequence[str]], shown: Sequence[bytes], period: Period
+) -> Iterator[Signed]:
+    """Sign one part after the other, each vetted again; `shown` are their digests when they were shown.
+
+    Raises DatabaseCaError for the first that cannot be signed; the parts before it are.
+    """
+    done = 0
+    for part, digest_then in zip(parts, shown, strict=True):
+        try:
+            proposals = propose(authority, part, period)
+            if digest(proposals) != digest_then:
+                raise DatabaseCaError("a request was replaced after it had been shown", "run it again, and look at it")
+            yield from sign(authority, proposals, period)
+        except DatabaseCaError as error:
+            if done:
+                hint = f"{done} are signed, the others are not; run it again for those"
+                raise DatabaseCaError(error.message, *error.hints, hint, detail=error.detail) from None
+            raise
+        done += len(part)
+
+
+def digest(proposals: Sequence[Proposal]) -> bytes:
+    """What tells proposals from others: the SHA-256 of all their requests."""
+    import hashlib
+
+    return hashlib.sha256(b"".join(one.request.pem for one in proposals)).digest()
+
+
+AT_ONCE = 10_000
+"""Requests that are signed in one transaction."""
 
 
 def files_of(proposals: Sequence[Proposal]) -> list[str]:
@@ -198,13 +246,7 @@ def sign_in(change: Change, proposals: Sequence[Proposal], period: Period) -> li
         partial(guide_commands.sign, days=period.days, end=_explicit_end(proposals[0], period)),
     )
     rows = change.appended()
-    certificates = _check(change, proposals, serials, rows)
-    for proposal, row in zip(proposals, rows, strict=True):
-        copy = change.staged(issued(row.serial)).read_bytes()
-        if len(proposals) > 1:
-            change.write(certificate_of(proposal.name), copy)
-        elif change.staged(certificate_of(proposal.name)).read_bytes() != copy:
-            raise diagnosis.nothing_written(certificate_of(proposal.name), change.directory)
+    signed = _check(change, proposals, serials, rows)
     for proposal in proposals:
         old = change.base[request_of(proposal.name)]
         if old == proposal.request.pem:
@@ -214,10 +256,7 @@ def sign_in(change: Change, proposals: Sequence[Proposal], period: Period) -> li
         if old is not None:
             change.write(f"{request_of(proposal.name)}.old", old)
     change.serial += len(proposals)
-    return [
-        Signed(proposal.name, certificate_of(proposal.name), row.serial, certificate.end)
-        for proposal, row, certificate in zip(proposals, rows, certificates, strict=True)
-    ]
+    return signed
 
 
 def commit(
@@ -308,8 +347,8 @@ def _is_kept(directory: Path, rows: Sequence[index.Row], name: str) -> bool:
 
 def _check(
     change: Change, proposals: Sequence[Proposal], serials: list[str], rows: Sequence[index.Row]
-) -> list[Certificate]:
-    """The issued certificates, each compared with its request."""
+) -> list[Signed]:
+    """Compare each issued certificate with its request, and have it in `certs/` too."""
     signed = {row.name for row in rows}
     if missing := [proposal.name for proposal in proposals if proposal.name not in signed]:
         known = diagnosis.said(change.messages, change.directory) or DatabaseCaError("openssl did not sign the request")
@@ -319,12 +358,14 @@ def _check(
     if index.next_serial(change.staged(SERIAL).read_bytes()) != change.serial + len(proposals):
         raise diagnosis.nothing_written(SERIAL, change.directory)
     own = own_certificate(change.authority)
-    try:
-        certificates = [x509.certificate_in(change.staged(issued(serial)).read_bytes()) for serial in serials]
-    except (FileNotFoundError, UnreadableError):
-        raise diagnosis.nothing_written("the certificate", change.directory) from None
-    for proposal, row, certificate in zip(proposals, rows, certificates, strict=True):
+    done = []
+    for proposal, row in zip(proposals, rows, strict=True):
         request = proposal.request
+        try:
+            data = read_file(f"{change.directory}/{change.stage}/{issued(row.serial)}")
+            certificate = x509.certificate_in(data)
+        except (FileNotFoundError, UnreadableError):
+            raise diagnosis.nothing_written("the certificate", change.directory) from None
         wrong = (
             certificate.serial != int(row.serial, 16)
             or certificate.issuer != own.subject
@@ -340,7 +381,13 @@ def _check(
             )
         if certificate.end > own.end:
             raise _outlives(certificate.end, own.end)
-    return certificates
+        path = certificate_of(request.name)
+        if len(proposals) > 1:
+            change.write(path, data)
+        elif change.staged(path).read_bytes() != data:
+            raise diagnosis.nothing_written(path, change.directory)
+        done.append(Signed(request.name, path, row.serial, certificate.end))
+    return done
 
 
 def _outlives(end: datetime, limit: datetime) -> DatabaseCaError:

@@ -9,7 +9,6 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -53,7 +52,6 @@ _CA = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
 class Run:
     """The values of the common options; those that the verb does not have are at their default.
 
@@ -166,6 +164,13 @@ class Run:
     )
     client_program: str | None = option(None, "--client-program", "The client [default: mariadb, else mysql].", "PATH")
 
+    def __init__(self, **given: Any) -> None:
+        self.__dict__.update(DEFAULTS | given)
+
+    def changed(self, **given: Any) -> "Run":
+        """The same with other values. A dataclass would do it too, but takes as long to make as a third of the verb."""
+        return Run(**self.__dict__ | given)
+
     def program(self) -> OpenSSL:
         """The openssl of --openssl; a path is the caller's, whatever directory openssl runs in."""
         return OpenSSL(os.path.abspath(self.openssl) if "/" in self.openssl else self.openssl)  # noqa: PTH100
@@ -228,7 +233,7 @@ class Run:
                 "there is no terminal to ask for the new pass phrase at",
                 "--new-passphrase-file FILE or --new-passphrase-fd N gives it",
             )
-        of_new = replace(self, passphrase_file=self.new_passphrase_file, passphrase_fd=self.new_passphrase_fd)
+        of_new = self.changed(passphrase_file=self.new_passphrase_file, passphrase_fd=self.new_passphrase_fd)
         return of_new.passphrase(prompt, new=True)
 
     def _from_file(self, file: Path) -> Passphrase:
@@ -241,7 +246,7 @@ class Run:
         found = authority.unlocked(None)  # before anybody is asked: is there a way to the token?
         run = self
         if is_old and self.old_passphrase_file:
-            run = replace(self, passphrase_file=self.old_passphrase_file, passphrase_fd=None)
+            run = self.changed(passphrase_file=self.old_passphrase_file, passphrase_fd=None)
         question = PIN if found.key.uri else "Pass phrase of the CA key: "
         return authority.unlocked(run.passphrase(question.replace("the CA", "the old CA") if is_old else question))
 
@@ -369,7 +374,7 @@ def verb(*options: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
 
     def decorate(function: Callable[..., int]) -> Callable[..., int]:
         def call(**given: Any) -> int:
-            run = Run(**DEFAULTS | {name: given.pop(name) for name in common})
+            run = Run(**{name: given.pop(name) for name in common})
             output.as_json, output.verbose = run.json, run.verbose
             return function(run, **given)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dbca_openssl import dates, finding
-from dbca_openssl.ca import hosts as hosts_of_ca
-from dbca_openssl.ca.layout import CRL, Authority, request_of
+from dbca_openssl.ca.layout import CRL, HOSTS, Authority, request_of
 from dbca_openssl.cli import output, terminal
 from dbca_openssl.cli.main import DONE, FAILED
 from dbca_openssl.errors import DatabaseCaError, UnreachableError
@@ -69,10 +69,12 @@ def signed_document(one: Signed) -> dict[str, Any]:
 
 def deploy_lines(authority: Authority, names: Sequence[str] = ()) -> list[str]:
     """The commands that bring their files to hosts and clients; without names, the public files to every host."""
-    try:
-        known = hosts_of_ca.read(authority).hosts
-    except DatabaseCaError:  # which is said where the list is needed
-        known = {}
+    known: Mapping[str, KnownHost] = {}
+    if authority.path(HOSTS).exists():
+        from dbca_openssl.ca import hosts
+
+        with suppress(DatabaseCaError):  # which is said where the list is needed
+            known = hosts.read(authority).hosts
     servers = {name for name, host in known.items() if not host.is_client}
     clients = [name for name in names if name not in servers and ("@" in name or name in known)]
     reached = [name for name in names if name not in clients]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import statistics
 import subprocess
 import time
@@ -21,18 +22,24 @@ class Cost(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A line of the results: what was measured, how it came out, what it must not be above."""
+    """A line of the results: what was measured, how it came out, what it must not be above.
+
+    `floor` is how many times that takes which no tool can do without: see `docs/costs.md`.
+    """
 
     what: str
     figure: float
     limit: float | None
     unit: str
     details: str
+    floor: float | None = None
+    floor_limit: float | None = None
 
     @property
     def fits(self) -> bool:
-        """Whether it is within its limit."""
-        return self.limit is None or self.figure <= self.limit
+        """Whether it is within its limits."""
+        figures = ((self.figure, self.limit), (self.floor, self.floor_limit))
+        return all(figure is None or limit is None or figure <= limit for figure, limit in figures)
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -69,25 +76,79 @@ def in_turn(rounds: int, *runs: Callable[[int], Cost]) -> list[Cost]:
     return [Cost(*map(statistics.median, zip(*found, strict=True))) for found in costs]
 
 
+def total(*costs: Cost) -> Cost:
+    """The cost of several commands, one after the other."""
+    return Cost(sum(one.cpu for one in costs), sum(one.wall for one in costs), max(one.megabytes for one in costs))
+
+
 def ratio(
-    what: str, ours: Cost, raw: Cost, limit: float | None, *, cpu: bool = False, megabytes: float | None = None
+    what: str,
+    ours: Cost,
+    raw: Cost,
+    limit: float | None,
+    *,
+    cpu: bool = False,
+    megabytes: float | None = None,
+    floor: Cost | None = None,
+    floor_limit: float | None = None,
 ) -> Line:
-    """How many times the raw command it takes, on the clock or of the processor; above `megabytes` nothing fits."""
+    """How many times the raw command it takes, on the clock or of the processor; above `megabytes` nothing fits.
+
+    `floor` is compared on the clock.
+    """
     mine, other = (ours.cpu, raw.cpu) if cpu else (ours.wall, raw.wall)
     details = f"{_shown(mine)} against {_shown(other)}" + (" of the processor" if cpu else "")
+    above = None
+    if floor is not None:
+        above = ours.wall / floor.wall
+        details += f"; floor {_shown(floor.wall)}" + (f", {_shown(ours.wall)} on the clock" if cpu else "")
     if megabytes is not None:
-        details += f", {ours.megabytes:.0f} MB of {megabytes:.0f}"
+        details += f"; {ours.megabytes:.0f} MB of {megabytes:.0f}"
     fits = megabytes is None or ours.megabytes <= megabytes
-    return Line(what, mine / other if fits else float("inf"), limit, "times", details)
+    return Line(what, mine / other if fits else float("inf"), limit, "times", details, above, floor_limit)
+
+
+HEAD = ("| what | measured | limit | of the floor | limit | in figures |", "|---|---|---|---|---|---|")
 
 
 def table(lines: Sequence[Line]) -> str:
     """The results in Markdown."""
-    rows = ["| what | measured | limit | in figures |", "|---|---|---|---|"]
+    rows = list(HEAD)
     for line in lines:
-        limit = "" if line.limit is None else f"{line.limit:g}"
-        rows.append(f"| {line.what} | {line.figure:.2f} {line.unit} | {limit} | {line.details} |")
+        limit, floor_limit = ("" if one is None else f"{one:g}" for one in (line.limit, line.floor_limit))
+        floor = "" if line.floor is None else f"{line.floor:.2f}"
+        rows.append(
+            f"| {line.what} | {line.figure:.2f} {line.unit} | {limit} | {floor} | {floor_limit} | {line.details} |"
+        )
     return "\n".join(rows)
+
+
+def fsyncs(directory: Path, files: int, folders: int) -> Cost:
+    """What it takes to make so many new files durable, and so many times a directory with a new name in it."""
+    paths = [directory / f".fsync.{number}" for number in range(files)]
+    for path in paths:
+        path.write_bytes(b"x" * 4096)
+    seconds = 0.0
+    for number in range(files + folders):
+        if number >= files:
+            paths[0].rename(paths[0].with_suffix(f".{number}"))
+            paths[0] = paths[0].with_suffix(f".{number}")
+        descriptor = os.open(paths[number] if number < files else directory, os.O_RDONLY)
+        begin = time.perf_counter()
+        os.fsync(descriptor)
+        seconds += time.perf_counter() - begin
+        os.close(descriptor)
+    for path in paths:
+        path.unlink()
+    return Cost(0, seconds, 0)
+
+
+def signatures(bits: int, count: int) -> Cost:
+    """What so many signatures of an RSA key take on all cores, as `openssl speed` counts them in a second."""
+    command = ["openssl", "speed", "-seconds", "1", "-multi", str(os.cpu_count()), f"rsa{bits}"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    [figures] = [line.split(" bits ")[1].split() for line in said.splitlines() if re.match(rf"rsa +{bits} bits ", line)]
+    return Cost(0, count / float(figures[len(figures) // 2]), 0)  # seconds of each operation, then operations a second
 
 
 def machine() -> str:

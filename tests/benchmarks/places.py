@@ -7,15 +7,20 @@ import random
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from measuring import environment
+
+from dbca_openssl import der
+from dbca_openssl.pem import pem, pem_blocks
 
 PROGRAM = Path(sys.executable).parent / "dbca-openssl"
 PHRASE = "correct horse battery"
 SERVER = ("-extensions", "cert_ext", "-policy", "cert_policy")
 CONFIGURATION = {"OPENSSL_CONF": "./database-ca.cnf"}
+
+BITS = 4096
+"""The CA's key: the guide's."""
 
 REAL = 1000
 """So many of the newest certificates of a large index are real; `check` looks at no more without `--deep`."""
@@ -28,6 +33,7 @@ class Place:
         self.root = root
         self.phrase = root / "phrase"
         self.authority_key, self.host_key = root / "ca.key.pem", root / "host.key.pem"
+        self.plain_key = root / "plain.key.pem"
         self.pristine = root / "pristine"
         root.mkdir(parents=True, exist_ok=True)
         if not self.pristine.is_dir():
@@ -36,9 +42,9 @@ class Place:
     def _make(self) -> None:
         self.phrase.write_text(f"{PHRASE}\n")
         self.phrase.chmod(0o600)
-        quiet("openssl", "genrsa", "-out", "plain.key.pem", "4096", directory=self.root)
+        quiet("openssl", "genrsa", "-out", self.plain_key, str(BITS), directory=self.root)
         encrypt = ("-aes256", "-passout", "file:phrase", "-out", self.authority_key)
-        quiet("openssl", "pkey", "-in", "plain.key.pem", *encrypt, directory=self.root)
+        quiet("openssl", "pkey", "-in", self.plain_key, *encrypt, directory=self.root)
         quiet("openssl", "genrsa", "-out", self.host_key, "3072", directory=self.root)
         given = ("--key", self.authority_key, "--passphrase-file", self.phrase, "--ca", self.pristine)
         quiet(PROGRAM, "init", "--organization", "example.net", *given, directory=self.root)
@@ -57,21 +63,43 @@ class Place:
         """The request of the host of that number, made by the guide's configuration with the one host key."""
         return self.root / "requests" / f"{host(number)}.req.pem"
 
+    def plain_certificate(self) -> Path:
+        """A certificate of the CA key for the tools that make their CA otherwise."""
+        path = self.root / "plain.cert.pem"
+        if not path.exists():
+            subject = ("-subj", "/CN=bench", "-days", "3650", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+            quiet(
+                "openssl", "req", "-x509", "-new", "-key", self.plain_key, *subject, "-out", path, directory=self.root
+            )
+        return path
+
     def need_requests(self, count: int) -> None:
-        """Make the requests that are not there yet."""
+        """Make the requests that are not there yet.
+
+        openssl makes the first. The others have another name in it, of as many letters, and a signature by the library
+        that ansible-core brings: to start an openssl for each of 100,000 takes a quarter of an hour.
+        """
+        from cryptography.hazmat.primitives import hashes, serialization
+        from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
         folder = self.root / "requests"
         folder.mkdir(exist_ok=True)
-        configuration = self.root / "openssl.cnf"
-        text = quiet(PROGRAM, "render", "openssl.cnf", directory=self.root)
-        configuration.write_text(text)
-
-        def make(number: int) -> None:
-            more = {"OPENSSL_CONF": str(configuration), "CN": host(number)}
-            command = ("openssl", "req", "-new", "-key", self.host_key, "-out", self.request(number))
+        if not self.request(0).exists():
+            (self.root / "openssl.cnf").write_text(quiet(PROGRAM, "render", "openssl.cnf", directory=self.root))
+            more = {"OPENSSL_CONF": "openssl.cnf", "CN": host(0)}
+            command = ("openssl", "req", "-new", "-key", self.host_key, "-out", self.request(0))
             quiet(*command, directory=self.root, more=more)
-
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(make, (number for number in range(count) if not self.request(number).exists())))
+        key = serialization.load_pem_private_key(self.host_key.read_bytes(), None)
+        assert isinstance(key, rsa.RSAPrivateKey)
+        [(label, model)] = pem_blocks(self.request(0).read_bytes())
+        signed = der.read(model).parts[0].encoded
+        begin = model.index(signed)
+        for number in range(count):
+            if not self.request(number).exists():
+                part = signed.replace(host(0).encode(), host(number).encode())
+                signature = key.sign(part, padding.PKCS1v15(), hashes.SHA256())
+                between = model[begin + len(signed) : -len(signature)]
+                self.request(number).write_bytes(pem(label, model[:begin] + part + between + signature))
 
     def large(self, rows: int) -> Path:
         """An authority with an index of so many rows: the newest are real, the others are rows and a file each."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import shutil
@@ -13,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from dbca_openssl.ca import parallel
+from dbca_openssl.ca import parallel, sign
+from dbca_openssl.ca.layout import Authority
+from dbca_openssl.errors import DatabaseCaError
 from tools.support import (
     HOSTS,
     done,
@@ -24,6 +27,7 @@ from tools.support import (
     recorded,
     recording_openssl,
     refusal,
+    run,
     snapshot,
     tool,
 )
@@ -137,6 +141,34 @@ def test_all_and_names_do_not_go_together(queue: Path) -> None:
     assert tool("sign", "--all", NAMES[0], directory=queue).code == 2
     assert tool("sign", directory=queue).code == 2
     assert "there is no terminal to ask at" in refusal(tool("sign", "--all", directory=queue))
+    assert snapshot(queue) == before
+
+
+def test_very_many_are_signed_in_parts(queue: Path, environment: dict[str, str]) -> None:
+    """What a part has signed remains, and the next run goes on with the others."""
+    in_parts = "from dbca_openssl.ca import sign; sign.AT_ONCE = 2; from dbca_openssl.cli.main import main; main()"
+    request = queue / f"certreqs/{NAMES[4]}.req.pem"
+    good = request.read_bytes()
+    tampered(request)
+    command = (sys.executable, "-c", in_parts, "sign", "--all", "--yes", "--json")
+    refused = run(*command, directory=queue, environment=environment)
+    error = json.loads(refused.output)
+    assert (refused.code, error["error"]) == (1, f"the signature of the request does not match its key: {NAMES[4]}")
+    assert error["hints"][-1] == "4 are signed, the others are not; run it again for those"
+    assert names_in_index(queue) == list(NAMES[:4])
+    request.write_bytes(good)
+    signed = json.loads(run(*command, directory=queue, environment=environment).output)["signed"]
+    assert [(one["name"], one["serial"]) for one in signed] == [(NAMES[4], "05"), (NAMES[5], "06")]
+    assert names_in_index(queue) == list(NAMES)
+
+
+def test_a_part_is_signed_only_as_it_was_shown(queue: Path) -> None:
+    authority, period = Authority(queue), sign.Period()
+    shown = sign.digest(sign.propose(authority, NAMES[:1], period))
+    shutil.copy(queue / f"certreqs/{NAMES[1]}.req.pem", queue / "other.req.pem")
+    before = snapshot(queue)
+    with pytest.raises(DatabaseCaError, match="a request was replaced after it had been shown"):
+        list(sign.sign_parts(authority, [[str(queue / "other.req.pem")]], [shown], period))
     assert snapshot(queue) == before
 
 

@@ -1,7 +1,5 @@
 """`passphrase`: another pass phrase for the CA key."""
 
-from dataclasses import replace
-
 from dbca_openssl.ca import passphrase as changing
 from dbca_openssl.ca.layout import KEY
 from dbca_openssl.cli import output
@@ -23,7 +21,7 @@ def passphrase(run: Run) -> int:
     authority = run.existing_authority()
     changing.require_file(authority)
     if run.print_:
-        new = replace(run, passphrase_file=run.new_passphrase_file).for_script(authority).key.passphrase
+        new = run.changed(passphrase_file=run.new_passphrase_file).for_script(authority).key.passphrase
         return output.script(changing.script(run.for_script(authority), new))
     changing.change(run.unlocked(authority), run.new_passphrase("New pass phrase of the CA key: "))
     return output.result(

@@ -21,6 +21,8 @@ def sign(
       dbca-openssl sign --allow-alt-name db.example.net --yes gannibal.example.net
       dbca-openssl sign --all --passphrase-file ~/.dbca-passphrase --yes
 
+    More than 10,000 are signed 10,000 at a time.
+
     The guide: "Sign Certificates".
     """
     if bool(what) == every:
@@ -30,18 +32,28 @@ def sign(
     wanted = signing.waiting(authority) if every else list(dict.fromkeys(what or []))
     if not wanted:
         return output.result({"signed": []}, ["no request in certreqs/ is waiting"])
-    with terminal.busy("vetting"):
-        proposals = signing.propose(authority, wanted, period)
     allowed = run.allowed_names()
-    if run.print_:
-        results.require_consent(proposals, allowed, ask=False)
-        return output.script(signing.plan(run.for_script(authority), proposals, period).script())
-    output.show(line for proposal in proposals for line in results.proposal_lines(proposal))
-    results.require_consent(proposals, allowed, ask=not run.yes)
-    run.confirm("Sign it?" if len(proposals) == 1 else f"Sign these {len(proposals)}?")
-    signed = signing.sign(run.unlocked(authority), proposals, period)
+    parts = [wanted] if run.print_ else signing.parts_of(wanted)
+    digests = []
+    for part in parts:
+        with terminal.busy("vetting"):
+            proposals = signing.propose(authority, part, period)
+        if run.print_:
+            results.require_consent(proposals, allowed, ask=False)
+            return output.script(signing.plan(run.for_script(authority), proposals, period).script())
+        output.show(line for proposal in proposals for line in results.proposal_lines(proposal))
+        results.require_consent(proposals, allowed, ask=not run.yes)
+        if len(parts) > 1:
+            digests.append(signing.digest(proposals))
+    run.confirm("Sign it?" if len(wanted) == 1 else f"Sign these {len(wanted)}?")
+    authority = run.unlocked(authority)
+    if len(parts) == 1:
+        signed = signing.sign(authority, proposals, period)
+    else:
+        del proposals
+        signed = list(signing.sign_parts(authority, parts, digests, period))
     return output.result(
-        {"signed": [results.signed_document(one) for one in signed]},
+        {"signed": map(results.signed_document, signed)},
         [
             *results.signed_lines(signed),
             "next, deliver it with the CA certificate and the CRL:",
