@@ -123,7 +123,7 @@ def mode_of(path: str | Path) -> int:
 def beside(target: str) -> str:
     """Where `move_by_copy` keeps its copy until it is whole."""
     folder, name = os.path.split(target)
-    return f"{folder}/.commit.{name}"
+    return f"{folder}/.commit.{name}" if folder else f".commit.{name}"
 
 
 def fsync(path: str | Path) -> None:

@@ -168,10 +168,14 @@ def write_new(path: Path, data: bytes, mode: int = PUBLIC_FILE) -> None:
     """Write and fsync a new file. Raises DatabaseCaError where there is one, or a link, also a dangling one."""
     require_absent(path)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
-    with open(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        path.unlink()  # a part of a file would be in the way of the next attempt
+        raise
     if mode != PRIVATE_FILE:
         set_mode(path, mode)
 

@@ -62,7 +62,7 @@ def option(value: str) -> str:
     """
     if re.fullmatch(r"[A-Za-z0-9._:/@%+,=-]+", value):
         return value
-    if not names.is_writable(value) or '"' in value:
+    if not value.isprintable() or '"' in value:
         raise DatabaseCaError(f"{shown(value)} has a character that no option file can carry")
     return '"' + value.replace("\\", "\\\\") + '"'
 
@@ -70,9 +70,9 @@ def option(value: str) -> str:
 def literal(value: str) -> str:
     """`value` as a string literal that Python, JavaScript, Go, Java and C# read alike.
 
-    Raises DatabaseCaError for control characters, surrogates and line separators.
+    Raises DatabaseCaError for what is not printable, such as control characters and those that turn the text around.
     """
-    if not names.is_writable(value):
+    if not value.isprintable():
         raise DatabaseCaError(f"{shown(value)} has a character that no program should carry")
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 

@@ -33,3 +33,8 @@ def test_a_change_of_an_old_file_is_seen_although_its_time_is_set_back(tmp_path:
     file.write_text("R\n")
     os.utime(file, (1_000_000_000, 1_000_000_000))
     assert files.state(str(file)) != before
+
+
+@pytest.mark.parametrize(("target", "copy"), [("page.html", ".commit.page.html"), ("/ca/a", "/ca/.commit.a")])
+def test_a_copy_lies_beside_its_target(target: str, copy: str) -> None:
+    assert files.beside(target) == copy

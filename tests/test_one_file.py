@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import stat
 import sys
 from pathlib import Path
@@ -77,7 +78,21 @@ def test_it_does_what_the_installed_command_does(arguments: tuple[str, ...], one
 def test_the_guides_walk_runs_on_it(one_file: Path, tmp_path: Path) -> None:
     seen = walk(tmp_path, f'{PYTHON} -I "{one_file}"')
     assert "certs/aiken.example.net.cert.pem: OK" in seen
-    assert "signed    1 valid, 0 expired, 0 revoked" in seen
+    assert "signed    2 valid, 0 expired, 0 revoked" in seen
+
+
+def test_it_runs_where_it_lies_and_loads_nothing_from_there(one_file: Path, tmp_path: Path) -> None:
+    for module in ("jinja2", "re", "rich", "sh", "typer", "dbca_openssl"):
+        (tmp_path / f"{module}.py").write_text("open('pwned', 'w')\n")
+    (tmp_path / "templates/client").mkdir(parents=True)
+    (tmp_path / "templates/client/python.j2").write_text("pwned")
+    shutil.copy(one_file, tmp_path / "dbca-openssl.pyz")
+    before = snapshot(tmp_path)
+    command = ("client", "settings", "app.example.net", "--for", "python")
+    there = {"PYTHONPATH": f":{tmp_path}", "PATH": f"{PYTHON.parent}:{os.environ['PATH']}"}
+    ran = run("./dbca-openssl.pyz", *command, directory=tmp_path, environment=there)
+    assert (ran.code, ran.output) == (0, tool(*command, directory=one_file.parent).output), ran.messages
+    assert snapshot(tmp_path) == before
 
 
 def test_an_older_python_is_told_of(one_file: Path, tmp_path: Path) -> None:

@@ -21,8 +21,9 @@ SCHEME = "pkcs11:"
 
 _ATTRIBUTE = (
     r"(?:token|manufacturer|serial|model|slot-[a-z]+|library-[a-z]+|object|id)"
-    r"=(?:[A-Za-z0-9._~:@!$'()*+,\[\]&=-]|%[0-9A-Fa-f]{2})+"
+    r"=(?:[A-Za-z0-9._~:@!$'()*+,\[\]=-]|%[0-9A-Fa-f]{2})+"
 )
+# no `&`, although RFC 7512 has it: provider and engine take what follows it for an attribute, such as the PIN
 _PATTERN = re.compile(rf"pkcs11:{_ATTRIBUTE}(?:;{_ATTRIBUTE})*")
 
 ANSWERS_WITHIN = 10.0

@@ -24,7 +24,7 @@ from dbca_openssl.ca.layout import INDEX, Authority
 from dbca_openssl.ca.revoke import RevocationList
 from dbca_openssl.command import require_absent
 from dbca_openssl.der import UnreadableError
-from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.errors import DatabaseCaError, of_system
 from dbca_openssl.files import read_file
 from dbca_openssl.plan import replace, write_new
 from dbca_openssl.x509 import Certificate
@@ -54,10 +54,13 @@ class Seen(NamedTuple):
 def write(authority: Authority, path: Path, text: str) -> None:
     """Write the page, in place of an older one about the same CA. Raises DatabaseCaError where `path` is not that."""
     require_ours(authority, path)
-    if path.is_file():
-        replace(path, text.encode())
-    else:
-        write_new(path, text.encode())
+    try:
+        if path.is_file():
+            replace(path, text.encode())
+        else:
+            write_new(path, text.encode())
+    except OSError as error:
+        raise of_system(f"cannot write {path}", error) from None
 
 
 def require_ours(authority: Authority, path: Path) -> None:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from dbca_openssl import names
 from dbca_openssl.ca.layout import CERTIFICATE, CRL
 from dbca_openssl.database.statements import Flavor
 from dbca_openssl.errors import DatabaseCaError
@@ -32,6 +33,9 @@ KINDS: dict[Kind, str] = {
 }
 """What a client can be, each with a template of its name in `templates/client/`, and what that is for."""
 
+LONGEST_LINE = 1000
+"""Bytes: MariaDB and MySQL read an option file in pieces of 4096, unixODBC in those of 1000, each of them as a line."""
+
 EXAMPLE = "aiken.example.net"
 """The server in settings of clients, where none is named: the guide's."""
 
@@ -53,7 +57,7 @@ class Settings(NamedTuple):
     def text(self) -> str:
         """The option file. Raises DatabaseCaError where an option file cannot hold a path."""
         files = _files(self.name, self.directory)
-        return rendered(
+        return _lines(
             "server.cnf.j2",
             name=self.name,
             flavor=self.flavor,
@@ -73,7 +77,11 @@ def of_client(
     """
     if host and not re.fullmatch(r"[A-Za-z0-9.:-]+", host):
         raise DatabaseCaError(f"not a host name or address: {shown(host)}", f"for example {EXAMPLE}")
-    return rendered(
+    if host:
+        _, host = names.alternative_name(host)
+    if kind == "jdbc" and "\\u" in str(directory):
+        raise DatabaseCaError(f"{shown(str(directory))} has a \\u, of which Java makes a character even in a comment")
+    return _lines(
         f"client/{kind}.j2",
         name=name,
         **_files(name, directory),
@@ -94,6 +102,14 @@ def write(text: str, path: Path, mode: int = 0o644) -> None:
         write_new(path, text.encode(), mode)
     except OSError as error:
         raise DatabaseCaError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _lines(template: str, **values: object) -> str:
+    """The rendered text. Raises DatabaseCaError as `rendered` does, and where a line of it would be read as two."""
+    text = rendered(template, **values)
+    if any(len(line.encode()) >= LONGEST_LINE for line in text.split("\n")):
+        raise DatabaseCaError(f"a value is too long: a line may have {LONGEST_LINE} bytes", "use a shorter --ssl-dir")
+    return text
 
 
 def _files(name: str, directory: Path) -> dict[str, str]:

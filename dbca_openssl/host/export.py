@@ -118,10 +118,10 @@ def _pair(bundle: Bundle, openssl: OpenSSL) -> tuple[bytes, bytes]:
             raise of_system(f"cannot read {path}", error, hint) from None
         if is_encrypted(data):
             raise DatabaseCaError(f"{path} is encrypted", "openssl pkcs12 -export can ask for its pass phrase")
-        result = openssl.run(command, directory=bundle.directory, data=data)
+        result = openssl.run((*command, "-inform", "PEM"), directory=bundle.directory, data=data)
         if result.code != 0 or not result.output:
             raise DatabaseCaError(f"{path} cannot be read by openssl", detail=result.messages)
-        found.append(data)
+        found.append(data if data.endswith(b"\n") else data + b"\n")
         public.append(result.output)
     if public[0] != public[1]:
         raise DatabaseCaError(f"the key {bundle.key} does not belong to {bundle.certificate} in {bundle.directory}")

@@ -20,15 +20,21 @@ PACKAGES = ("annotated-doc", "jinja2", "markupsafe", "sh", "shellingham", "typer
 """All that the tool needs but rich, which typer imports only where a help is to have colours."""
 
 STUB = """\
+import os
 import sys
 
 if sys.version_info < (3, 11):
     sys.exit("dbca-openssl: Python 3.11 or newer is needed, and this is " + sys.version.split()[0])
 
+sys.path[0] = os.path.abspath(sys.path[0])  # jinja2 finds no template in ./dbca-openssl.pyz
+
 from dbca_openssl.cli.main import main
 
 main()
 """
+
+INTERPRETER = "/usr/bin/env -S python3 -I"
+"""Without what the environment has Python load, such as the current directory by an empty entry of PYTHONPATH."""
 
 
 def epoch() -> int:
@@ -36,7 +42,7 @@ def epoch() -> int:
     return int(os.environ.get("SOURCE_DATE_EPOCH", "315532800"))
 
 
-def write(target: Path, interpreter: str = "/usr/bin/env python3") -> None:
+def write(target: Path, interpreter: str = INTERPRETER) -> None:
     """Write the file; the same sources and packages make the same bytes, with every Python."""
     files = dict(sorted((*_own(), *_others(), ("__main__.py", STUB.encode()))))
     with open(target, "wb") as file:

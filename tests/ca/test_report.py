@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import html
 import os
@@ -17,6 +18,9 @@ from pathlib import Path
 
 import pytest
 
+from dbca_openssl.ca import report as reporting
+from dbca_openssl.ca.layout import Authority
+from dbca_openssl.errors import DatabaseCaError
 from tools.support import HOSTS, done, frozen_tool, plain_request, refusal, snapshot, tool
 from tools.workshop import Workshop
 
@@ -232,6 +236,21 @@ def test_it_replaces_its_own_page_and_nothing_else(fleet: Path, keys: Path, tmp_
     assert refusal(tool("report", "-o", "database-ca.cnf", directory=fleet)).startswith(
         "database-ca.cnf exists already"
     )
+    assert snapshot(tmp_path) == before
+
+
+def test_a_full_disk_leaves_no_part_of_a_page(fleet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = tmp_path / "old.html", tmp_path / "new.html"
+    text = report(fleet, old)
+    before = snapshot(tmp_path)
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    for path in (old, new):
+        with pytest.raises(DatabaseCaError, match=f"^cannot write {re.escape(str(path))}: the disk is full"):
+            reporting.write(Authority(fleet), path, text)
     assert snapshot(tmp_path) == before
 
 

@@ -102,6 +102,7 @@ def test_a_wrong_pin_is_tried_once(ca: Path, hsm: Token, keys: Path) -> None:
         ("pkcs11:token=CA;object=none", (), "no token answers with the public key of pkcs11:token=CA;object=none"),
         (f"{URI}?pin-value={PIN}", (), "the URI of a key must not have the PIN in it, nor the place of one"),
         (f"{URI}?pin-source=/etc/pin", (), "the URI of a key must not have the PIN in it, nor the place of one"),
+        (f"{URI}&pin-value={PIN}", (), "the URI of a key must not have the PIN in it, nor the place of one"),
         (f"{URI}?module-path=/tmp/x.so", (), "that is not the PKCS#11 URI of a key"),
         ("pkcs11:token=CA", (), "that is not the PKCS#11 URI of a key"),
         ("pkcs11:token=CA;object=a\nb", (), "that is not the PKCS#11 URI of a key"),

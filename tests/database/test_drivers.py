@@ -20,10 +20,13 @@ from database.conftest import AIKEN, CLIENT, Site, StartServer, settings_of
 from dbca_openssl.database.settings import KINDS, Kind, of_client
 from dbca_openssl.errors import DatabaseCaError
 from tools.database_servers import Server, eventually, free_port
-from tools.support import ROOT, Finished, done, recipe, run
+from tools.support import ROOT, Finished, done, recipe, run, tool
 
 ELSEWHERE = "127.0.0.2"
 """The server listens there too, and its certificate does not have this name."""
+
+USER = "app:1@x/y"
+"""It is more than a name in a URL or DSN."""
 
 ASK, ANSWER = "SHOW SESSION STATUS LIKE 'Ssl_version'", "TLSv1."
 EXPORTED = "of the store"
@@ -138,7 +141,7 @@ class Clients:
 
     def run(self, driver: Driver, directory: Path, files: str, host: str = "127.0.0.1", port: int = 0) -> Finished:
         """Run a driver with its settings for the files in a directory."""
-        where = ("--host", host, "--port", str(port or self.server.port), "--user", "app")
+        where = ("--host", host, "--port", str(port or self.server.port), "--user", USER)
         ssl = self.files / files
         if driver.kind not in ("mariadb", "odbc"):  # whose formats have no quotes, or none for quotes
             ssl = self.files / f'{files} "$HOME" {{x}} \\n\'ü'
@@ -186,7 +189,7 @@ def clients(shared_site: Site, start_for_all: StartServer, tmp_path_factory: pyt
     revoking.new_list()
     shutil.copy(revoking.authority / "crl/database-ca.crl", files / "revoked-server")
     server = start_for_all(settings_of(shared_site, AIKEN), "--bind-address=0.0.0.0")
-    server.sql("CREATE USER app REQUIRE X509")
+    server.sql(f"CREATE USER `{USER}` REQUIRE X509")
     return Clients(shared_site, server, files)
 
 
@@ -242,6 +245,32 @@ def test_tls_goes_through_haproxy(clients: Clients, tmp_path: Path) -> None:
         assert eventually(through)
     finally:
         run("kill", (tmp_path / "pid").read_text().strip(), directory=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("mariadb", ("--host", "margaret:3307")),
+        ("haproxy", ("--host", "-x")),
+        ("go", ("--host", "1::2::3")),
+        ("python", ("--user", "\u202eabc")),  # turns the rest of the line around
+        ("mysql", ("--user", "\ufeff")),
+        ("odbc", ("--user", "a;b")),
+        ("jdbc", ("--ssl-dir", "/x\\u000a static { System.exit(1); } //")),
+        ("mariadb", ("--user", f"{'a' * 4080} plugin-dir=/tmp")),
+        ("odbc", ("--ssl-dir", f"/{'a' * 1000}")),
+    ],
+)
+def test_what_a_format_would_read_otherwise_is_refused(kind: Kind, options: tuple[str, ...], tmp_path: Path) -> None:
+    refused = tool("client", "settings", CLIENT, "--for", kind, *options, directory=tmp_path)
+    assert (refused.code, refused.output) == (1, "")
+    assert refused.messages.isascii()
+    assert len(refused.messages.splitlines()) <= 2  # with a hint
+
+
+def test_an_option_file_of_a_server_has_no_longer_lines_either(tmp_path: Path) -> None:
+    refused = tool("server", "settings", AIKEN, "--ssl-dir", f"/{'a' * 4080} plugin-dir=/tmp", directory=tmp_path)
+    assert (refused.code, refused.output) == (1, "")
 
 
 @pytest.mark.parametrize("kind", KINDS)

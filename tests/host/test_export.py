@@ -91,6 +91,25 @@ def test_a_bundle_is_certificate_and_key(ssl: Path) -> None:
     assert ((ssl / BUNDLE).read_bytes(), (ssl / BUNDLE).stat().st_mode & 0o777) == (both, 0o600)
 
 
+@pytest.mark.parametrize("way", ["here", "script"])
+def test_a_last_line_without_its_end_does_not_run_into_the_next(ssl: Path, way: str) -> None:
+    certificate = ssl / f"{NAME}.cert.pem"
+    whole = certificate.read_bytes()
+    certificate.write_bytes(whole.removesuffix(b"\n"))
+    printed = export(ssl, *(["--print"] if way == "script" else []), kind="pem-bundle")
+    made = shell(printed.output, ssl.parent) if way == "script" else printed
+    assert made.code == 0, made.messages
+    assert (ssl / BUNDLE).read_bytes() == whole + (ssl / f"private/{NAME}.key.pem").read_bytes()
+
+
+def test_a_script_says_a_directory_as_it_is(ssl: Path) -> None:
+    odd = ssl.rename(ssl.parent / r"a\033[2J\n\c")
+    printed = export(odd, "--print", kind="pem-bundle").output
+    assert shell(printed, odd.parent).output == f"{odd}/{BUNDLE}\n"
+    refused = shell(printed, odd.parent).messages
+    assert refused.endswith(f"{odd}/{BUNDLE} exists already, and nothing is overwritten\n")
+
+
 def test_the_pass_phrase_comes_from_a_file_a_descriptor_or_the_terminal(ssl: Path) -> None:
     program, record = recording_openssl(ssl.parent)
     given = {"DBCA_PASSPHRASE_FILE": str(ssl.parent / "of the CA")}  # not for this, and not even read
@@ -157,6 +176,13 @@ def _encrypted(ssl: Path) -> str:
     return f"{NAME}.key.pem"
 
 
+def _not_in_pem(ssl: Path) -> str:
+    key = f"private/{NAME}.key.pem"
+    openssl("pkey", "-in", key, "-outform", "DER", "-out", "binary", directory=ssl)
+    (ssl / "binary").replace(ssl / key)
+    return f"{NAME}.key.pem cannot be read"
+
+
 def _open_to_others(ssl: Path) -> str:
     ssl.chmod(0o777)
     return "other users can write in"
@@ -164,7 +190,7 @@ def _open_to_others(ssl: Path) -> str:
 
 @pytest.mark.parametrize("way", ["here", "script"])
 @pytest.mark.parametrize(
-    "prepare", [_there_already, _dangling, _without_key, _of_another_key, _encrypted, _open_to_others]
+    "prepare", [_there_already, _dangling, _without_key, _of_another_key, _encrypted, _not_in_pem, _open_to_others]
 )
 def test_a_refusal_leaves_everything_as_it_was(ssl: Path, prepare: Callable[[Path], str], way: str) -> None:
     why = prepare(ssl)
