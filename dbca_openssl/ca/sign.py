@@ -182,7 +182,7 @@ def sign(
 
 
 def _listed(change: Change, reached: Sequence[KnownHost]) -> tuple[str, ...]:
-    if not reached:
+    if not reached and change.base[HOSTS] is None:
         return ()
     from dbca_openssl.ca import hosts
 
