@@ -6,6 +6,7 @@ import re
 import shlex
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 from dbca_openssl import names
@@ -23,6 +24,9 @@ AUTHORITY_BITS, HOST_BITS = 4096, 3072
 
 SSL_DIR = "/etc/mysql/ssl"
 """Where the guide puts the files on each host."""
+
+_rendering = Lock()
+"""Held while a text is rendered: threads that begin at once would each read and compile the same templates."""
 
 _PLAIN = r"[A-Za-z0-9._:/@-]+(?: [A-Za-z0-9._:/@-]+)*"
 
@@ -143,7 +147,8 @@ def rendered(template: str, **values: object) -> str:
     The template puts each value through the filter of its format: `quoted`, `option`, `shell`, `yaml`, `literal`,
     `php` or `bare`; in a page of HTML it is escaped. Raises DatabaseCaError as `quoted` and `option` do.
     """
-    return _environment().get_template(template).render(values)
+    with _rendering:
+        return _environment().get_template(template).render(values)
 
 
 def _as_yaml(value: object) -> str:

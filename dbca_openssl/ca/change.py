@@ -80,6 +80,10 @@ class Change(Transaction):
         """All rows of the index. Raises DatabaseCaError."""
         return index.rows(self.index)
 
+    def narrow(self) -> None:
+        """Take the index for a large one, since each of many commands would load all of it and need a line."""
+        self._is_large = index.is_plain(self.index)
+
     def show(self, *, serials: Collection[str] = (), revoked: bool = False) -> None:
         """Until the index is changed, let openssl see of a large one only these serials, or what is revoked."""
         if self._is_large:

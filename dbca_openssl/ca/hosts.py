@@ -124,10 +124,13 @@ class Hosts(NamedTuple):
             return self
         text = (self.text or HEAD).removesuffix("\n") + "\n"
         lines, found = _split(text), _lines(text)
+        lines_of: dict[str, list[_Line]] = {host.name: [] for host in changed}
+        for line in found:
+            if line.kind == "host" and line.name in lines_of:
+                lines_of[line.name].append(line)
         added: dict[str, str] = {SERVERS: "", CLIENTS: ""}
         for host in changed:
-            before = self.hosts.get(host.name)
-            places = [line for line in found if line.name == host.name and line.kind == "host"]
+            before, places = self.hosts.get(host.name), lines_of[host.name]
             if before and before.is_client == host.is_client:
                 changes = self._changes(before, host, self.inherited[host.name])
                 for place in places:

@@ -237,8 +237,7 @@ def sign_in(change: Change, proposals: Sequence[Proposal], period: Period) -> li
     authority = change.authority
     require_signable(authority, change.index, [one.request for one in proposals], own_certificate(authority))
     serials = change.next_serials(len(proposals))
-    for proposal in proposals:
-        _require_copy_in_newcerts(change, proposal.name)
+    _require_copies_in_newcerts(change, [proposal.name for proposal in proposals])
     parallel.sign(
         change,
         # written anew, so that openssl gets exactly what was vetted
@@ -325,14 +324,18 @@ def _explicit_end(proposal: Proposal, period: Period) -> datetime | None:
     return proposal.end if period.cap else None
 
 
-def _require_copy_in_newcerts(change: Change, name: str) -> None:
+def _require_copies_in_newcerts(change: Change, names: Sequence[str]) -> None:
     """Refuse to replace a `certs/NAME.cert.pem` of which there is no copy in `newcerts/`."""
-    there = change.base[certificate_of(name)] is not None
-    if there and not _is_kept(change.directory, index.some(change.index, names={name}), name):
-        raise DatabaseCaError(
-            f"{certificate_of(name)} is not a copy of a certificate in newcerts/, and nothing is overwritten",
-            "move it away first",
-        )
+    replaced = [name for name in names if change.base[certificate_of(name)] is not None]
+    rows: dict[str, list[index.Row]] = {name: [] for name in replaced}
+    for row in index.some(change.index, names=replaced) if replaced else ():
+        rows.setdefault(row.name, []).append(row)
+    for name in replaced:
+        if not _is_kept(change.directory, rows[name], name):
+            raise DatabaseCaError(
+                f"{certificate_of(name)} is not a copy of a certificate in newcerts/, and nothing is overwritten",
+                "move it away first",
+            )
 
 
 def _is_kept(directory: Path, rows: Sequence[index.Row], name: str) -> bool:

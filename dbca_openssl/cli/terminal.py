@@ -104,19 +104,22 @@ def progress(hosts: Sequence[KnownHost], *done: str) -> Iterator[Callable[[Known
     """
     lock, drawn = threading.Lock(), output.can_draw()
     doing = {host.name: "" for host in hosts}
+    running: dict[str, str] = {}
+    ended: set[str] = set()
     width = max(map(len, doing), default=0)
 
     def tell(host: KnownHost, word: str) -> None:
         with lock:
-            doing[host.name] = word
+            doing[host.name] = running[host.name] = word
+            ended.discard(host.name)
+            if word in done:
+                ended.add(host.name)
+                del running[host.name]
             if drawn:
                 room = output.rows(sys.stderr) - 2
-                count = sum(word in done for word in doing.values())
-                shown = {name: word for name, word in doing.items() if word}
-                if len(shown) > room:
-                    shown = {name: word for name, word in shown.items() if word not in done}
+                shown = running if len(doing) > room else {name: word for name, word in doing.items() if word}
                 lines = [f"{name:<{width}}  {word}" for name, word in shown.items()]
-                output.draw(*lines[:room], f"[{count}/{len(doing)}]")
+                output.draw(*lines[:room], f"[{len(ended)}/{len(doing)}]")
             elif not output.as_json:
                 output.tell(f"{host.name}: {word}")
 

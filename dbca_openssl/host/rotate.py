@@ -250,11 +250,12 @@ def _delivered(
 ) -> list[Result]:
     """The results, once `hosts` have their files and, with `reload`, their servers have loaded them."""
     files = deploy.files(authority, [host.name for host in hosts])
+    wanted = set(hosts)
     shown = server.canaries(*deploy.trusted(authority))
 
     def work(result: Result) -> Result:
         host = result.host
-        if host not in hosts:
+        if host not in wanted:
             return result
         progress(host, "delivering")
         asked = server.asked(host, shown) if reload else None

@@ -23,6 +23,9 @@ LARGEST_ANSWER = 256 * 1024
 """Bytes on each output: an answer is a certificate or a request and a few lines."""
 
 _BLOCK = 4096
+_FILES, _OTHER_FILES = 10, 64
+"""Open files that a connection needs at most, and those of the process besides."""
+
 _TIMED_OUT, _TOO_MUCH = -1, -2
 
 Item = TypeVar("Item")
@@ -87,7 +90,11 @@ class Ssh:
         self, items: Sequence[Item], work: Callable[[Item], Outcome], jobs: int
     ) -> list[Outcome | DatabaseCaError]:
         """`work` for all items, `jobs` at a time, and the result or error of each; any other exception ends all."""
+        import gc
         from concurrent.futures import ThreadPoolExecutor
+
+        # each connection leaves cycles behind: they would add up, and the larger a process is, the slower it forks
+        gc.enable()
 
         def attempt(item: Item) -> Outcome | DatabaseCaError:
             try:
@@ -95,7 +102,7 @@ class Ssh:
             except DatabaseCaError as error:
                 return error
 
-        with ThreadPoolExecutor(max(1, min(jobs, len(items)))) as pool:
+        with ThreadPoolExecutor(_possible(max(1, min(jobs, len(items))))) as pool:
             futures = [pool.submit(attempt, item) for item in items]
             try:
                 return [future.result() for future in futures]
@@ -123,6 +130,7 @@ class Ssh:
             _err_bufsize=_BLOCK,
             _encoding="utf-8",
             _decode_errors="surrogateescape",
+            _tty_out=False,
             _timeout=self.timeout,
             _bg=True,
             _bg_exc=False,
@@ -149,6 +157,20 @@ class Ssh:
             for process in self._running.values():
                 with suppress(ProcessLookupError):
                     process.kill()
+
+
+def _possible(jobs: int) -> int:
+    """How many of so many connections this process can have at once; its limit of open files is raised where it may."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return jobs
+    wanted = _OTHER_FILES + jobs * _FILES
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(1, min(jobs, (soft - _OTHER_FILES) // _FILES))
 
 
 class _Stream:

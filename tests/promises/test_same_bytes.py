@@ -158,6 +158,19 @@ def test_many_in_shares_leave_the_same_bytes(twins: Twins, make_request: MakeReq
     assert twins.differences() == ""
 
 
+def test_several_renewals_leave_the_same_bytes(twins: Twins, make_request: MakeRequest) -> None:
+    """Where the tool's openssl sees a line of the index for each that it revokes, and the one by hand sees all."""
+    twins.request(make_request, *HOSTS)
+    twins.at_the_terminal(LATER, f"{_infiles(HOSTS)}\n{_copies(HOSTS, 1)}")
+    twins.by_the_tool(LATER, "sign", *HOSTS, "--yes")
+    revoked = "".join(f"openssl ca -revoke newcerts/0{number}.pem -crl_reason superseded\n" for number in (1, 2))
+    removed = "".join(f"rm certs/{name}.cert.pem\n" for name in HOSTS[:2])
+    twins.at_the_terminal(LATER, f"{CONFIGURE}\n{revoked}{removed}")
+    twins.at_the_terminal(LATER, f"{_infiles(HOSTS[:2])}\n{_copies(HOSTS[:2], 4)}\n{REVOCATION_LIST}")
+    twins.by_the_tool(LATER, "renew", *HOSTS[:2], "--yes")
+    assert twins.differences() == ""
+
+
 def test_work_on_a_large_index_leaves_the_same_bytes(twins: Twins, make_request: MakeRequest) -> None:
     """Of which the tool's openssl sees a few lines only: signing, revoking, a list, renewing, many at once."""
     former = 15_000
