@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from dbca_openssl import dates, x509
+from dbca_openssl import crls, dates, x509
 from dbca_openssl.ca import canary, index, renew, revoke, rollover
 from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.index import Row
@@ -144,8 +144,7 @@ def decide(
         for host, view in seen.items()
     ]
     replaced = {one.host.name for one in due if one.renewal}
-    listed = set(x509.revocations(authority.read(CRL)))
-    pending = {row.name for row in rows if row.state == index.REVOKED and int(row.serial, 16) not in listed}
+    pending = {row.name for row in revoke.missing(rows, crls.crl_in(authority.read(CRL)))}
     current = revoke.current_list(authority)
     if replaced or pending:
         crl = f"to revoke the former certificates of {', '.join(sorted(replaced | pending)[:3])}"
