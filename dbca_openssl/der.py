@@ -46,15 +46,15 @@ class Element(NamedTuple):
         return value
 
 
-def read(data: bytes) -> Element:
-    """The one element in `data`, with all that is in it. Raises UnreadableError."""
-    element, end = _element(data, 0, len(data), 0)
+def read(data: bytes, levels: int = DEEPEST + 1) -> Element:
+    """The one element in `data`, with all that is in it, or so many `levels` of it. Raises UnreadableError."""
+    element, end = _element(data, 0, len(data), 0, levels)
     if end != len(data):
         raise UnreadableError("something follows it")
     return element
 
 
-def _element(data: bytes, start: int, limit: int, depth: int) -> tuple[Element, int]:
+def _element(data: bytes, start: int, limit: int, depth: int, levels: int) -> tuple[Element, int]:
     """The element that starts at an offset, and the offset behind it; `limit` is where it must end at the latest."""
     if limit - start < 2 or depth > DEEPEST:
         raise UnreadableError("it is incomplete" if depth <= DEEPEST else "it has too many levels")
@@ -71,7 +71,7 @@ def _element(data: bytes, start: int, limit: int, depth: int) -> tuple[Element, 
     if end > limit:
         raise UnreadableError("it is incomplete")
     parts, position = [], begin
-    while tag & _CONSTRUCTED and position < end:
-        part, position = _element(data, position, end, depth + 1)
+    while tag & _CONSTRUCTED and position < end and depth < levels:
+        part, position = _element(data, position, end, depth + 1, levels)
         parts.append(part)
     return Element(tag, data[start:end], data[begin:end], tuple(parts)), end

@@ -1,4 +1,4 @@
-"""Requests, certificates and CRLs as data (RFC 2986, RFC 5280), by the DER reader.
+"""Requests and certificates as data (RFC 2986, RFC 5280), by the DER reader.
 
 Object identifiers are compared as their bytes, in hex: openssl's names for them differ between versions.
 """
@@ -6,7 +6,6 @@ Object identifiers are compared as their bytes, in hex: openssl's names for them
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
@@ -55,16 +54,6 @@ _NAMES = {
 
 AlternativeNames = tuple[tuple[str, str], ...]
 """The names in a subjectAltName: `DNS` or `IP` and the name; other kinds as `kind N` and an empty text."""
-
-
-_REASON = "551D15"
-_REASONS = {
-    **dict(enumerate(("unspecified", "keyCompromise", "CACompromise", "affiliationChanged", "superseded"))),
-    5: "cessationOfOperation",
-    6: "certificateHold",
-    8: "removeFromCRL",
-}
-"""The reasons of a revocation, by their numbers in a CRL and in openssl's words."""
 
 
 class Extension(NamedTuple):
@@ -140,21 +129,12 @@ class Certificate(NamedTuple):
         return next((extension.value for oid, extension in self.extensions if oid == kind), None)
 
 
-class Crl(NamedTuple):
-    """A CRL: its issuer's name (DER), when it expires, and what it revokes, with date and reason as in the index."""
-
-    encoded: bytes
-    issuer: bytes
-    end: datetime
-    revoked: Mapping[int, tuple[str, str]]
-
-
 def certificate_der(data: bytes) -> bytes:
     """The DER bytes of the certificate in a PEM file.
 
     Raises UnreadableError where the file has another PEM block too: of several, openssl would take one and we another.
     """
-    return _only_block(data, "certificate", "CERTIFICATE", "X509 CERTIFICATE")
+    return only_block(data, "certificate", "CERTIFICATE", "X509 CERTIFICATE")
 
 
 def certificate_in(data: bytes) -> Certificate:
@@ -162,48 +142,9 @@ def certificate_in(data: bytes) -> Certificate:
     return certificate(certificate_der(data))
 
 
-def revocations(data: bytes) -> Mapping[int, tuple[str, str]]:
-    """What the only CRL in a PEM file revokes: serials, with date and reason as in the index.
-
-    Raises UnreadableError.
-    """
-    return _crl(_only_block(data, "CRL", "X509 CRL")).revoked
-
-
 def certificates_in(data: bytes) -> list[Certificate]:
     """All certificates in a PEM file, such as those of two CAs. Raises UnreadableError, also where there is none."""
-    return [certificate(block) for block in _all_blocks(data, "certificates", "CERTIFICATE", "X509 CERTIFICATE")]
-
-
-def crls_in(data: bytes) -> list[Crl]:
-    """All CRLs in a PEM file, such as those of two CAs. Raises UnreadableError, also where there is none."""
-    return [_crl(block) for block in _all_blocks(data, "CRLs", "X509 CRL")]
-
-
-def _crl(encoded: bytes) -> Crl:
-    """The CRL in DER bytes (RFC 5280, 5.1.2)."""
-    parts = _exactly(der.read(encoded).parts, 3)[0].parts
-    times = [number for number, part in enumerate(parts) if part.tag in (der.UTC_TIME, der.GENERALIZED_TIME)]
-    if len(times) != 2 or times[0] == 0:
-        raise UnreadableError("it does not have the two dates of a CRL")
-    try:
-        end = asn1_time(parts[times[1]].text())
-    except ValueError as error:
-        raise UnreadableError(str(error)) from None
-    following = parts[times[1] + 1 : times[1] + 2]
-    # where none is revoked its extensions follow at once
-    entries = following[0].parts if following and following[0].tag == der.SEQUENCE else ()
-    return Crl(encoded, parts[times[0] - 1].encoded, end, dict(map(_revocation, entries)))
-
-
-def _revocation(entry: der.Element) -> tuple[int, tuple[str, str]]:
-    """The serial that an entry of a CRL revokes, and date and reason as the index has them (RFC 5280, 5.3.1)."""
-    if len(entry.parts) < 2:
-        raise UnreadableError("an entry in it has no serial, or no date")
-    serial, date, *extensions = entry.parts
-    values = dict(_extensions(extensions[0])) if extensions else {}
-    number = der.read(values[_REASON].value).content[-1] if _REASON in values else -1
-    return serial.number(), (date.text(), _REASONS.get(number, ""))
+    return [certificate(block) for block in all_blocks(data, "certificates", "CERTIFICATE", "X509 CERTIFICATE")]
 
 
 def alternative_names(value: bytes) -> AlternativeNames:
@@ -259,7 +200,7 @@ def request(encoded: bytes) -> Request:
             if not values.parts:
                 raise UnreadableError("it asks for extensions, but for none")
             kinds += kinds[-1:] * (len(values.parts) - 1)
-            extensions += [one for sequence in values.parts for one in _extensions(sequence)]
+            extensions += [one for sequence in values.parts for one in extensions_in(sequence)]
     key_algorithm, bits = _key_parts(key)
     return Request(
         subject=_name(subject),
@@ -281,7 +222,7 @@ def certificate(encoded: bytes) -> Certificate:
         raise UnreadableError("it is no certificate")
     serial, algorithm, issuer, validity, subject, key, *more = parts
     wrapped = next((part for part in more if part.tag == _context(3, constructed=True)), None)
-    extensions = _extensions(_exactly(wrapped.parts, 1)[0]) if wrapped else []
+    extensions = extensions_in(_exactly(wrapped.parts, 1)[0]) if wrapped else []
     values = {kind: extension.value for kind, extension in extensions}
     issuer_key = der.read(values[AUTHORITY_KEY_IDENTIFIER]).parts if AUTHORITY_KEY_IDENTIFIER in values else ()
     try:
@@ -304,14 +245,16 @@ def certificate(encoded: bytes) -> Certificate:
     )
 
 
-def _only_block(data: bytes, what: str, *labels: str) -> bytes:
+def only_block(data: bytes, what: str, *labels: str) -> bytes:
+    """The only PEM block in a file, with one of the labels; `what` should be there. Raises UnreadableError."""
     blocks = pem_blocks(data)
     if len(blocks) != 1 or blocks[0][0] not in labels:
         raise UnreadableError(f"it does not hold one {what} and nothing else")
     return blocks[0][1]
 
 
-def _all_blocks(data: bytes, what: str, *labels: str) -> list[bytes]:
+def all_blocks(data: bytes, what: str, *labels: str) -> list[bytes]:
+    """All PEM blocks in a file, each with one of the labels; `what` should be there. Raises UnreadableError."""
     blocks = pem_blocks(data)
     if not blocks or any(label not in labels for label, _ in blocks):
         raise UnreadableError(f"it does not hold {what} and nothing else")
@@ -344,7 +287,8 @@ def _name(element: Element) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
-def _extensions(sequence: Element) -> list[tuple[str, Extension]]:
+def extensions_in(sequence: Element) -> list[tuple[str, Extension]]:
+    """The extensions of a request, a certificate or an entry of a CRL. Raises UnreadableError."""
     found = []
     for extension in sequence.parts:
         if len(extension.parts) not in (2, 3):

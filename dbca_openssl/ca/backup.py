@@ -15,7 +15,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from dbca_openssl import dates, x509
+from dbca_openssl import crls, dates, x509
 from dbca_openssl.ca import archive, canary, index
 from dbca_openssl.ca.certificates import own_certificate
 from dbca_openssl.ca.index import Row
@@ -226,7 +226,7 @@ def _consistent(content: Content) -> tuple[x509.Certificate, Sequence[Row], list
     if index.next_serial(files[SERIAL]) <= archive.highest(copies, rows):
         problems.append(f"{SERIAL} has a serial that is taken")
     revoked = {int(row.serial, 16) for row in rows if row.state == index.REVOKED}
-    if lost := [serial for serial in x509.revocations(files[CRL]) if serial not in revoked]:
+    if lost := [serial for serial in crls.crl_in(files[CRL]).revoked if serial not in revoked]:
         problems.append(
             f"the CRL has the serial {index.serial_text(lost[0])}, which the index does not have as revoked"
         )

@@ -84,10 +84,14 @@ class Change(Transaction):
         """Take the index for a large one, since each of many commands would load all of it and need a line."""
         self._is_large = index.is_plain(self.index)
 
-    def show(self, *, serials: Collection[str] = (), revoked: bool = False) -> None:
-        """Until the index is changed, let openssl see of a large one only these serials, or what is revoked."""
-        if self._is_large:
-            self.visible = b"".join(index.lines(self.index, serials=serials, revoked=revoked))
+    def show(self, *, serials: Collection[str] = (), revoked: bool = False, without: Collection[str] = ()) -> None:
+        """Until the index is changed, let openssl see of a large one only these serials, or what is revoked.
+
+        Of a small one too where it must not see the serials `without`; the caller writes the whole one again.
+        """
+        if self._is_large or without:
+            lines = index.lines(self.index, serials=serials, revoked=revoked)
+            self.visible = b"".join(line for line in lines if line.split(b"\t")[3].decode() not in without)
             self.write(INDEX, self.visible)
 
     def run(self, *commands: Command, requests: int = 1) -> None:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
 
-from dbca_openssl import dates, x509
+from dbca_openssl import crls, dates
 from dbca_openssl.ca import archive, backup, exposure, index, listing
 from dbca_openssl.ca import hosts as known_hosts
 from dbca_openssl.ca import revoke as revocation
@@ -338,12 +338,12 @@ def _crl(
     period = (current.end - current.start).days
     limits = Limits(min(limits.warn_days, period // 4), min(limits.critical_days, period // 8))
     try:
-        listed = set(x509.revocations(authority.read(CRL)))
+        crl = crls.crl_in(authority.read(CRL))
     except UnreadableError as error:
         yield Finding(CRITICAL, "crl", f"{CRL} cannot be read: {error}", "dbca-openssl crl")
         return
-    revoked = {int(row.serial, 16): row for row in rows or ()}
-    missing = [row for serial, row in revoked.items() if serial not in listed]
+    revoked = {int(row.serial, 16) for row in rows or ()}
+    missing = revocation.missing(rows or (), crl)
     again = index.some(authority.read(INDEX), names={row.name for row in missing}) if missing else ()
     valid = {row.name for row in again if row.state == index.VALID}
     renewed = [row for row in missing if row.reason == revocation.SUPERSEDED and row.name in valid]
@@ -354,7 +354,7 @@ def _crl(
         names = ", ".join(row.name for row in missing[:3]) + (" ..." if len(missing) > 3 else "")
         level, why = (CRITICAL, "") if renewed != missing else (WARNING, " yet, whose certificate was renewed")
         yield Finding(level, "crl", f"the CRL does not have {names}{why}", fix)
-    for serial in sorted(listed - revoked.keys()) if rows is not None else ():
+    for serial in sorted(crl.revoked.keys() - revoked) if rows is not None else ():
         text = index.serial_text(serial)
         yield Finding(
             CRITICAL,

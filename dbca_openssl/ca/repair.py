@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-from dbca_openssl import dates, x509
+from dbca_openssl import crls, dates
 from dbca_openssl.ca import archive, index
 from dbca_openssl.ca import check as checking
 from dbca_openssl.ca import revoke as revocation
@@ -147,7 +147,7 @@ def _rebuilt(authority: Authority) -> bytes:
     try:
         own = own_certificate(authority)
         revocation.current_list(authority)
-        revoked = dict(x509.revocations(authority.read(CRL)))
+        revoked = dict(crls.crl_in(authority.read(CRL)).revoked)
     except (DatabaseCaError, UnreadableError):
         return b""
     files = sorted(archive.serials(authority), key=lambda serial: int(serial, 16), reverse=True)

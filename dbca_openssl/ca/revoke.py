@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from dbca_openssl import dates, diagnosis
+from dbca_openssl import crls, dates, diagnosis
 from dbca_openssl.ca import canary, guide_commands, index, sign
 from dbca_openssl.ca.certificates import certificate_path, is_path, not_found, own_certificate, read_certificate
 from dbca_openssl.ca.change import BACKUPS, Change
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import CERTIFICATE, CRL, CRL_NUMBER, DATABASE, INDEX, Authority, issued
 from dbca_openssl.ca.sign import Signed
+from dbca_openssl.crls import Crl
+from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.plan import Plan, Section, Step
 from dbca_openssl.x509 import Certificate
@@ -27,11 +29,12 @@ SUPERSEDED: Reason = "superseded"
 
 
 class RevocationList(NamedTuple):
-    """A CRL: its number, and from when until when servers accept it."""
+    """A CRL: its number, from when until when servers accept it, how many expired certificates are `left_out` of it."""
 
     number: int
     start: datetime
     end: datetime
+    left_out: int = 0
 
 
 def propose(authority: Authority, what: str) -> list[Row]:
@@ -67,6 +70,8 @@ def propose(authority: Authority, what: str) -> list[Row]:
 
 def plan(authority: Authority, days: int | None, *, new_canary: bool = False) -> Plan:
     """The guide's command for a new CRL, for a printed script; `days` and `new_canary` are as for `renew_list`."""
+    if _left_out(authority, authority.read(INDEX)):
+        authority.tell("the CRL of the script has the entries of expired certificates again")
     steps = authority.key.given_to(guide_commands.revocation_list(days=days))
     sections = [Section("Revocation List (CRL)", steps)]
     if new_canary or canary.is_kept(authority):
@@ -101,14 +106,17 @@ def revoke(authority: Authority, rows: Sequence[Row], reason: Reason | None, wit
     return None
 
 
-def renew_list(authority: Authority, days: int | None, *, new_canary: bool = False) -> RevocationList:
+def renew_list(
+    authority: Authority, days: int | None, *, new_canary: bool = False, drop_expired: bool = False
+) -> RevocationList:
     """Make a new CRL, valid for `days` days (None: as configured), in one transaction; maybe the first with a canary.
 
+    `drop_expired` leaves out what had expired before the one that is there, from now on.
     Raises DatabaseCaError, and then the old one is unchanged.
     """
     authority.require()
     with changing(authority) as change:
-        return list_in(change, days, new_canary=new_canary)
+        return list_in(change, days, new_canary=new_canary, drop_expired=drop_expired)
 
 
 def changing(authority: Authority, compared: Sequence[str] = ()) -> Change:
@@ -119,6 +127,36 @@ def changing(authority: Authority, compared: Sequence[str] = ()) -> Change:
 def current_list(authority: Authority) -> RevocationList:
     """The CRL in `crl/`. Raises DatabaseCaError where there is none, or it cannot be read."""
     return _read(authority, CRL)
+
+
+def missing(rows: Iterable[Row], crl: Crl) -> list[Row]:
+    """The rows whose certificate is revoked, and that a CRL lacks, unless it may have left them out."""
+    absent = [row for row in rows if row.state == index.REVOKED and int(row.serial, 16) not in crl.revoked]
+    over = set(_over(absent, crl.start))
+    return [row for row in absent if row not in over]
+
+
+def _over(rows: Iterable[Row], listed: datetime) -> Iterator[Row]:
+    """The rows that the CRLs after one of the time `listed` may leave out, since their certificates had expired then.
+
+    An entry stays until it was on one CRL made after the certificate's end (RFC 5280, 3.3), so what was revoked later
+    than `listed` stays. So does what is valid now, should a wrong clock have dated that CRL.
+    """
+    limit = min(listed, dates.now())
+    return (row for row in rows if row.end < limit and (row.revoked_at or listed) < listed)
+
+
+def _left_out(authority: Authority, data: bytes, *, first: bool = False) -> set[str]:
+    """The serials that the next CRL leaves out: none, unless the CRL that is there lacks one already, or `first`.
+
+    So the CRL itself says whether it is done, and where it is lost, the next one has all entries.
+    """
+    try:
+        crl = crls.crl_in(authority.read(CRL))
+    except (DatabaseCaError, UnreadableError):
+        return set()
+    over = {row.serial for row in _over(index.some(data, revoked=True), crl.start)}
+    return over if first or any(int(serial, 16) not in crl.revoked for serial in over) else set()
 
 
 def revoke_in(change: Change, rows: Sequence[Row], reason: Reason | None) -> None:
@@ -143,6 +181,7 @@ def list_in(
     following: Sequence[str] = (),
     *,
     new_canary: bool = False,
+    drop_expired: bool = False,
 ) -> RevocationList:
     """Make a new CRL within a change, and commit all of it, with what was `signed` in it, and `following` files.
 
@@ -152,10 +191,13 @@ def list_in(
     if new_canary or canary.is_kept(change.authority):
         made += canary.sign_in(change, new=new_canary)
         _revoke(change, made[-1].serial, f"{change.stage}/{issued(made[-1].serial)}", None)
-    change.show(revoked=True)
+    left_out = _left_out(change.authority, change.index, first=drop_expired)
+    change.show(revoked=True, without=left_out)
     change.run(guide_commands.revocation_list(home=change.stage, days=days))
     change.require_intact(CRL_NUMBER, CRL)
-    crl = _read(change.authority, f"{change.stage}/{CRL}")
+    crl = _read(change.authority, f"{change.stage}/{CRL}")._replace(left_out=len(left_out))
+    if left_out:
+        change.write(INDEX, change.index)
     if change.index == change.base[INDEX]:
         change.commit((CRL_NUMBER,), (CRL,), BACKUPS)
     else:

@@ -88,12 +88,16 @@ def deploy_lines(authority: Authority, names: Sequence[str] = ()) -> list[str]:
 
 def crl_document(made: RevocationList | None) -> dict[str, object] | None:
     """A new CRL with --json."""
-    return made and {"path": CRL, "number": made.number, "last_update": made.start, "next_update": made.end}
+    if made is None:
+        return None
+    times = {"last_update": made.start, "next_update": made.end}
+    return {"path": CRL, "number": made.number, **times, "left_out": made.left_out}
 
 
 def crl_lines(authority: Authority, made: RevocationList) -> list[str]:
     """A new CRL, and what to do with it."""
-    return [f"{CRL}  number {made.number}, valid until {dates.shown(made.end)}", *copy_lines(authority)]
+    left_out = f", without {made.left_out} expired certificates" if made.left_out else ""
+    return [f"{CRL}  number {made.number}, valid until {dates.shown(made.end)}{left_out}", *copy_lines(authority)]
 
 
 def copy_lines(authority: Authority) -> list[str]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from dbca_openssl import x509
+from dbca_openssl import crls, x509
 from dbca_openssl.ca.layout import CERTIFICATE, CONFIGURATION, CRL, Authority
 from dbca_openssl.database.statements import Requirement
 from dbca_openssl.der import UnreadableError
@@ -66,7 +66,7 @@ def next_updates(openssl: OpenSSL, pem: bytes, label: str, authorities: Path | N
     signed by a CA whose certificate is in the file `authorities` (crl(1)).
     """
     try:
-        found = x509.crls_in(pem)
+        found = crls.crls_in(pem)
     except UnreadableError as error:
         raise DatabaseCaError(f"{label} is no CRL that can be read: {error}") from None
     ends: dict[bytes, datetime] = {}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from dbca_openssl import dates, x509
+from dbca_openssl import crls, dates, x509
 from dbca_openssl.ca import canary, index, renew, revoke, rollover
 from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.index import Row
@@ -184,9 +184,8 @@ def renew_other(other: Authority, unlock: Callable[[Authority], Authority]) -> D
 
 def _pending(authority: Authority) -> set[str]:
     """The names with a revoked certificate that is not in the CRL yet."""
-    listed = set(x509.revocations(authority.read(CRL)))
     rows = index.rows(authority.read(INDEX))
-    return {row.name for row in rows if row.state == index.REVOKED and int(row.serial, 16) not in listed}
+    return {row.name for row in revoke.missing(rows, crls.crl_in(authority.read(CRL)))}
 
 
 def _is_urgent(crl: RevocationList, at: datetime) -> bool:

@@ -40,7 +40,7 @@ def maybe(value: Schema) -> Schema:
     return {"anyOf": [value, {"type": "null"}]}
 
 
-CRL = record(path=TEXT, number=COUNT, last_update=TIME, next_update=TIME)
+CRL = record(path=TEXT, number=COUNT, last_update=TIME, next_update=TIME, left_out=COUNT)
 SIGNED = several(record(name=TEXT, serial=SERIAL, certificate=TEXT, not_after=TIME))
 
 SCHEMAS: dict[str, Schema] = {

@@ -3,7 +3,7 @@
 from dbca_openssl.ca import canary as canaries
 from dbca_openssl.ca import revoke as revocation
 from dbca_openssl.cli import output, results
-from dbca_openssl.cli.declaration import option
+from dbca_openssl.cli.declaration import UsageError, option
 from dbca_openssl.cli.options import Run, verb
 
 
@@ -16,6 +16,9 @@ def crl(
     canary: bool = option(
         False, "--canary", "From now on have each CRL revoke a client certificate, by which a server proves it loaded."
     ),
+    drop_expired: bool = option(
+        False, "--drop-expired", "From now on leave out of each CRL what had expired before the CRL that is there."
+    ),
 ) -> int:
     """Make a new CRL.
 
@@ -27,11 +30,18 @@ def crl(
     revoked with this CRL and each after it: a server that refuses it as revoked has loaded the CRL, which `rotate` and
     `server probe` look at.
 
+    With --drop-expired an entry is left out once it was on a CRL made after the certificate's end (RFC 5280, 3.3), of
+    this CRL and of those after it, whichever command makes them. The index keeps every revocation.
+
     The guide: "Revocation List (CRL)".
     """
     authority = run.existing_authority()
     new_canary = canary and not canaries.is_kept(authority)
+    if run.print_ and drop_expired:
+        raise UsageError("--print cannot leave entries out: openssl alone lists every revocation of its index")
     if run.print_:
         return output.script(revocation.plan(run.for_script(authority), days, new_canary=new_canary).script())
-    made = revocation.renew_list(run.unlocked(authority), days, new_canary=new_canary)
+    made = revocation.renew_list(run.unlocked(authority), days, new_canary=new_canary, drop_expired=drop_expired)
+    if drop_expired and not made.left_out:
+        output.tell("nothing had expired before the CRL that was there; give --drop-expired again later")
     return output.result({"crl": results.crl_document(made)}, results.crl_lines(authority, made))
