@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from dbca_openssl import finding
 from dbca_openssl.ca import canary as canaries
-from dbca_openssl.ca.hosts import NEVER, KnownHost
+from dbca_openssl.ca.host_variables import NEVER
+from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.layout import certificate_of
 from dbca_openssl.cli.declaration import UsageError
 from dbca_openssl.cli.options import Run

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from dbca_openssl.ca.hosts import absolute_directory
+from dbca_openssl.ca.host_variables import absolute_directory
 from dbca_openssl.ca.key import is_encrypted
 from dbca_openssl.ca.layout import CERTIFICATE
 from dbca_openssl.command import Command, require_absent

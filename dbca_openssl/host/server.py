@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from dbca_openssl.ca import canary
-from dbca_openssl.ca.hosts import NEVER, KnownHost
+from dbca_openssl.ca.host_variables import NEVER
+from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.layout import Authority, certificate_of
 from dbca_openssl.database import handshake
 from dbca_openssl.errors import DatabaseCaError

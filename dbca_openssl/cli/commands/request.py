@@ -4,7 +4,7 @@ import shlex
 import socket
 
 from dbca_openssl import names, render
-from dbca_openssl.ca import hosts
+from dbca_openssl.ca import host_variables
 from dbca_openssl.cli import output, terminal
 from dbca_openssl.cli.declaration import argument, option
 from dbca_openssl.cli.options import Run, verb
@@ -35,7 +35,7 @@ def request(
     algorithm = run.key_algorithm(render.HOST_BITS)
     new = requests.NewRequest(plain, run.directory(), run.names_to_add(), run.profile_of(plain), *algorithm)
     if kit:
-        hosts.absolute_directory(str(new.directory))
+        host_variables.absolute_directory(str(new.directory))
         return output.script(scripts.kit(new))
     if run.print_:
         return output.script(requests.plan(new).script())

@@ -2,7 +2,8 @@
 
 from dbca_openssl import dates
 from dbca_openssl.ca import index
-from dbca_openssl.ca.hosts import BY_STATEMENT, KnownHost
+from dbca_openssl.ca.host_variables import BY_STATEMENT
+from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.cli import output, results, servers, terminal
 from dbca_openssl.cli.declaration import UsageError, argument
 from dbca_openssl.cli.options import Run, verb
