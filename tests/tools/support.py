@@ -137,7 +137,9 @@ def frozen_openssl(directory: Path, clock: str) -> Path:
     path = directory / "frozen-openssl"
     faketime, real = shutil.which("faketime"), shutil.which("openssl")
     assert faketime, "install faketime (Debian: apt install faketime)"
-    path.write_text(f"#!/bin/sh\nTZ=UTC exec {faketime} -f '{clock}' {real} \"$@\"\n")
+    # faketime does not start where one that was killed had the same process number
+    free = "rm -f /dev/shm/sem.faketime_sem_$$ /dev/shm/faketime_shm_$$"
+    path.write_text(f"#!/bin/sh\n{free}\nTZ=UTC exec {faketime} -f '{clock}' {real} \"$@\"\n")
     path.chmod(0o755)
     return path
 
@@ -147,7 +149,7 @@ def frozen_tool(clock: str, *arguments: str | Path, directory: Path, **more: Any
     program = frozen_openssl(directory, clock)
     command = (sys.executable, "-m", "dbca_openssl", *arguments, "--openssl", program)
     environment = {"TZ": "UTC"} | dict(more.pop("environment", {}))
-    for _ in range(3):  # faketime does not start where one that was killed had the same process number
+    for _ in range(3):  # as above
         finished = run("faketime", "-f", clock, *command, directory=directory, environment=environment, **more)
         if "sem_open: File exists" not in finished.messages:
             break
