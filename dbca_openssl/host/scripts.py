@@ -9,14 +9,16 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from dbca_openssl.ca.check import Limits
 from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import request
 from dbca_openssl.host.request import NewRequest
 from dbca_openssl.render import rendered
+
+if TYPE_CHECKING:
+    from dbca_openssl.ca.check import Limits
 
 MARK = "dbca "
 """How each line begins that a script reports."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dbca_openssl import dates, render
-from dbca_openssl.ca import index, rollover
+from dbca_openssl.ca import index
 from dbca_openssl.ca import init as creation
 from dbca_openssl.ca import key as keys
 from dbca_openssl.ca.layout import CERTIFICATE, CRL, KEY
@@ -110,6 +110,8 @@ def init(
 
 def renew_certificate(run: Run, years: int) -> int:
     """`init --renew`."""
+    from dbca_openssl.ca import rollover
+
     authority = run.existing_authority()
     start, end = creation.period(dates.now(), years)
     new = rollover.renew_own_certificate(run.unlocked(authority), start, end)

@@ -4,12 +4,10 @@ import shlex
 import socket
 
 from dbca_openssl import names, render
-from dbca_openssl.ca import host_variables
 from dbca_openssl.cli import output, terminal
 from dbca_openssl.cli.declaration import argument, option
 from dbca_openssl.cli.options import Run, verb
 from dbca_openssl.host import request as requests
-from dbca_openssl.host import scripts
 
 
 @verb("ssl_dir", "alt_name", "profile", "algorithm", "lock_timeout", "print_", "yes", "ca")
@@ -35,6 +33,9 @@ def request(
     algorithm = run.key_algorithm(render.HOST_BITS)
     new = requests.NewRequest(plain, run.directory(), run.names_to_add(), run.profile_of(plain), *algorithm)
     if kit:
+        from dbca_openssl.ca import host_variables
+        from dbca_openssl.host import scripts
+
         host_variables.absolute_directory(str(new.directory))
         return output.script(scripts.kit(new))
     if run.print_:
