@@ -55,16 +55,16 @@ def check(
 
         return output.script(scripts.check(run.ssl_dir or SSL_DIR, limits, "openssl", people=True))
 
-    def found() -> tuple[Sequence[Finding], list[str]]:
+    def found(with_metrics: bool) -> tuple[Sequence[Finding], list[str]]:
         with terminal.busy("checking"):
             if (directory := _of_host(run)) is not None:
                 return _on_host(run, directory, limits)
             checked = checking.check(run.authority(by_mode=False), limits)
-        return checked.findings, _prometheus(checked)
+        return checked.findings, _prometheus(checked) if with_metrics else []
 
     if format_ == "prometheus" and not run.json:
-        return results.metrics(_STATUS, found)
-    return results.findings("", found()[0])
+        return results.metrics(_STATUS, lambda: found(True))
+    return results.findings("", found(False)[0])
 
 
 _STATUS = ("dbca_check_status", "0 OK, 1 warning, 2 critical, 3 unknown")
