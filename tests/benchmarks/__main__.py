@@ -159,7 +159,7 @@ class Bench:
             ),
         )
         what = f"`sign --all` of {count:,}, against one `openssl ca -infiles`"
-        yield ratio(what, mine, raw, 1.25, floor=limit, floor_limit=2.2)
+        yield ratio(what, mine, raw, 1.25, floor=limit, floor_limit=2.4)
         one = mine.wall / count
         for (key, peer), other in zip(peers.items(), others, strict=True):
             each = other.wall / few
@@ -178,7 +178,7 @@ class Bench:
         )
         floor = Cost(0, (before.wall + after.wall) / 2, 0)
         what = f"`sign --all` of {count:,}, against one `openssl ca -infiles`"
-        yield ratio(what, mine, raw, None, floor=floor, floor_limit=2.2)
+        yield ratio(what, mine, raw, None, floor=floor, floor_limit=2.4)
 
     def hundred_thousand(self) -> Iterator[Line]:
         """`sign --all` of 100,000, once, against the signatures alone; in bounded memory."""
