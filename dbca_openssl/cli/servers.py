@@ -58,7 +58,11 @@ def each(run: Run, ask: Callable[[Reached, KnownHost], T]) -> list[tuple[KnownHo
         flavor: Any = run.flavor or host.flavor
         defaults_file, socket = run.defaults_file or host.defaults_file, run.socket or host.socket
         client = Client(run.client_program, flavor, defaults_file, socket, user=run.user, there=OnHost(ssh, host))
-        return ask(Reached(host.name, target(host.connect) if host.connect else None, client), host)
+        try:
+            return ask(Reached(host.name, target(host.connect) if host.connect else None, client), host)
+        except DatabaseCaError as error:
+            message = f"{host.name}: {error.message.removeprefix(f'{host.name}: ')}"
+            raise type(error)(message, *error.hints, detail=error.detail) from None
 
     return list(zip(found, ssh.each(found, one, run.jobs), strict=True))
 

@@ -258,6 +258,10 @@ _HINTS = {
     1142: "--user or --defaults-file names another account, which may read mysql.user",
     1227: "--user or --defaults-file names another account, which has the privilege",
     **dict.fromkeys((1045, 1698), "--defaults-file FILE names an option file with the user and password of [client]"),
-    **dict.fromkeys((2002, 2003, 2005), "--socket, --host, --port and --defaults-file say where the server is"),
+    **dict.fromkeys(
+        (2002, 2003, 2005),
+        "--socket, --host, --port and --defaults-file say where the server is; with --all, in database-ca.hosts,"
+        " dbca_socket and dbca_defaults_file",
+    ),
     2026: "dbca-openssl server probe shows what the server serves; skip-ssl in an option file turns TLS off",
 }

@@ -95,6 +95,13 @@ def test_the_accounts_of_all_servers(hosts: Hosts) -> None:
     assert names[MARGARET]["dbca end\ndbca x"] == ["x509"]
     assert "root" in names[AIKEN]
     assert len(names[AIKEN]) < len(names[MARGARET])
+    (hosts.fleet.machines[AIKEN].etc / SOCKET.removeprefix("/etc/")).unlink()
+    shown = hosts.all("accounts")
+    assert shown.code == 1
+    rows = [line.split() for line in shown.output.splitlines()]
+    assert ["'root'@'localhost'", "open", "-"] in rows, "each row is a line"
+    assert f"dbca-openssl: {AIKEN}: {Path(hosts.programs.client).name}: ERROR 2002" in shown.messages
+    assert "in database-ca.hosts, dbca_socket" in shown.messages, "no --socket is right for all"
 
 
 @pytest.mark.slow

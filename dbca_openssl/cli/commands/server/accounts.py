@@ -54,7 +54,7 @@ def _accounts_of_all(run: Run) -> int:
             documents.append({"name": host.name, "error": outcome.message, "hints": outcome.hints})
         else:
             documents.append({"name": host.name, **outcome[0]})
-            lines += [f"{host.name}:", *(f"  {line}" for line in outcome[1])]
+            lines += [f"{host.name}:", *(f"  {line}" for text in outcome[1] for line in text.split("\n"))]
     output.result({"hosts": documents}, lines)
     results.host_errors(errors)
     return FAILED if errors else DONE
