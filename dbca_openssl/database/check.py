@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
@@ -21,6 +22,9 @@ _VARIABLES = (
     *("have_ssl", "have_openssl", "ssl_ca", "ssl_cert", "ssl_key", "ssl_crl", "ssl_crlpath", "tls_version"),
     *("require_secure_transport", "tls_certificates_enforced_validation", "performance_schema"),
 )
+LARGEST_CRL, LARGEST_CRL_OVER_SSH = 1 << 20, 64 << 10
+"""Bytes, which in hex are far from what a server, or a host, may send at all."""
+
 _OLD = ("TLSv1", "TLSv1.0", "TLSv1.1")
 
 
@@ -37,7 +41,7 @@ def inspect(client: Client, flavor: Flavor, openssl: OpenSSL, trust: Trust | Non
     if not end and flavor == "mariadb" and variables.get("have_ssl") == "YES":
         with suppress(DatabaseCaError):  # such as a certificate that the client does not accept
             end = _loaded_end(client._replace(tls=True))
-    certificate, crl = server_files(client)
+    certificate, crl = server_files(client, trust)
     return [
         *_availability(client, variables),
         *_certificate(certificate, variables, end, at),
@@ -95,6 +99,9 @@ def _crl(data: bytes | None, openssl: OpenSSL, variables: dict[str, str], trust:
     if data is None:
         why = "cannot be read through the server (FILE privilege, mode 644, secure_file_priv)"
         return Finding(Level.UNKNOWN, "ssl_crl", f"{path} {why}")
+    if not data:
+        why = "is too large to be read through the server, and is not the CRL of the CA: deploy it"
+        return Finding(Level.UNKNOWN, "ssl_crl", f"{path} {why}" if trust else f"{path} is compared by --ca only")
     try:
         ends = next_updates(openssl, data, path)
         newest = trust.crl_ends() if trust else {}
@@ -144,14 +151,24 @@ def _plain_sessions(client: Client, variables: dict[str, str]) -> int | None:
     return None
 
 
-def server_files(client: Client) -> tuple[bytes | None, bytes | None]:
+def server_files(client: Client, trust: Trust | None) -> tuple[bytes | None, bytes | None]:
     """Certificate and CRL as the server's files have them now; None for a file that it may not read for this account.
 
+    A CRL that is the same as the CA's is not sent, since it may have megabytes; another one of that size is empty here.
     Raises DatabaseCaError where the server does not answer.
     """
-    row = client.one("SELECT HEX(LOAD_FILE(@@GLOBAL.ssl_cert)) AS certificate, HEX(LOAD_FILE(@@GLOBAL.ssl_crl)) AS crl")
-    certificate, crl = (None if row[name] in ("NULL", "") else row.unhex(name) for name in ("certificate", "crl"))
-    return certificate, crl
+    crl = "LOAD_FILE(@@GLOBAL.ssl_crl)"
+    digest = f"LENGTH({crl}) AS size, SHA2({crl}, 256) AS digest"
+    row = client.one(f"SELECT HEX(LOAD_FILE(@@GLOBAL.ssl_cert)) AS certificate, {digest}")
+    certificate = None if row["certificate"] in ("NULL", "") else row.unhex("certificate")
+    if not row["size"].isdecimal() or row["size"] == "0":
+        return certificate, None
+    with suppress(DatabaseCaError):  # where it cannot be read, `_crl` says so
+        if trust and hashlib.sha256(newest := trust.crl_data()).hexdigest() == row["digest"]:
+            return certificate, newest
+    if int(row["size"]) > (LARGEST_CRL_OVER_SSH if client.there else LARGEST_CRL):
+        return certificate, b""
+    return certificate, client.one(f"SELECT HEX({crl}) AS crl").unhex("crl")
 
 
 def listens(client: Client) -> Target:

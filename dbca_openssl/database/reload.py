@@ -29,11 +29,11 @@ def reload(server: Reached, trust: Trust, at: datetime, command: str | None = No
     """
     name, where, client = server
     issued = trust.issued(name)
-    certificate, crl = server_files(client)
+    certificate, crl = server_files(client, trust)
     require_named(client, trust.openssl, name, certificate)
     where = where or listens(client)
     # MariaDB loads an expired CRL, and MySQL does with tls_certificates_enforced_validation off
-    if crl is not None and (end := min(next_updates(trust.openssl, crl, "ssl_crl of the server").values())) <= at:
+    if crl and (end := min(next_updates(trust.openssl, crl, "ssl_crl of the server").values())) <= at:
         raise DatabaseCaError(
             f"the CRL on the server expired on {dates.shown(end)}: after a reload every client that shows a "
             "certificate would be refused",

@@ -48,7 +48,7 @@ def check(
 
     def whole(reached: Reached, trust: Trust) -> list[Finding]:
         name, where, client = reached
-        inspection.require_named(client, trust.openssl, name, inspection.server_files(client)[0])
+        inspection.require_named(client, trust.openssl, name, inspection.server_files(client, trust)[0])
         what = probes.Probe(trust, name, where or inspection.listens(client), shown, there=client.there)
         at = dates.now()
         return [
