@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import fleet
 from measuring import Cost, Line, cost, fsyncs, in_turn, machine, ratio, signatures, table, total
 from peers import CertTool, EasyRsa
 from places import BITS, CONFIGURATION, PROGRAM, REAL, SERVER, Place, host, quiet, serial
@@ -196,6 +197,11 @@ class Bench:
         names = (f"certreqs/{host(number)}.req.pem" for number in range(count))
         return self.raw(self.place.fresh("theirs", count), *SERVER, "-infiles", *names)
 
+    def fleet(self) -> Iterator[Line]:
+        """`enroll`, `deploy` and `rotate` of thirty hosts at once, and of up to a thousand."""
+        yield from fleet.at_once(self.place)
+        yield from fleet.curve(self.place, 100 if self.quick else 1000)
+
     def large(self) -> Iterator[Line]:
         """The verbs that read an index of 100,000 rows, and those that change it."""
         yield from self._reading(100_000, READING, 150)
@@ -271,6 +277,7 @@ BENCHES: dict[str, Callable[[Bench], Iterator[Line]]] = {
     "batch": Bench.batch,
     "ten_thousand": Bench.ten_thousand,
     "hundred_thousand": Bench.hundred_thousand,
+    "fleet": Bench.fleet,
     "large": Bench.large,
     "million": Bench.million,
 }

@@ -63,7 +63,7 @@ def cost(arguments: Sequence[str | Path], directory: Path, more: Mapping[str, st
         wall = time.perf_counter() - begin
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
-        raise SystemExit(f"{arguments}: {(directory / '.messages').read_text()[-2000:]}")
+        raise SystemExit(f"{arguments}: exit {process.returncode}: {(directory / '.messages').read_text()[-2000:]}")
     return Cost(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024)
 
 
