@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 from dbca_openssl import crls, dates, diagnosis
-from dbca_openssl.ca import canary, guide_commands, index, sign
+from dbca_openssl.ca import archive, canary, guide_commands, index, sign
 from dbca_openssl.ca.certificates import certificate_path, is_path, not_found, own_certificate, read_certificate
 from dbca_openssl.ca.change import BACKUPS, Change
 from dbca_openssl.ca.index import Row
@@ -214,17 +214,11 @@ def _require_same(change: Change, rows: Sequence[Row]) -> None:
 def _require_ours(change: Change, rows: Sequence[Row]) -> None:
     """`openssl ca -revoke` compares serial and name only, so a certificate of another CA could revoke one of ours."""
     own = own_certificate(change.authority)
-
-    def is_signed(*files: str) -> bool:
-        command = ("verify", "-no_check_time", "-CAfile", CERTIFICATE, *files)
-        return change.authority.openssl.run(command, directory=change.directory).code == 0
-
-    all_signed = bool(rows) and is_signed(*(issued(row.serial) for row in rows))
+    signed = archive.signed_by(change.authority, [row.serial for row in rows])
     for row in rows:
-        path = change.directory / issued(row.serial)
         certificate = read_certificate(change.authority, issued(row.serial))
-        is_ours = certificate.serial == int(row.serial, 16) and certificate.issuer == own.subject
-        if not is_ours or not (all_signed or is_signed(issued(row.serial))):
+        if row.serial not in signed or not archive.is_issued(certificate, row.serial, own):
+            path = change.directory / issued(row.serial)
             raise DatabaseCaError(f"{path} is not a certificate of this CA with that serial")
 
 
