@@ -201,13 +201,17 @@ def sign_parts(
 
     Raises DatabaseCaError for the first that cannot be signed; the parts before it are.
     """
-    done = 0
+    done, total = 0, sum(map(len, parts))
+
+    def of_all(_: int, of_part: int) -> None:
+        authority.progress(total, done + of_part)
+
     for part, digest_then in zip(parts, shown, strict=True):
         try:
             proposals = propose(authority, part, period)
             if digest(proposals) != digest_then:
                 raise DatabaseCaError("a request was replaced after it had been shown", "run it again, and look at it")
-            yield from sign(authority, proposals, period)
+            yield from sign(authority._replace(progress=of_all), proposals, period)
         except DatabaseCaError as error:
             if done:
                 hint = f"{done} are signed, the others are not; run it again for those"

@@ -11,6 +11,7 @@ import os
 import shlex
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import chain, islice
@@ -35,6 +36,9 @@ _screen = threading.RLock()
 """Held while something is written to the terminal, since progress is drawn by a thread of its own."""
 
 _drawn = 0
+
+_begun: tuple[float, int] | None = None
+"""When progress was first shown, and how many steps were done then."""
 
 _NO_WIDTH = ("Mn", "Me", "Cf", "Cc")
 
@@ -177,12 +181,23 @@ def _erase() -> str:
 
 
 def progress(steps: int, done: int) -> None:
-    """How many of the steps of long work are done, as a bar on a terminal, removed when all are; nothing elsewhere."""
-    filled = BAR * done // steps
-    if done < steps:
-        draw(f"{'#' * filled}{'.' * (BAR - filled)} {done}/{steps}")
-    else:
+    """How many of the steps of long work are done, and how long the others take at that pace.
+
+    It is a bar on a terminal, removed when all are done; nothing elsewhere.
+    """
+    global _begun
+    if done >= steps:
+        _begun = None
         wipe()
+        return
+    now = time.monotonic()
+    begin, before = _begun = _begun or (now, done)
+    filled = BAR * done // steps
+    left = ""
+    if done > before:
+        seconds = (now - begin) * (steps - done) / (done - before)
+        left = f", about {seconds / 60:.0f} min left" if seconds >= 100 else f", about {seconds:.0f} s left"
+    draw(f"{'#' * filled}{'.' * (BAR - filled)} {done}/{steps}{left}")
 
 
 def error(problem: DatabaseCaError, of_plugin: bool = False) -> None:

@@ -319,6 +319,7 @@ def main() -> int:
             fits = "ok " if line.fits else "NOT"
             print(f"{fits} {line.what}: {line.figure:.2f} {line.unit}{floor} ({line.details})", flush=True)
             lines.append(line)
+    bench.place.empty()
     print(f"\n{table(lines)}")
     if options.write:
         before, heading, _ = COSTS.read_text().partition(TABLE)

@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from measuring import environment
@@ -51,13 +52,27 @@ class Place:
 
     def fresh(self, name: str, requests: int = 0) -> Path:
         """A new copy of the authority, with so many requests in `certreqs/`."""
-        directory = self.root / name
-        shutil.rmtree(directory, ignore_errors=True)
+        directory = self._vacant(name)
         shutil.copytree(self.pristine, directory)
         for number in range(requests):
             shutil.copy(self.request(number), directory / "certreqs")
         os.sync()  # so that nobody pays for what somebody else has written
         return directory
+
+    def _vacant(self, name: str) -> Path:
+        """Where a new directory can be made: what was there is put aside until `empty`.
+
+        ext4 looks for a free inode much longer while thousands were deleted in the last minutes.
+        """
+        directory, aside = self.root / name, self.root / "aside"
+        aside.mkdir(exist_ok=True)
+        if directory.exists():
+            directory.rename(aside / f"{name}-{time.monotonic_ns()}")
+        return directory
+
+    def empty(self) -> None:
+        """Remove what was put aside."""
+        shutil.rmtree(self.root / "aside", ignore_errors=True)
 
     def request(self, number: int) -> Path:
         """The request of the host of that number, made by the guide's configuration with the one host key."""
@@ -133,8 +148,7 @@ class Place:
 
     def copy_of_large(self, rows: int, name: str) -> Path:
         """A copy of it to be changed, without the files of former certificates, which no change reads."""
-        large, directory = self.large(rows), self.root / name
-        shutil.rmtree(directory, ignore_errors=True)
+        large, directory = self.large(rows), self._vacant(name)
         shutil.copytree(large, directory, ignore=shutil.ignore_patterns("newcerts"))
         (directory / "newcerts").mkdir()
         for number in range(rows - REAL, rows):

@@ -17,6 +17,7 @@ import pytest
 from dbca_openssl.ca import parallel, sign
 from dbca_openssl.ca.layout import Authority
 from dbca_openssl.errors import DatabaseCaError
+from tools.conversation import converse
 from tools.support import (
     HOSTS,
     done,
@@ -162,6 +163,35 @@ def test_very_many_are_signed_in_parts(queue: Path, environment: dict[str, str])
     assert names_in_index(queue) == list(NAMES)
 
 
+def test_how_long_it_takes_is_shown_for_all_parts_together(queue: Path, environment: dict[str, str]) -> None:
+    slow = queue.parent / "slow-openssl"
+    slow.write_text(f"""#!/bin/sh
+[ "$1" != ca ] || {{ echo "Signature ok" >&2; sleep 1; }}
+exec {shutil.which("openssl")} "$@"
+""")
+    slow.chmod(0o755)
+    # three parts, each with more requests than are signed without a bar
+    in_parts = "from dbca_openssl.ca import change, sign; sign.AT_ONCE, change.FEW = 2, 1; "
+    command = (
+        sys.executable,
+        "-c",
+        f"{in_parts}from dbca_openssl.cli.main import main; main()",
+        "sign",
+        "--all",
+        "--yes",
+    )
+    code, shown = converse(
+        *(*command, "--openssl", slow),
+        answer=lambda shown: None,
+        directory=queue,
+        environment=environment | {"TERM": "xterm"},
+    )
+    assert code == 0
+    assert re.findall(r"\.+ ([135]/6), about \d+ s left", shown)
+    assert not re.search(r"\d/2", shown)
+    assert names_in_index(queue) == list(NAMES)
+
+
 def test_a_part_is_signed_only_as_it_was_shown(queue: Path) -> None:
     authority, period = Authority(queue), sign.Period()
     shown = sign.digest(sign.propose(authority, NAMES[:1], period))
@@ -279,12 +309,13 @@ def test_a_bar_on_a_terminal_and_nothing_of_it_in_a_pipe(
 
     code, shown = on_a_terminal(*arguments, directory=ca, environment=environment)
     assert code == 0, shown
-    bars = [part for part in shown.split("\r\x1b[K") if part.rstrip().endswith("/30")]
+    *bars, result = re.split(r"\r\x1b\[K(?!\r)", shown.partition("\r\x1b[K")[2])
     assert bars, shown
     for bar in bars:
-        drawn, _, figure = bar.rstrip().partition(" ")
-        assert (len(drawn), drawn.count("#")) == (40, 40 * int(figure.partition("/")[0]) // 30)
-    assert shown.rpartition("/30")[2].startswith("\r\x1b[K"), "the bar is wiped out before the result is printed"
+        match = re.fullmatch(r"([#.]{40}) (\d+)/30(, about \d+ s left)?", bar)
+        assert match, bar
+        assert match[1].count("#") == 40 * int(match[2]) // 30
+    assert result.startswith("certs/"), "the bar is removed before the result is printed"
 
     piped = done(*arguments, directory=pristine, environment=environment)
     assert "#" not in piped.messages + piped.output.replace("# ", "")
