@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from dbca_openssl.ca import index
 from dbca_openssl.ca.certificates import read_certificate
 from dbca_openssl.ca.index import Row
-from dbca_openssl.ca.layout import CERTIFICATE, CONFIGURATION, Authority, certificate_of, issued
+from dbca_openssl.ca.layout import CERTIFICATE, CONFIGURATION, INDEX, Authority, certificate_of, issued
+from dbca_openssl.ca.survey import Survey
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.finding import CRITICAL, FROM_A_BACKUP, REPAIR, WARNING, Finding
 from dbca_openssl.names import is_entity_name, shown
@@ -109,33 +110,28 @@ def repaired_index(authority: Authority, data: bytes) -> bytes | None:
     return repaired
 
 
-def findings(
-    authority: Authority, files: Sequence[str], rows: Sequence[Row], own: Certificate, deep: bool
-) -> Iterator[Finding]:
-    """What is wrong with the `files` of `newcerts/` and with those of `certs/`."""
-    for one in unindexed(authority, files, rows, own):
-        text = one.why or f"{issued(one.serial)} is not in the index: it can't be revoked"
-        yield Finding(CRITICAL, "not-in-index", text, one.fix)
-    by_serial = {row.serial: row for row in rows}
-    for serial in sorted(by_serial.keys() - set(files), key=_number):
+def findings(authority: Authority, survey: Survey, own: Certificate) -> Iterator[Finding]:
+    """What is wrong with the files of `newcerts/` and with those of `certs/`."""
+    if survey.not_in_index:
+        for one in unindexed(authority, survey.not_in_index, index.rows(authority.read(INDEX)), own):
+            text = one.why or f"{issued(one.serial)} is not in the index: it can't be revoked"
+            yield Finding(CRITICAL, "not-in-index", text, one.fix)
+    for serial in sorted(survey.without_copy, key=_number):
         yield Finding(
             WARNING,
             "no-copy",
-            f"{by_serial[serial].name} (serial {serial}) has no copy in newcerts/, which revoking it needs",
+            f"{survey.without_copy[serial].name} (serial {serial}) has no copy in newcerts/, which revoking it needs",
             f"copy the certificate from certs/ or its host to {issued(serial)}",
         )
-    known = sorted((serial for serial in files if serial in by_serial), key=_number, reverse=True)
-    chosen = dict.fromkeys(known if deep else known[:READ_AT_MOST])
-    yield from _copies(authority, list(chosen), by_serial, own)
-    yield from _delivered(authority, [row for row in _newest(rows) if row.serial in chosen], own)
+    yield from _copies(authority, survey.chosen, own)
+    yield from _delivered(authority, list(survey.newest.values()), own)
 
 
-def _copies(
-    authority: Authority, chosen: Sequence[str], by_serial: dict[str, Row], own: Certificate
-) -> Iterator[Finding]:
+def _copies(authority: Authority, rows: Mapping[str, Row], own: Certificate) -> Iterator[Finding]:
+    chosen = sorted(rows, key=_number, reverse=True)
     signed = signed_by(authority, chosen)
     for serial, certificate in read(authority, chosen):
-        file, row = issued(serial), by_serial[serial]
+        file, row = issued(serial), rows[serial]
         if certificate is None:
             yield Finding(CRITICAL, "copy", f"{file} is no certificate", "copy it from certs/ or its host")
         elif certificate.subject == own.subject and certificate.public_key == own.public_key:

@@ -6,10 +6,10 @@ most a quarter (warning) and an eighth (critical) of its period.
 
 from __future__ import annotations
 
+import heapq
 import os
 import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
@@ -37,11 +37,12 @@ from dbca_openssl.ca.layout import (
     issued,
 )
 from dbca_openssl.ca.revoke import RevocationList
+from dbca_openssl.ca.survey import Survey
 from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.finding import CRITICAL, FROM_A_BACKUP, REPAIR, WARNING, Finding, Level, worst
 from dbca_openssl.lock import Lock, is_locked
-from dbca_openssl.names import is_entity_name, shown
+from dbca_openssl.names import shown
 from dbca_openssl.transaction import COMMIT, STAGE, is_interrupted
 from dbca_openssl.x509 import Certificate
 
@@ -70,13 +71,15 @@ class Limits(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """All findings, and the figures for a monitoring system (None: it cannot be read)."""
+    """All findings, and the figures for a monitoring system (None, or no counts: it cannot be read).
+
+    `counts` are how many certificates of hosts and clients are `valid`, `expired` and `revoked`.
+    """
 
     findings: tuple[Finding, ...]
     authority_end: datetime | None
     list_end: datetime | None
-    rows: tuple[Row, ...]
-    at: datetime
+    counts: Mapping[str, int]
 
     @property
     def level(self) -> Level:
@@ -109,19 +112,20 @@ def _check(authority: Authority, limits: Limits) -> Checked:
     _require_readable(authority)
     authority.openssl.version  # noqa: B018  # without openssl nothing can be said
     at = dates.now()
-    own, rows, hosts, current = None, None, [], None
+    own, survey, current = None, None, None
     findings = [*_files(authority), *_leftovers(authority)]
-    findings += (*exposure.writable(authority), *exposure.configuration(authority))
+    findings += (*sorted(exposure.writable(authority)), *exposure.configuration(authority))
     try:
         own = own_certificate(authority)
         findings += _expiring(own.end, at, limits, "authority", "the CA certificate", "init --renew")
         findings += _token(authority, own)
     except DatabaseCaError as error:
         findings.append(Finding(CRITICAL, "authority", error.message, "newcerts/ and every host have a copy of it"))
+    files = archive.serials(authority)
     if authority.path(INDEX).is_file():
         data = authority.read(INDEX)
         try:
-            rows = index.rows(data)
+            survey = _survey(authority, data, own, files, limits, at)
         except DatabaseCaError as error:
             fix = FROM_A_BACKUP if archive.repaired_index(authority, data) is None else REPAIR
             findings.append(Finding(CRITICAL, "index", error.message, fix))
@@ -131,26 +135,32 @@ def _check(authority: Authority, limits: Limits) -> Checked:
                 "see dbca-openssl list, revoke what should be, then: " + rf"sed -i 's/\trebuilt\t/\tunknown\t/' {INDEX}"
             )
             findings.append(Finding(WARNING, "rebuilt", text, fix))
-    files = archive.serials(authority)
-    if rows is not None:
-        findings += _number(authority, SERIAL, "serial", archive.highest(files, rows), "which is taken")
-    if rows is not None and own is not None:
-        hosts = listing.of_hosts(rows, own)
-        findings += _rows(rows, hosts, allows_duplicates(authority))
-        findings += archive.findings(authority, files, rows, own, limits.deep)
-        findings += _certificates(hosts, own, at, limits)
-        findings += _list(authority, hosts, at)
-        findings += backup.findings(authority, rows)
+    if survey is not None:
+        findings += _number(authority, SERIAL, "serial", survey.highest, "which is taken")
+    if survey is not None and own is not None:
+        findings += _rows(survey, allows_duplicates(authority))
+        findings += archive.findings(authority, survey, own)
+        findings += _certificates(survey.ending, own, at, limits)
+        findings += _list(authority, survey.newest_valid)
+        findings += backup.findings(authority, survey.changed)
     try:
         current = revocation.current_list(authority)
     except DatabaseCaError as error:
         if own is not None:
             findings.append(Finding(CRITICAL, "crl", error.message, "dbca-openssl crl"))
     else:
-        revoked = None if rows is None else [row for row in rows if row.state == index.REVOKED]
+        revoked = None if survey is None else [row for row in survey.changed if row.state == index.REVOKED]
         findings += _crl(authority, current, revoked, at, limits)
     ends = own.end if own else None, current.end if current else None
-    return Checked(tuple(findings), *ends, tuple(hosts), at)
+    return Checked(tuple(findings), *ends, survey.counts if survey and own else {})
+
+
+def _survey(
+    authority: Authority, data: bytes, own: Certificate | None, files: Sequence[str], limits: Limits, at: datetime
+) -> Survey:
+    saved = backup.last(authority)
+    chosen = set(files if limits.deep else heapq.nlargest(archive.READ_AT_MOST, files, lambda serial: int(serial, 16)))
+    return Survey(data, own, files, chosen, saved.highest if saved else None, limits.warn_days, at)
 
 
 def urgent(authority: Authority, found: listing.Status) -> list[Finding]:
@@ -257,32 +267,29 @@ def allows_duplicates(authority: Authority) -> bool:
     return bool(re.search(rb"^\s*unique_subject\s*=\s*no", attributes, re.MULTILINE))
 
 
-def _rows(rows: Sequence[Row], hosts: Sequence[Row], duplicates: bool) -> Iterator[Finding]:
+def _rows(survey: Survey, duplicates: bool) -> Iterator[Finding]:
     """Serials and names that are there twice, and names that no host can have."""
-    for serial, count in Counter(row.serial for row in rows).items():
-        if count > 1:
-            yield Finding(
-                CRITICAL,
-                "duplicate-serial",
-                f"{count} certificates in the index have the serial {serial}",
-                "revoke and replace all but one: two openssl ran at the same time",
-            )
+    for serial, count in survey.serials_twice().items():
+        yield Finding(
+            CRITICAL,
+            "duplicate-serial",
+            f"{count} certificates in the index have the serial {serial}",
+            "revoke and replace all but one: two openssl ran at the same time",
+        )
     refuses, fix = "", "dbca-openssl revoke SERIAL, of all but one of them: dbca-openssl list has the serials"
     if not duplicates:
         refuses = ": openssl refuses to go on"
         fix = "mark all but one as revoked in the index (R, and the date in the third field), then dbca-openssl crl"
-    for subject, count in Counter(row.subject for row in rows if row.state == index.VALID).items():
-        if count > 1:
-            text = f"{count} valid certificates have the subject {shown(subject)}{refuses}"
-            yield Finding(CRITICAL, "duplicate-name", text, fix)
-    for row in hosts:
-        if row.state == index.VALID and not is_entity_name(row.name):
-            yield Finding(
-                WARNING,
-                "bad-name",
-                f"{shown(row.subject)} (serial {row.serial}) is not the name of a host or a client",
-                f"sign a request with a plain common name, then dbca-openssl revoke {row.serial}",
-            )
+    for subject, count in survey.subjects_twice().items():
+        text = f"{count} valid certificates have the subject {shown(subject)}{refuses}"
+        yield Finding(CRITICAL, "duplicate-name", text, fix)
+    for row in survey.bad_names:
+        yield Finding(
+            WARNING,
+            "bad-name",
+            f"{shown(row.subject)} (serial {row.serial}) is not the name of a host or a client",
+            f"sign a request with a plain common name, then dbca-openssl revoke {row.serial}",
+        )
 
 
 def _number(authority: Authority, name: str, code: str, taken: int, why: str) -> Iterator[Finding]:
@@ -302,18 +309,16 @@ def _number(authority: Authority, name: str, code: str, taken: int, why: str) ->
         yield Finding(WARNING, code, f"{name} has no line end", REPAIR)
 
 
-def _certificates(hosts: Sequence[Row], own: Certificate, at: datetime, limits: Limits) -> Iterator[Finding]:
+def _certificates(rows: Sequence[Row], own: Certificate, at: datetime, limits: Limits) -> Iterator[Finding]:
     """Certificates of hosts and clients that expire soon, or have expired, or expire after the CA certificate."""
-    soon = dates.days_after(at, limits.warn_days)
-    for row in hosts:
-        if row.state == index.VALID and not soon <= (end := row.end) <= own.end:
-            yield from _expiring(end, at, limits, "certificate", row.name, f"renew {row.name}")
-            if end > own.end:
-                text = f"{row.name} expires after the CA certificate"
-                yield Finding(WARNING, "outlives", text, f"dbca-openssl renew {row.name} --cap")
+    for row in rows:
+        yield from _expiring(row.end, at, limits, "certificate", row.name, f"renew {row.name}")
+        if row.end > own.end:
+            text = f"{row.name} expires after the CA certificate"
+            yield Finding(WARNING, "outlives", text, f"dbca-openssl renew {row.name} --cap")
 
 
-def _list(authority: Authority, rows: Sequence[Row], at: datetime) -> Iterator[Finding]:
+def _list(authority: Authority, newest_valid: Iterable[Row]) -> Iterator[Finding]:
     """The list of hosts, and in a CA whose profile is modern the servers whose certificate has no SAN."""
     try:
         known = known_hosts.read(authority)
@@ -322,7 +327,7 @@ def _list(authority: Authority, rows: Sequence[Row], at: datetime) -> Iterator[F
         return
     if known.new("localhost").profile != "modern":
         return
-    for row in [row for row in rows if row.status(at) == "valid"][-archive.READ_AT_MOST :]:
+    for row in newest_valid:
         is_client = "@" in row.name or (row.name in known.hosts and known.hosts[row.name].is_client)
         with suppress(DatabaseCaError):  # a copy that cannot be read is a finding of its own
             if not is_client and not read_certificate(authority, issued(row.serial)).alternative_names:

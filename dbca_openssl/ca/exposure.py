@@ -7,6 +7,8 @@ import re
 import shlex
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import chain
 
 from dbca_openssl.ca.layout import CONFIGURATION, Authority
 from dbca_openssl.errors import DatabaseCaError
@@ -37,7 +39,7 @@ def writable(authority: Authority) -> Iterator[Finding]:
     by_mode = not is_fat(authority.directory)
     shared = top.st_gid if top.st_mode & stat.S_ISGID and top.st_mode & stat.S_IWGRP else None
     users = believed(top.st_uid)
-    for name, status in (("", top), *_everything(str(authority.directory))):
+    for name, status in chain([("", top)], _everything(str(authority.directory))):
         is_foreign = status.st_uid not in users and status.st_gid != shared
         open_to = 0 if stat.S_ISLNK(status.st_mode) or not by_mode else status.st_mode & (stat.S_IWOTH | stat.S_IWGRP)
         if not is_foreign and not open_to:
@@ -58,24 +60,20 @@ def writable(authority: Authority) -> Iterator[Finding]:
 
 
 def _everything(directory: str) -> Iterator[tuple[str, os.stat_result]]:
-    """All names below a directory with their status; what vanishes meanwhile, or is closed to us, is left out."""
+    """All names below a directory with their status; in no order. What vanishes meanwhile, or is closed
+    to us, is left out.
+    """
     waiting = [""]
     while waiting:
         folder = waiting.pop()
-        try:
-            with os.scandir(f"{directory}/{folder}") as found:
-                entries = sorted(found, key=lambda entry: entry.name)
-        except OSError:
-            continue
-        for entry in entries:
-            try:
-                status = entry.stat(follow_symlinks=False)
-            except OSError:
-                continue
-            name = f"{folder}{entry.name}"
-            yield name, status
-            if stat.S_ISDIR(status.st_mode):
-                waiting.append(f"{name}/")
+        with suppress(OSError), os.scandir(f"{directory}/{folder}") as entries:
+            for entry in entries:
+                with suppress(OSError):
+                    status = entry.stat(follow_symlinks=False)
+                    name = f"{folder}{entry.name}"
+                    yield name, status
+                    if stat.S_ISDIR(status.st_mode):
+                        waiting.append(f"{name}/")
 
 
 def configuration(authority: Authority) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from dbca_openssl.ca import parallel, sign
+from dbca_openssl.ca import parallel, sign, sign_many
 from dbca_openssl.ca.layout import Authority
 from dbca_openssl.errors import DatabaseCaError
 from tools.conversation import converse
@@ -147,7 +147,9 @@ def test_all_and_names_do_not_go_together(queue: Path) -> None:
 
 def test_very_many_are_signed_in_parts(queue: Path, environment: dict[str, str]) -> None:
     """What a part has signed remains, and the next run goes on with the others."""
-    in_parts = "from dbca_openssl.ca import sign; sign.AT_ONCE = 2; from dbca_openssl.cli.main import main; main()"
+    in_parts = (
+        "from dbca_openssl.ca import sign_many; sign_many.AT_ONCE = 2; from dbca_openssl.cli.main import main; main()"
+    )
     request = queue / f"certreqs/{NAMES[4]}.req.pem"
     good = request.read_bytes()
     tampered(request)
@@ -171,7 +173,7 @@ exec {shutil.which("openssl")} "$@"
 """)
     slow.chmod(0o755)
     # three parts, each with more requests than are signed without a bar
-    in_parts = "from dbca_openssl.ca import change, sign; sign.AT_ONCE, change.FEW = 2, 1; "
+    in_parts = "from dbca_openssl.ca import change, sign_many; sign_many.AT_ONCE, change.FEW = 2, 1; "
     command = (
         sys.executable,
         "-c",
@@ -194,11 +196,11 @@ exec {shutil.which("openssl")} "$@"
 
 def test_a_part_is_signed_only_as_it_was_shown(queue: Path) -> None:
     authority, period = Authority(queue), sign.Period()
-    shown = sign.digest(sign.propose(authority, NAMES[:1], period))
+    shown = sign_many.digest(sign.propose(authority, NAMES[:1], period))
     shutil.copy(queue / f"certreqs/{NAMES[1]}.req.pem", queue / "other.req.pem")
     before = snapshot(queue)
     with pytest.raises(DatabaseCaError, match="a request was replaced after it had been shown"):
-        list(sign.sign_parts(authority, [[str(queue / "other.req.pem")]], [shown], period))
+        list(sign_many.sign_parts(authority, [[str(queue / "other.req.pem")]], [shown], period))
     assert snapshot(queue) == before
 
 

@@ -1,14 +1,14 @@
 """`check`: what is wrong with the CA's directory, or with the files of a host, or will be soon."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from dbca_openssl.ca import check as checking
-from dbca_openssl.ca.index import Row
-from dbca_openssl.ca.layout import CONFIGURATION
+from dbca_openssl.ca import listing
+from dbca_openssl.ca.index import VALID, Row
+from dbca_openssl.ca.layout import CONFIGURATION, Authority
 from dbca_openssl.cli import output, results, terminal
 from dbca_openssl.cli.declaration import option
 from dbca_openssl.cli.options import Run, verb
@@ -59,8 +59,9 @@ def check(
         with terminal.busy("checking"):
             if (directory := _of_host(run)) is not None:
                 return _on_host(run, directory, limits)
-            checked = checking.check(run.authority(by_mode=False), limits)
-        return checked.findings, _prometheus(checked) if with_metrics else []
+            authority = run.authority(by_mode=False)
+            checked = checking.check(authority, limits)
+        return checked.findings, _prometheus(authority, checked) if with_metrics else []
 
     if format_ == "prometheus" and not run.json:
         return results.metrics(_STATUS, lambda: found(True))
@@ -89,17 +90,16 @@ def _on_host(run: Run, directory: Path, limits: checking.Limits) -> tuple[Sequen
     return found, _expiry(first.get("authority"), first.get("crl"), [one for one in ends if one.name])
 
 
-def _prometheus(checked: checking.Checked) -> list[str]:
-    counts = Counter(row.status(checked.at) for row in checked.rows)
-    by_status = {results.labels(status=word): counts[word] for word in ("valid", "expired", "revoked")}
-    valid = [row for row in checked.rows if row.state == "V"]
+def _prometheus(authority: Authority, checked: checking.Checked) -> list[str]:
+    by_status = {results.labels(status=word): checked.counts.get(word, 0) for word in ("valid", "expired", "revoked")}
+    rows = listing.each(authority) if checked.counts else ()
     return [
         *results.metric("dbca_certificates", "Certificates in the index by status", by_status),
-        *_expiry(checked.authority_end, checked.list_end, valid),
+        *_expiry(checked.authority_end, checked.list_end, (row for row in rows if row.state == VALID)),
     ]
 
 
-def _expiry(authority: datetime | None, crl: datetime | None, certificates: "Sequence[Row | End]") -> list[str]:
+def _expiry(authority: datetime | None, crl: datetime | None, certificates: "Iterable[Row | End]") -> list[str]:
     """When everything expires, each certificate once: with the same labels twice, Prometheus drops everything."""
     ends = {results.labels(name=one.name, serial=one.serial): one.end.timestamp() for one in certificates}
     own, of_crl = ({"": end.timestamp()} if end else None for end in (authority, crl))

@@ -1,6 +1,7 @@
 """`sign`: vet and sign requests."""
 
 from dbca_openssl.ca import sign as signing
+from dbca_openssl.ca import sign_many
 from dbca_openssl.cli import output, results, terminal
 from dbca_openssl.cli.declaration import UsageError, argument, option
 from dbca_openssl.cli.options import Run, verb
@@ -33,7 +34,7 @@ def sign(
     if not wanted:
         return output.result({"signed": []}, ["no request in certreqs/ is waiting"])
     allowed = run.allowed_names()
-    parts = [wanted] if run.print_ else signing.parts_of(wanted)
+    parts = [wanted] if run.print_ else sign_many.parts_of(wanted)
     digests = []
     for part in parts:
         with terminal.busy("vetting"):
@@ -44,14 +45,14 @@ def sign(
         output.show(line for proposal in proposals for line in results.proposal_lines(proposal))
         results.require_consent(proposals, allowed, ask=not run.yes)
         if len(parts) > 1:
-            digests.append(signing.digest(proposals))
+            digests.append(sign_many.digest(proposals))
     run.confirm("Sign it?" if len(wanted) == 1 else f"Sign these {len(wanted)}?")
     authority = run.unlocked(authority)
     if len(parts) == 1:
         signed = signing.sign(authority, proposals, period)
     else:
         del proposals
-        signed = list(signing.sign_parts(authority, parts, digests, period))
+        signed = list(sign_many.sign_parts(authority, parts, digests, period))
     return output.result(
         {"signed": map(results.signed_document, signed)},
         [
