@@ -138,6 +138,11 @@ def some(
     )
 
 
+def subject_of(data: bytes, serial: int) -> str | None:
+    """The subject of the row with this serial, such as the CA's; None where there is none."""
+    return next((row.subject for row in some(data, serials={serial_text(serial)})), None)
+
+
 def lines(
     data: bytes, *, names: Collection[str] = (), serials: Collection[str] = (), revoked: bool = False
 ) -> list[bytes]:

@@ -67,9 +67,8 @@ def certificates(authority: Authority) -> list[Row]:
 def each(authority: Authority) -> Iterator[Row]:
     """The same one after the other. Raises DatabaseCaError, for a damaged line when it comes to that."""
     authority.require()
-    serial = index.serial_text(own_certificate(authority).serial)
     data = authority.read(INDEX)
-    subject = next((row.subject for row in index.some(data, serials={serial})), None)
+    subject = index.subject_of(data, own_certificate(authority).serial)
     return (row for row in index.each(data) if row.subject != subject)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Collection, Mapping, Sequence
 from datetime import MAXYEAR, UTC, datetime, timedelta
 from pathlib import Path
@@ -37,6 +37,9 @@ _STEPS = (1, 3, 6, 12, 24, 60, 120, 240, 600, 1200, 12_000, 24_000)
 
 NEWEST = 1000
 """Of what is past, former certificates and the audit trail, the page has so many."""
+
+MOST = 10_000
+"""So many valid certificates are on the page, those that expire first, and so many of the newest others."""
 
 _NO_REASON = "no reason given"
 _ROLES = {"serverAuth": "server", "clientAuth": "client"}
@@ -84,28 +87,23 @@ def page(
     DatabaseCaError where the CA cannot be read.
     """
     checked = checking.check(authority, checking.Limits())
-    at, own, rows = status.at, status.own, listing.certificates(authority)
-    newest = {row.name: row for row in rows}
-    is_former = {row: _is_former(row, newest, at) for row in rows}
-    former = [row for row in rows if is_former[row]][-NEWEST:]
-    current = sorted((row for row in rows if not is_former[row]), key=lambda row: (row.state == index.REVOKED, row.end))
-    past = index.rows(authority.read(INDEX))
-    wanted = dict.fromkeys(row.serial for row in (*current, *former, *past[-NEWEST:]))
+    at, own = status.at, status.own
+    try:
+        known = known_hosts.read(authority).hosts
+    except DatabaseCaError:  # which `check` finds too
+        known = {}
+    rows = _read(authority, own, at, known)
+    wanted = dict.fromkeys(row.serial for row in (*rows.current, *rows.former, *rows.latest))
     certificates = {
         serial: certificate
         for serial, certificate in archive.read(authority, list(wanted))
         if certificate and archive.is_issued(certificate, serial, own)
     }
-    events = _events(authority, status.revocation_list, set(rows), past[-NEWEST:], certificates)
     # the line ends with the last certificate: the CA is valid for years more, which would crowd them at its beginning
-    ends = [row.end for row in rows if row.status(at) == "valid"] or [own.end]
+    ends = [row.end for row in rows.current if row.status(at) == "valid"] or [own.end]
     if status.revocation_list:
         ends.append(status.revocation_list.end)
     last = max([at + timedelta(days=1), *ends])
-    try:
-        known = known_hosts.read(authority).hosts
-    except DatabaseCaError:  # which `check` finds too
-        known = {}
 
     def shown(row: Row) -> dict[str, object]:
         return _certificate(row, certificates.get(row.serial), known.get(row.name), at) | _moment(row.end, at, last)
@@ -130,25 +128,75 @@ def page(
             for finding in sorted(checked.findings, key=lambda finding: -finding.level)
         ],
         following=following,
-        certificates=[shown(row) for row in current],
-        without=[{"name": name, **_host(host)} for name, host in known.items() if name not in newest],
-        former=[shown(row) for row in reversed(former)],
+        certificates=[shown(row) for row in rows.current],
+        left_out=rows.left_out,
+        without=[{"name": name, **_host(known[name])} for name in rows.without],
+        former=[shown(row) for row in reversed(rows.former)],
         seen=seen,
-        reasons=Counter(
-            "canary of a CRL" if row.name == canary.NAME else row.reason or _NO_REASON
-            for row in rows
-            if row.status(at) == "revoked"
-        ),
-        events=events,
+        reasons=rows.reasons,
+        events=_events(authority, status.revocation_list, rows, certificates),
         most=NEWEST,
         ticks=_ticks(at, last),
     )
     return "\n".join(map(names.printable, text.split("\n")))
 
 
-def _is_former(row: Row, newest: Mapping[str, Row], at: datetime) -> bool:
-    """Whether a newer certificate of its name has taken its place; the canary's are never valid."""
-    return row.name == canary.NAME or (row != newest[row.name] and row.status(at) != "valid")
+class _Rows(NamedTuple):
+    """What the page has of the index: a million rows are not kept.
+
+    `current` are the certificates of hosts and clients, but for those that a newer one of the same name has replaced,
+    which are `former`; `left_out` are too many for a page. `without` are hosts of the list without any. `latest` are
+    the last rows of all, the CA's too, whose subject is `own_subject`; `reasons` count why certificates were revoked.
+    """
+
+    current: list[Row]
+    former: list[Row]
+    left_out: int
+    without: list[str]
+    latest: deque[Row]
+    own_subject: str | None
+    reasons: Counter[str]
+
+
+def _read(authority: Authority, own: Certificate, at: datetime, known: Collection[str]) -> _Rows:
+    data, calendar = authority.read(INDEX), dates.Calendar(at)
+    own_subject = index.subject_of(data, own.serial)
+    latest, past, reasons = deque[Row](maxlen=NEWEST), deque[Row](maxlen=MOST), Counter[str]()
+    valid: list[Row] = []
+    valid_count = past_count = 0
+    without = dict.fromkeys(known)
+    for row in index.each(data):
+        latest.append(row)
+        if row.subject == own_subject:
+            continue
+        without.pop(row.name, None)
+        if row.state == index.VALID and not calendar(row.until)[2]:
+            valid_count += 1
+            valid.append(row)
+            if len(valid) == 2 * MOST:
+                valid = _soonest(valid)
+            continue
+        past_count += 1
+        past.append(row)
+        if row.state == index.REVOKED:
+            reasons["canary of a CRL" if row.name == canary.NAME else row.reason or _NO_REASON] += 1
+    newest = {row.name: row for row in past if row.name != canary.NAME}  # the canary's are never valid
+    newest |= {row.name: row for row in index.each(data) if row.name in newest} if newest else {}
+    shown = _soonest(valid)
+    current = [*shown, *(row for row in past if newest.get(row.name) == row)]
+    return _Rows(
+        sorted(current, key=lambda row: (row.state == index.REVOKED, row.end)),
+        [row for row in past if newest.get(row.name) != row][-NEWEST:],
+        valid_count - len(shown) + past_count - len(past),
+        list(without),
+        latest,
+        own_subject,
+        reasons,
+    )
+
+
+def _soonest(rows: Sequence[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: row.end)[:MOST]
 
 
 def _moment(end: datetime, at: datetime, last: datetime) -> dict[str, object]:
@@ -190,19 +238,15 @@ def _certificate(row: Row, certificate: Certificate | None, host: KnownHost | No
 
 
 def _events(
-    authority: Authority,
-    crl: RevocationList | None,
-    hosts: Collection[Row],
-    rows: Sequence[Row],
-    certificates: Mapping[str, Certificate],
+    authority: Authority, crl: RevocationList | None, rows: _Rows, certificates: Mapping[str, Certificate]
 ) -> list[tuple[str, ...]]:
-    """The audit trail of `rows`, of which the `hosts` are not the CA's: when, what, name, serial, why; newest first."""
+    """The audit trail of the latest rows: when, what, name, serial, why; newest first."""
     before = dict[str, Certificate]()
     found: list[tuple[datetime, tuple[str, ...]]] = []
-    for row in rows:
+    for row in rows.latest:
         if certificate := certificates.get(row.serial):
             former = before.get(row.name)
-            if row not in hosts:
+            if row.subject == rows.own_subject:
                 what = "CA certificate begins"
             elif row.name == canary.NAME:
                 what = "canary signed and revoked"

@@ -54,7 +54,10 @@ class Survey:
         self.newest_valid: deque[Row] = deque(maxlen=self.KEPT)
         self._data = data
         self._serials, self._subjects = array("q"), array("q")
-        own_left, own_subject = dates.days_left(own.end, at) if own else 0, _subject_of(own, data)
+        own_left, own_subject = (
+            dates.days_left(own.end, at) if own else 0,
+            index.subject_of(data, own.serial) if own else None,
+        )
         copies, calendar = frozenset(files), dates.Calendar(at)
         for row in index.each(data):
             number, is_revoked = int(row.serial, 16), row.state == index.REVOKED
@@ -95,11 +98,6 @@ class Survey:
         """The subjects that more than one valid row has, and how many have them."""
         rows = index.each
         return _twice(self._subjects, lambda: (row.subject for row in rows(self._data) if row.state == index.VALID))
-
-
-def _subject_of(own: Certificate | None, data: bytes) -> str | None:
-    rows = index.some(data, serials={index.serial_text(own.serial)}) if own else ()
-    return rows[0].subject if rows else None
 
 
 def _twice(hashes: array[int], texts: Callable[[], Iterable[str]]) -> dict[str, int]:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from dbca_openssl.ca import listing
 from dbca_openssl.ca import report as reporting
 from dbca_openssl.ca.layout import Authority
 from dbca_openssl.errors import DatabaseCaError
@@ -157,6 +158,25 @@ def test_what_was_done_and_what_is_next(
     assert re.findall("<li><code>(.*)</code>", text) == [
         html.escape(line).replace("&#x27;", "&#39;") for line in following
     ]
+
+
+def test_of_too_many_it_shows_those_that_expire_first_and_the_newest_others(
+    fleet: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aiken, margaret, gannibal = HOSTS
+    done("renew", margaret, "--yes", "--no-crl", directory=fleet, environment=environment)
+    done("revoke", aiken, "--yes", "--no-crl", directory=fleet, environment=environment)
+    authority = Authority(fleet)
+
+    def shown() -> tuple[list[str], str]:
+        text = reporting.page(authority, listing.status(authority), [])
+        table = text.partition("<h2>Hosts and clients</h2>")[2].partition("<h2>")[0]
+        left = re.search(r"(\d+) others, which expire later", table)
+        return re.findall(r'<td class="name">([^<]+)', table), left[1] if left else ""
+
+    assert shown() == ([gannibal, margaret, aiken], "")
+    monkeypatch.setattr(reporting, "MOST", 1)
+    assert shown() == ([gannibal], "2"), "the newest that is past is the former one, which stands elsewhere"
 
 
 def test_it_stands_for_itself(fleet: Path, tmp_path: Path) -> None:
