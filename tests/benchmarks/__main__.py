@@ -10,6 +10,7 @@ two commands that were measured in turn, or on memory: seconds depend on the mac
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import shutil
 import sys
@@ -149,10 +150,11 @@ class Bench:
         count, rounds, few = (100, 3, 5) if self.quick else (1000, 5, 20)
         self.place.need_requests(count)
         peers = self.peers()
-        mine, raw, limit, *others = in_turn(
+        mine, raw, spread, limit, *others = in_turn(
             rounds,
             lambda _: self._batch(count),
             lambda _: self._infiles(count),
+            lambda _: self._infiles_on_all_cores(count),
             lambda _: signatures(BITS, count),
             *(
                 lambda number, peer=peer: total(*(peer.sign(number * few + one) for one in range(few)))
@@ -161,6 +163,7 @@ class Bench:
         )
         what = f"`sign --all` of {count:,}, against one `openssl ca -infiles`"
         yield ratio(what, mine, raw, 1.25, floor=limit, floor_limit=2.4)
+        yield self._spread(mine, spread, limit)
         one = mine.wall / count
         for (key, peer), other in zip(peers.items(), others, strict=True):
             each = other.wall / few
@@ -171,15 +174,17 @@ class Bench:
         """`sign --all` of 10,000, once."""
         count = 1000 if self.quick else 10_000
         self.place.need_requests(count)
-        before, mine, raw, after = (
+        before, mine, raw, spread, after = (
             signatures(BITS, count),
             self._batch(count),
             self._infiles(count),
+            self._infiles_on_all_cores(count),
             signatures(BITS, count),
         )
         floor = Cost(0, (before.wall + after.wall) / 2, 0)
         what = f"`sign --all` of {count:,}, against one `openssl ca -infiles`"
         yield ratio(what, mine, raw, None, floor=floor, floor_limit=2.4)
+        yield self._spread(mine, spread, floor)
 
     def hundred_thousand(self) -> Iterator[Line]:
         """`sign --all` of 100,000, once, against the signatures alone; in bounded memory."""
@@ -196,6 +201,24 @@ class Bench:
     def _infiles(self, count: int) -> Cost:
         names = (f"certreqs/{host(number)}.req.pem" for number in range(count))
         return self.raw(self.place.fresh("theirs", count), *SERVER, "-infiles", *names)
+
+    def _infiles_on_all_cores(self, count: int) -> Cost:
+        """As many raw openssl as there are cores, each with its part of the requests, and a CA of its own."""
+        cores = os.cpu_count() or 1
+        script = self.place.root / "parts.sh"
+        with script.open("w") as file:
+            for number in range(cores):
+                authority = self.place.fresh(f"part{number}", count)
+                names = (f"certreqs/{host(one)}.req.pem" for one in range(number, count, cores))
+                words = ("openssl", "ca", "-batch", "-passin", f"file:{self.place.phrase}", *SERVER, "-infiles", *names)
+                file.write(f'(cd {shlex.quote(str(authority))} && exec {shlex.join(words)}) & all="$all $!"\n')
+            file.write("for one in $all; do wait $one || exit; done\n")
+        return cost(("sh", script), self.place.root, CONFIGURATION)
+
+    def _spread(self, mine: Cost, spread: Cost, floor: Cost) -> Line:
+        what = f"the same, against {os.cpu_count()} at once, one on each core with its part"
+        line = ratio(what, mine, spread, 1.6)
+        return line._replace(details=f"{line.details}, which are {spread.wall / floor.wall:.2f} of the floor")
 
     def fleet(self) -> Iterator[Line]:
         """`enroll`, `deploy` and `rotate` of thirty hosts at once, and of up to a thousand."""
