@@ -13,7 +13,8 @@ import pytest
 
 from dbca_openssl.host.request import NewRequest
 from dbca_openssl.names import alternative_name
-from tools.killing import LATER, NAMES, OLD, PLAIN, World
+from tools.kept import NAMES
+from tools.killing import LATER, OLD, PLAIN, World
 from tools.support import HOSTS, ORGANIZATION, PASSPHRASE, WRONG_PASSPHRASES, MakeRequest, done, openssl, run
 from tools.workshop import Workshop
 

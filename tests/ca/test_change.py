@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.killing import NAMES, OLD, World
+from tools.kept import NAMES
+from tools.killing import OLD, World
 from tools.support import snapshot
 
 AIKEN = NAMES[0]

@@ -21,30 +21,22 @@ from tools.damage import (
     AIKEN,
     ATTRIBUTES,
     INDEX,
-    NEW,
     SERIAL,
     STATES,
     STILL_WORKS,
     C,
-    Found,
     W,
     World,
+    check,
     killed,
-    removed,
-    renamed,
     second_serial,
     sign_plainly,
-    two_valid_rows,
-    without_final_newline,
 )
 from tools.support import (
-    ORGANIZATION,
     ROOT,
     done,
-    frozen_openssl,
     frozen_tool,
     index_rows,
-    on_a_terminal,
     openssl,
     plain_request,
     refusal,
@@ -56,37 +48,16 @@ from tools.support import (
 BY_THE_CLOCK = {"authority", "certificate", "crl", "outlives"}
 """Codes of what comes with time alone: see `test_what_ends`."""
 
+OF_OTHERS = {"writable", "owner", "loads-code", "weak-digest", "extension"}
+"""Codes of what lets others decide: see test_exposure.py."""
+
 OF_THE_LIST = {"hosts", "no-san"}
 """Codes of what the list of hosts says: see test_profile.py."""
-
-
-@pytest.fixture(scope="session")
-def others(pristine_fleet: Path, keys: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    directory = tmp_path_factory.mktemp("others")
-    signed = Path(shutil.copytree(pristine_fleet, directory / "signed"))
-    plain_request(signed, NEW, keys / "host.key.pem")
-    sign_plainly(signed, keys / "phrase", NEW)
-    done(
-        *("init", "-o", ORGANIZATION, "--key", keys / "host.key.pem", "--no-passphrase", "--ca", directory / "twin"),
-        directory=directory,
-    )
-    shutil.copy(signed / f"certreqs/{AIKEN}.req.pem", directory / "twin/certreqs")
-    openssl(
-        *("ca", "-batch", "-in", f"certreqs/{AIKEN}.req.pem", "-out", f"certs/{AIKEN}.cert.pem"),
-        *("-extensions", "cert_ext"),
-        directory=directory / "twin",
-        environment={"OPENSSL_CONF": "./database-ca.cnf"},
-    )
-    return signed, directory / "twin"
 
 
 @pytest.fixture
 def world(fleet: Path, keys: Path, others: tuple[Path, Path]) -> World:
     return World(fleet, *others, keys / "phrase")
-
-
-def check(ca: Path, **limits: int | bool) -> Found:
-    return {(one.level, one.code) for one in checking.check(Authority(ca), Limits(**limits)).findings}  # type: ignore[arg-type]
 
 
 def test_a_sound_authority_has_nothing_to_find(world: World) -> None:
@@ -134,74 +105,6 @@ def test_a_killed_signature_is_in_the_index_once(world: World, renamed: int) -> 
         assert world.path(name).read_bytes() == (world.signed / name).read_bytes()
 
 
-def test_every_file_that_others_may_write_is_named(world: World, tmp_path: Path) -> None:
-    for path in world.ca.rglob("*"):
-        path.chmod(0o777 if path.is_dir() else 0o666)
-    world.ca.chmod(0o777)
-    checked = tool("check", "--ca", world.ca, "--json", directory=tmp_path)
-    assert checked.code == 2
-    found = {one["text"] for one in checked.document["findings"] if one["code"] == "writable"}
-    names = {str(path.relative_to(world.ca)) for path in world.ca.rglob("*")}
-    assert found == {f"everyone may write {name}" for name in names | {"the directory"}}
-    assert len(names) > 20
-
-
-def test_a_file_that_another_user_owns_is_named(world: World) -> None:
-    for name in ("certs/aiken.example.net.cert.pem", "newcerts"):
-        os.chown(world.ca / name, 4242, -1)
-    found = checking.check(Authority(world.ca), Limits()).findings
-    assert {one.text for one in found} == {
-        "certs/aiken.example.net.cert.pem belongs to another user",
-        "newcerts belongs to another user",
-    }
-
-
-def test_a_group_of_administrators_may_write(world: World) -> None:
-    for path in (world.ca, *world.ca.rglob("*")):
-        if path.name != "private" and path.parent.name != "private":
-            os.chown(path, -1, 4343)
-            path.chmod(path.stat().st_mode | 0o020)
-    assert check(world.ca) == {(WARNING, "writable")}
-    world.ca.chmod(0o2770)
-    assert check(world.ca) == set()
-
-
-LINES = {
-    "loads-code": (
-        *("openssl_conf = x", "  openssl_conf=x", "x::openssl_conf = x", "openssl\\\n_conf = x", ".include /tmp/x"),
-        *(".include = /tmp/x", "[ x ]\nengines = y", "[x]\nproviders = y", "[ x ]\nmodule = /tmp/x.so"),
-        *("[ x ]\ndynamic_path = /tmp/x.so", "[ ca ]\noid_file = /tmp/x", "[ x ]\nSO_PATH = /tmp/x.so"),
-    ),
-    "weak-digest": (
-        *("[ database_ca ]\ndefault_md = sha1", "[ req ]\ndefault_md = MD5", "[database_ca]\ndefault_md=ripemd160"),
-        *("database_ca::default_md = sha1", '[ database_ca ]\ndefault_md = "md5" # sha256'),
-    ),
-    "extension": (
-        *("[ cert_ext ]\nnsCertType = sslCA", "[ cert_ext ]\n1.2.3.4 = ASN1:NULL", "cert_ext::nsComment = x"),
-        *("[ cert_ext ]\nextendedKeyUsage = serverAuth,codeSigning", "[ cert_ext ]\nextendedKeyUsage = 1.2.3.4"),
-    ),
-}
-
-
-@pytest.mark.parametrize(("code", "line"), [(code, line) for code, lines in LINES.items() for line in lines])
-def test_a_line_of_the_configuration_that_lets_others_decide_is_named(code: str, line: str, world: World) -> None:
-    text = world.path("database-ca.cnf").read_text()
-    world.put("database-ca.cnf", f"{line}\n{text}" if line[0] != "[" else f"{text}\n{line}\n")
-    assert check(world.ca) == {(WARNING, code)}
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        *("# openssl_conf = x", "[ req ]\ndefault_md = sha512", "[ cert_ext ]\ncrlDistributionPoints = URI:http://x/x"),
-        *("[ cert_ext ]\nextendedKeyUsage = critical, clientAuth", "[ x ]\nnsCertType = sslCA", "x = openssl_conf"),
-    ],
-)
-def test_a_harmless_line_of_the_configuration_is_none(line: str, world: World) -> None:
-    world.put("database-ca.cnf", f"{world.path('database-ca.cnf').read_text()}\n{line}\n")
-    assert check(world.ca) == set()
-
-
 def test_every_code_is_covered() -> None:
     """Against the code that the findings are made in."""
     codes = set()
@@ -212,11 +115,9 @@ def test_every_code_is_covered() -> None:
             if position and isinstance(call.args[position], ast.Constant):
                 codes.add(call.args[position].value)  # type: ignore[attr-defined]
     assert codes == {code for state in STATES.values() for _, code in state.found | state.left} | BY_THE_CLOCK | {
-        *LINES,
-        "writable",
-        "owner",
         "token",  # in test_token.py
         *OF_THE_LIST,
+        *OF_OTHERS,
     }
 
 
@@ -395,85 +296,3 @@ def test_a_change_that_is_going_on_is_no_leftover(fleet: Path) -> None:
     finally:
         lock.release()
     assert check(fleet) == {(WARNING, "leftover")}
-
-
-def test_each_step_is_shown_before_it_is_done(world: World) -> None:
-    without_final_newline(world)
-    world.put(SERIAL, "4\n")
-    damaged = {name: world.path(name).read_bytes() for name in (INDEX, SERIAL)}
-    before = snapshot(world.ca, without=(".lock",))
-    assert refusal(tool("repair", directory=world.ca)) == "there is no terminal to ask at"
-    assert snapshot(world.ca, without=(".lock",)) == before
-    code, shown = on_a_terminal("repair", directory=world.ca, answers=["n"])
-    assert code == 1
-    assert f"write {INDEX} again with the final line end" in shown
-    assert "the answer was no, and nothing was done" in shown
-    assert snapshot(world.ca, without=(".lock",)) == before
-
-    code, shown = on_a_terminal("repair", directory=world.ca, answers=["y", "n"])
-    assert code == 0, shown
-    assert shown.index(f"write {INDEX} again") < shown.index("[y/N]") < shown.index("write 04 into")
-    assert world.path(SERIAL).read_bytes() == b"4\n"
-    code, shown = on_a_terminal("repair", directory=world.ca, answers=["y"])
-    assert code == 0, shown
-    for name, data in damaged.items():
-        assert world.path(f"{name}.damaged").read_bytes() == data
-    assert done("repair", directory=world.ca).output == "nothing to fix\n"
-    assert tool("check", directory=world.ca).code == 0
-
-
-def test_what_is_kept_is_never_overwritten(world: World) -> None:
-    for content, kept in (("1\n", ""), ("2\n", "1"), ("3\n", "2")):
-        world.put(SERIAL, content)
-        repaired = done("repair", "--yes", "--json", directory=world.ca).document
-        assert repaired == {"repaired": [f"write 04 into {SERIAL}"], "status": "OK", "left": []}
-        assert world.path(f"{SERIAL}.damaged{kept}").read_text() == content
-
-
-def test_the_documented_mend_of_two_valid_rows_works(world: World) -> None:
-    two_valid_rows(world)
-    before = world.path(INDEX).read_bytes()
-    failed = run(
-        *("openssl", "ca", "-gencrl", "-out", "/dev/null", "-passin", f"file:{world.phrase}"),
-        directory=world.ca,
-        environment={"OPENSSL_CONF": "./database-ca.cnf"},
-    )
-    assert "error creating name index" in failed.messages.lower()  # 1.1.1 begins without a capital
-    row = next(line for line in before.decode().splitlines() if "\t01\t" in line).split("\t")
-    revoked = "\t".join(["R", row[1], f"{datetime.now(UTC):%y%m%d%H%M%SZ}", *row[3:]])
-    world.put(INDEX, before.decode().replace("\t".join(row), revoked))
-    done("crl", "--passphrase-file", world.phrase, directory=world.ca)
-    assert check(world.ca) == set()
-
-
-def test_adopts_a_directory_with_the_guides_slips(world: World, tmp_path: Path) -> None:
-    """Misnamed files, no attributes, a serial without line end: after `repair` every verb works."""
-    renamed("database-ca.cnf", "database_ca.cnf")(world)
-    renamed("private/database-ca.key.pem", "private/mariadatabase-ca.key.pem")(world)
-    removed(ATTRIBUTES, f"{ATTRIBUTES}.old")(world)
-    world.put(SERIAL, "04")
-    refused = tool("list", "--ca", world.ca, directory=tmp_path)
-    assert refusal(refused) == f"{world.ca}/database_ca.cnf must be called database-ca.cnf"
-    assert "hint: dbca-openssl repair renames it" in refused.messages
-    assert tool("check", "--ca", world.ca, directory=tmp_path).code == 2
-    done("repair", "--yes", "--ca", world.ca, directory=tmp_path)
-    options = ("--ca", world.ca, "--passphrase-file", world.phrase)
-    plain_request(world.ca, NEW, world.phrase.parent / "host.key.pem")
-    done("sign", "--all", "--yes", *options, directory=tmp_path)
-    done("revoke", NEW, "--yes", *options, directory=tmp_path)
-    assert tool("check", "--ca", world.ca, directory=tmp_path).code == 0
-
-
-def test_a_directory_made_by_hand_is_in_order(tmp_path: Path, keys: Path) -> None:
-    """The guide's commands typed into sh, under a clock of their own."""
-    clock = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
-    done("init", "-o", ORGANIZATION, "--key", keys / "ca.key.pem", "--passphrase-file", keys / "phrase",
-         "--openssl", frozen_openssl(tmp_path, clock), "--ca", tmp_path / "made", directory=tmp_path)  # fmt: skip
-    hand = tmp_path / "hand"
-    script = done("init", "-o", ORGANIZATION, "--key", keys / "ca.key.pem", "--passphrase-file", keys / "phrase",
-                  "--ca", hand, "--print", directory=tmp_path).output  # fmt: skip
-    assert run("sh", directory=tmp_path, stdin=script).code == 0
-    assert check(hand) == check(tmp_path / "made") == set()
-    plain_request(hand, NEW, keys / "host.key.pem")
-    sign_plainly(hand, keys / "phrase", NEW)
-    assert check(hand) == set()

@@ -16,7 +16,8 @@ from dbca_openssl.ca.layout import Authority
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.transaction import Transaction
 from tools import killing
-from tools.killing import NAMES, OLD, World, check_authority
+from tools.kept import NAMES, check_authority
+from tools.killing import OLD, World
 from tools.support import run, snapshot
 
 READERS = {

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.killing import NAMES, PLAIN, World, check_authority
+from tools.kept import NAMES, check_authority
+from tools.killing import PLAIN, World
 from tools.support import Finished, MakeRequest, shell, snapshot
 
 AIKEN, MARGARET, _ = NAMES

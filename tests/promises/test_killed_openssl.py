@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tools import killing
-from tools.killing import NAMES, OLD, PLAIN, World, check_authority, check_key
+from tools.kept import NAMES, check_authority, check_key
+from tools.killing import OLD, PLAIN, World
 from tools.support import Finished, shell, snapshot
 
 AIKEN = NAMES[0]

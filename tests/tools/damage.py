@@ -7,6 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from dbca_openssl.ca import check as checking
+from dbca_openssl.ca.check import Limits
+from dbca_openssl.ca.layout import Authority
 from dbca_openssl.finding import CRITICAL, WARNING, Level
 from tools.request_builder import pem, unpem
 from tools.support import BARE, HOSTS, openssl
@@ -45,6 +48,11 @@ class World:
 
     def openssl(self, *arguments: str | Path) -> None:
         plain_openssl(self.ca, self.phrase, *arguments)
+
+
+def check(ca: Path, **limits: int | bool) -> Found:
+    """The levels and codes of what `check` finds in a CA."""
+    return {(one.level, one.code) for one in checking.check(Authority(ca), Limits(**limits)).findings}  # type: ignore[arg-type]
 
 
 def plain_openssl(ca: Path, phrase: Path, *arguments: str | Path) -> None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools import power_cut
-from tools.killing import REPEATED, VERBS, Verb, World, check_authority, check_host, check_key, check_passphrase
+from tools.kept import check_authority, check_host, check_key, check_passphrase
+from tools.killing import REPEATED, VERBS, Verb, World
 from tools.power_cut import Disk, Tree
 from tools.support import Finished, run
 
