@@ -74,6 +74,14 @@ def test_the_kit_overwrites_nothing(tmp_path: Path) -> None:
     assert (ssl / f"{AIKEN}.openssl.cnf").exists()
 
 
+def test_a_kit_shows_a_directory_with_a_backslash_as_it_is(tmp_path: Path) -> None:
+    place = tmp_path / r"a\cb\ntmp"
+    place.mkdir()
+    made = run("dash", directory=place, stdin=kit(place))
+    assert made.code == 0, made.messages
+    assert f"and here, once they come back, into {place}/etc/mysql/ssl:\n" in made.output
+
+
 def test_a_kit_that_was_cut_short_does_nothing(tmp_path: Path) -> None:
     script = kit(tmp_path).encode()
     places = {*range(200, len(script) - 3, 97), *(len(script) - at for at in range(3, 40))}
