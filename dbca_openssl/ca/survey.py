@@ -58,13 +58,13 @@ class Survey:
             dates.days_left(own.end, at) if own else 0,
             index.subject_of(data, own.serial) if own else None,
         )
-        copies, calendar = frozenset(files), dates.Calendar(at)
+        calendar = dates.Calendar(at)
         for row in index.each(data):
             number, is_revoked = int(row.serial, 16), row.state == index.REVOKED
             self.highest = max(self.highest, number)
             self._serials.append(hash(row.serial))
-            if row.serial in copies:
-                self.not_in_index.discard(row.serial)
+            if row.serial in self.not_in_index:
+                self.not_in_index.remove(row.serial)
             else:
                 self.without_copy[row.serial] = row
             if row.serial in chosen:
@@ -81,6 +81,9 @@ class Survey:
                 self.counts[status] += 1
                 if row.state == index.VALID:
                     self._see_valid(row, left < warn_days or left >= own_left, status == "valid")
+        if self.without_copy:
+            for serial in self.without_copy.keys() & set(files):  # those that two rows have
+                del self.without_copy[serial]
 
     def _see_valid(self, row: Row, is_ending: bool, is_valid: bool) -> None:
         if is_ending:
