@@ -57,8 +57,8 @@ class Host:
         return self.run(scripts.enroll(NewRequest(AIKEN, self.ssl, bits=2048), rekey=rekey), kill)
 
     def deploy(self, certificate: Path, kill: int = 0) -> Finished:
-        file = scripts.public_file(CERTIFICATE, certificate.read_bytes())
-        return self.run(scripts.deploy(KnownHost(AIKEN, directory=str(self.ssl)), [file]), kill)
+        host = KnownHost(AIKEN, directory=str(self.ssl))
+        return self.run(scripts.deploy(host, {CERTIFICATE: certificate.read_bytes()}), kill)
 
     def certify(self, folder: Path, certificate: Path) -> None:
         """A certificate for the key in a folder; by whom is no matter to the host."""
