@@ -42,7 +42,7 @@ def reload(server: Reached, trust: Trust, at: datetime, command: str | None = No
     try:
         if client.there is None or command is None:
             client.execute(STATEMENTS[client.server_flavor()])
-        elif (result := client.there.program(("sh",), ("-c", command))).code:
+        elif (result := client.there.run(("sh",), ("-c", command))).code:
             raise DatabaseCaError(f"exit code {result.code} of: {command}", detail=result.messages)
     except DatabaseCaError as error:
         raise DatabaseCaError(
@@ -51,7 +51,7 @@ def reload(server: Reached, trust: Trust, at: datetime, command: str | None = No
             *error.hints,
             detail=error.detail,
         ) from None
-    shown = read_certificate(handshake.served(client.there or trust.openssl, where).certificate, f"what {where} serves")
+    shown = read_certificate(handshake.served(trust.openssl, where, client.there).certificate, f"what {where} serves")
     if shown.encoded != issued.encoded:
         raise DatabaseCaError(
             f"{where} was reloaded, but serves serial {index.serial_text(shown.serial)} of "

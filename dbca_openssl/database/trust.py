@@ -31,11 +31,11 @@ class Trust(NamedTuple):
 
     def issued(self, name: str) -> Certificate:
         """The certificate that was issued to `name`. Raises DatabaseCaError where there is none that can be read."""
-        return read_certificate(_read(self.path(name)), str(self.path(name)))
+        return read_certificate(read(self.path(name)), str(self.path(name)))
 
     def crl_data(self) -> bytes:
         """The CRL, as its file has it. Raises DatabaseCaError."""
-        return _read(self.crl)
+        return read(self.crl)
 
     def crl_ends(self) -> dict[bytes, datetime]:
         """When each CRL expires, as `next_updates`. Raises DatabaseCaError also where no CA signed it (crl(1))."""
@@ -93,7 +93,7 @@ def requirement(trust: Trust, name: str) -> Requirement:
     subject, issued_by = compared_names(trust.openssl, path)
     certificate = trust.issued(name)
     try:
-        authorities = x509.certificates_in(_read(trust.authority))
+        authorities = x509.certificates_in(read(trust.authority))
     except UnreadableError as error:
         raise DatabaseCaError(f"{trust.authority} has no certificates that can be read: {error}") from None
     issuer = next((one for one in authorities if one.subject == certificate.issuer), None)
@@ -111,7 +111,7 @@ def requirement(trust: Trust, name: str) -> Requirement:
 def compared_names(openssl: OpenSSL, path: Path) -> tuple[str, str]:
     """Subject and issuer of a certificate as X509_NAME_oneline(3) writes them. Raises DatabaseCaError."""
     result = openssl.run(
-        ("x509", "-noout", "-subject", "-issuer", "-nameopt", "compat"), directory=Path("/"), data=_read(path)
+        ("x509", "-noout", "-subject", "-issuer", "-nameopt", "compat"), directory=Path("/"), data=read(path)
     )
     found = re.fullmatch(r"subject= ?(/\S.*)\nissuer= ?(/\S.*)\n", result.output.decode("utf-8", "replace"))
     if result.code != 0 or not found:
@@ -119,7 +119,8 @@ def compared_names(openssl: OpenSSL, path: Path) -> tuple[str, str]:
     return found[1], found[2]
 
 
-def _read(path: Path) -> bytes:
+def read(path: Path) -> bytes:
+    """The bytes of a file. Raises DatabaseCaError where it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:

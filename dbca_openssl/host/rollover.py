@@ -20,6 +20,7 @@ from dbca_openssl.ca.sign import Period, Proposal
 from dbca_openssl.command import require_absent
 from dbca_openssl.database import accounts, settings, statements, trust
 from dbca_openssl.database.client import Client
+from dbca_openssl.database.handshake import REVOKED, UNKNOWN_CA, Answer
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import deploy, scripts, server
 from dbca_openssl.host.deploy import LIST
@@ -254,18 +255,17 @@ def _stage(both: Pair, host: KnownHost, seen: View, issued_by: Mapping[str, Auth
     whose = issued_by.get(seen.served)
     if whose is None:
         raise DatabaseCaError(f"{host.name}: its server serves a certificate that is not a valid one of either CA")
-    if not canary.is_kept(both.new):
-        seen = seen._replace(canaries=(*seen.canaries, server.UNKNOWN_CA))
-    old, new = seen.canaries if len(seen.canaries) == 2 else ("accepted", seen.canaries[-1])
-    if new == server.UNKNOWN_CA and whose == both.old:
+    answers = seen.canaries if canary.is_kept(both.new) else (*seen.canaries, Answer(False, UNKNOWN_CA))
+    old, new = answers if len(answers) == 2 else (Answer(True, None), answers[-1])
+    if new.alert == UNKNOWN_CA and whose == both.old:
         return Stage.OLD
-    if new == server.REVOKED and old == server.REVOKED:
+    if new.alert == old.alert == REVOKED:
         return Stage.MOVED if whose == both.new else Stage.BOTH
-    if new == server.REVOKED and old == server.UNKNOWN_CA and whose == both.new:
+    if new.alert == REVOKED and old.alert == UNKNOWN_CA and whose == both.new:
         return Stage.NEW
     raise DatabaseCaError(
         f"{host.name}: its server has not loaded the CA certificates and CRLs of one stage",
-        f"it answers the canary of the old CA by {_answer(old)}, that of the new one by {_answer(new)}",
+        f"it answers the canary of the old CA by {old}, that of the new one by {new}",
         "its ssl_ca and ssl_crl must name the files that are delivered; --advance or --back delivers them again",
     )
 
@@ -285,7 +285,3 @@ def _files(both: Pair, stage: Stage, names: Sequence[str]) -> dict[str, dict[str
     """The files of each host in a stage."""
     whose = both.old if stage in (Stage.OLD, Stage.BOTH) else both.new
     return deploy.files_of((both.new, both.old) if stage in (Stage.BOTH, Stage.MOVED) else (whose,), names, whose)
-
-
-def _answer(seen: str) -> str:
-    return "a login" if seen == "accepted" else f"TLS alert {seen or 'none'}"

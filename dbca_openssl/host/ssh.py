@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 from dbca_openssl import diagnosis
 from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.names import printable
 
 MARK = "dbca "
 """How each line begins that a script reports."""
@@ -280,7 +281,7 @@ def _meaning(code: int, answer: Answer, messages: str) -> tuple[str, ...]:
     if refused := answer.one("refused"):
         if known and "disk is full" in known.message:
             return known.message, *known.hints
-        return _plain(refused), *(hint for pattern, hint in _OF_SCRIPTS if re.search(pattern, refused))
+        return _shown(refused), *(hint for pattern, hint in _OF_SCRIPTS if re.search(pattern, refused))
     for pattern, *meaning in (*(_OF_SSH if code == 255 else ()), *_OF_SUDO):
         if re.search(pattern, messages):
             return tuple(meaning)
@@ -291,10 +292,9 @@ def _meaning(code: int, answer: Answer, messages: str) -> tuple[str, ...]:
     if code == 0:
         return "the script did not run to its end", "does its login shell run commands?"
     last = next((line for line in reversed(messages.splitlines()) if line.strip()), "")
-    return _plain(last) if last else f"the script failed (exit {code})", "--verbose shows its messages"
+    return _shown(last) if last else f"the script failed (exit {code})", "--verbose shows its messages"
 
 
-def _plain(text: str) -> str:
-    """The words of a host on one line of readable length, without anything that a terminal obeys."""
-    line = text.strip()[:400]
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+def _shown(text: str) -> str:
+    """The words of a host, of readable length, without anything that a terminal obeys."""
+    return printable(text.strip()[:400])
