@@ -12,7 +12,7 @@ from dbca_openssl.database import accounts, handshake
 from dbca_openssl.database.client import Client
 from dbca_openssl.database.handshake import Target
 from dbca_openssl.database.statements import Flavor
-from dbca_openssl.database.trust import Trust, next_updates, read_certificate
+from dbca_openssl.database.trust import Trust, next_updates, read_certificate, read_crls
 from dbca_openssl.errors import DatabaseCaError, UnreachableError
 from dbca_openssl.finding import CRITICAL, OK, UNKNOWN, WARNING, Finding
 from dbca_openssl.names import shown
@@ -28,7 +28,7 @@ LARGEST_CRL, LARGEST_CRL_OVER_SSH = 1 << 20, 64 << 10
 _OLD = ("TLSv1", "TLSv1.0", "TLSv1.1")
 
 
-def inspect(client: Client, flavor: Flavor, openssl: OpenSSL, trust: Trust | None, at: datetime) -> list[Finding]:
+def inspect(client: Client, flavor: Flavor, trust: Trust | None, at: datetime) -> list[Finding]:
     """All findings. Raises DatabaseCaError where the server does not answer.
 
     With `trust`, the server's CRL is also compared with that of the CA. No server says which CRL it has loaded: only
@@ -45,9 +45,9 @@ def inspect(client: Client, flavor: Flavor, openssl: OpenSSL, trust: Trust | Non
     return [
         *_availability(client, variables),
         *_certificate(certificate, variables, end, at),
-        _crl(crl, openssl, variables, trust, at),
+        _crl(crl, variables, trust, at),
         _protocols(variables),
-        *(_start(variables) if flavor == "mysql" else ()),
+        *_start(variables),
         _enforcement(client, flavor, variables),
     ]
 
@@ -84,7 +84,7 @@ def _certificate(data: bytes | None, variables: dict[str, str], end: str, at: da
     return found
 
 
-def _crl(data: bytes | None, openssl: OpenSSL, variables: dict[str, str], trust: Trust | None, at: datetime) -> Finding:
+def _crl(data: bytes | None, variables: dict[str, str], trust: Trust | None, at: datetime) -> Finding:
     path, directory = variables.get("ssl_crl", ""), variables.get("ssl_crlpath", "")
     if not path and directory:
         return Finding(UNKNOWN, "ssl_crl", f"the CRLs are in the directory {directory}")
@@ -97,7 +97,7 @@ def _crl(data: bytes | None, openssl: OpenSSL, variables: dict[str, str], trust:
         why = "is too large to be read through the server, and is not the CRL of the CA: deploy it"
         return Finding(UNKNOWN, "ssl_crl", f"{path} {why}" if trust else f"{path} is compared by --ca only")
     try:
-        ends = next_updates(openssl, data, path)
+        ends = next_updates(read_crls(data, path))
         newest = trust.crl_ends() if trust else {}
     except DatabaseCaError as error:
         return Finding(CRITICAL, "ssl_crl", error.message)
@@ -141,7 +141,7 @@ def _plain_sessions(client: Client, variables: dict[str, str]) -> int | None:
     if variables.get("performance_schema") == "ON":
         with suppress(DatabaseCaError):
             plain = "SELECT 1 FROM performance_schema.threads WHERE CONNECTION_TYPE = 'TCP/IP'"
-            return sum(1 for _ in client.query(plain))
+            return len(client.query(plain))
     return None
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 import shutil
 import signal
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -110,23 +109,23 @@ class Client(NamedTuple):
             *(("--ssl",) if self.tls else ()),
         )
 
-    def query(self, statement: str) -> Iterator[Row]:
-        """The rows of one statement.
-
-        Raises UnreachableError where the server does not answer, and DatabaseCaError, also while the rows are read.
-        """
+    def query(self, statement: str) -> list[Row]:
+        """The rows of one statement. Raises UnreachableError where the server does not answer, and DatabaseCaError."""
         output = self._run(statement, _LAST)
         if not output.endswith(_LAST_OUTPUT):
             raise _not_rows("they are not whole")
         if output == _LAST_OUTPUT:  # without rows there is no line of column names
-            return iter(())
-        header, *rows = output.removesuffix(f"\n{_LAST_OUTPUT}").split("\n")  # other line ends are text
-        names = _cells(header)
-        return (_row(names, _cells(line)) for line in rows)
+            return []
+        lines = output.removesuffix(f"\n{_LAST_OUTPUT}").split("\n")  # other line ends are text
+        names, *rows = (_cells(line) for line in lines)
+        for cells in rows:
+            if len(cells) != len(names):
+                raise _not_rows(f"{len(cells)} cells under {len(names)} names")
+        return [Row(zip(names, cells, strict=True)) for cells in rows]
 
     def one(self, statement: str) -> Row:
         """The row of a statement that has one. Raises DatabaseCaError."""
-        rows = list(self.query(statement))
+        rows = self.query(statement)
         if len(rows) != 1:
             raise _not_rows(f"{len(rows)} instead of one")
         return rows[0]
@@ -211,12 +210,6 @@ def _limited() -> None:
 
 def _cells(line: str) -> list[str]:
     return [re.sub(r"\\([nt0\\])", lambda match: _ESCAPES[match.group(1)], cell) for cell in line.split("\t")]
-
-
-def _row(names: list[str], cells: list[str]) -> Row:
-    if len(names) != len(cells):
-        raise _not_rows(f"{len(cells)} cells under {len(names)} names")
-    return Row(zip(names, cells, strict=True))
 
 
 def _not_rows(why: str) -> DatabaseCaError:

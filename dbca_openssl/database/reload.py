@@ -11,7 +11,7 @@ from dbca_openssl.database.check import listens, require_named, server_files
 from dbca_openssl.database.client import Reached
 from dbca_openssl.database.handshake import Target
 from dbca_openssl.database.statements import Flavor
-from dbca_openssl.database.trust import Trust, next_updates, read_certificate
+from dbca_openssl.database.trust import Trust, next_updates, read_certificate, read_crls
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.x509 import Certificate
 
@@ -33,7 +33,7 @@ def reload(server: Reached, trust: Trust, at: datetime, command: str | None = No
     require_named(client, trust.openssl, name, certificate)
     where = where or listens(client)
     # MariaDB loads an expired CRL, and MySQL does with tls_certificates_enforced_validation off
-    if crl and (end := min(next_updates(trust.openssl, crl, "ssl_crl of the server").values())) <= at:
+    if crl and (end := min(next_updates(read_crls(crl, "ssl_crl of the server")).values())) <= at:
         raise DatabaseCaError(
             f"the CRL on the server expired on {dates.shown(end)}: after a reload every client that shows a "
             "certificate would be refused",

@@ -90,7 +90,7 @@ def check(client: Client, flavor: Flavor) -> list[Finding]:
 
     Raises DatabaseCaError where the server is no replica.
     """
-    rows = list(client.query("SHOW ALL SLAVES STATUS" if flavor == "mariadb" else "SHOW REPLICA STATUS"))
+    rows = client.query("SHOW ALL SLAVES STATUS" if flavor == "mariadb" else "SHOW REPLICA STATUS")
     if not rows:
         raise DatabaseCaError(
             "the server is not a replica", "server replication prints the statements that make it one"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 from dbca_openssl import names
 from dbca_openssl.ca.layout import CERTIFICATE, CRL
+from dbca_openssl.command import require_absent
 from dbca_openssl.database.statements import Flavor
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.names import shown
@@ -81,12 +83,15 @@ def of_client(
     )
 
 
-def write(text: str, path: Path, mode: int = 0o644) -> None:
-    """Make a new file `path`. Raises DatabaseCaError where the file exists."""
-    try:
-        write_new(path, text.encode(), mode)
-    except OSError as error:
-        raise DatabaseCaError(f"cannot write {path}: {error.strerror}") from None
+def write(texts: Mapping[Path, str], mode: int = 0o644) -> None:
+    """Make new files. Raises DatabaseCaError where one exists, and then none is written."""
+    for path in texts:
+        require_absent(path)
+    for path, text in texts.items():
+        try:
+            write_new(path, text.encode(), mode)
+        except OSError as error:
+            raise DatabaseCaError(f"cannot write {path}: {error.strerror}") from None
 
 
 def _lines(template: str, **values: object) -> str:

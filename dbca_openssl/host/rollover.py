@@ -17,7 +17,6 @@ from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.layout import CERTIFICATE, INDEX, Authority, issued, request_of
 from dbca_openssl.ca.rollover import Pair
 from dbca_openssl.ca.sign import Period, Proposal
-from dbca_openssl.command import require_absent
 from dbca_openssl.database import accounts, settings, statements, trust
 from dbca_openssl.database.client import Client
 from dbca_openssl.database.handshake import REVOKED, UNKNOWN_CA, Answer
@@ -158,10 +157,7 @@ def write_statements(found: Mapping[KnownHost, Bound | DatabaseCaError], directo
         if isinstance(one, Bound)
         for when, text in (("before", one.before), ("after", one.after))
     }
-    for path in texts:
-        require_absent(path)
-    for path, text in texts.items():
-        settings.write(text, path, 0o600)
+    settings.write(texts, 0o600)
     return [str(path) for path in texts]
 
 
@@ -256,7 +252,7 @@ def _stage(both: Pair, host: KnownHost, seen: View, issued_by: Mapping[str, Auth
     if whose is None:
         raise DatabaseCaError(f"{host.name}: its server serves a certificate that is not a valid one of either CA")
     answers = seen.canaries if canary.is_kept(both.new) else (*seen.canaries, Answer(False, UNKNOWN_CA))
-    old, new = answers if len(answers) == 2 else (Answer(True, None), answers[-1])
+    *_, old, new = Answer(False, None), Answer(False, None), *answers
     if new.alert == UNKNOWN_CA and whose == both.old:
         return Stage.OLD
     if new.alert == old.alert == REVOKED:

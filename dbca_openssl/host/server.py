@@ -35,8 +35,8 @@ class View(NamedTuple):
     """What a host says of itself: SHA-256 digests in hex, empty where there is nothing.
 
     `files` are those of the public files by name, `key` that of the public key, `served` that of the certificate that
-    the server serves, or `unserved` why there is none. `canaries` are the answers to those that were shown. `unloaded` is
-    why the server did not read its files again, if it did not.
+    the server serves, or `unserved` why there is none. `canaries` are its answers to those that were shown. `unloaded`
+    is why the server did not read its files again, if it did not.
     """
 
     files: Mapping[str, str]

@@ -7,7 +7,6 @@ from dbca_openssl.cli import output, results
 from dbca_openssl.cli.declaration import UsageError, option
 from dbca_openssl.cli.main import DONE
 from dbca_openssl.cli.options import Run, verb
-from dbca_openssl.command import require_absent
 from dbca_openssl.database import handshake, settings, statements, trust
 from dbca_openssl.database import replication as replications
 
@@ -77,10 +76,7 @@ def replication(
             write_to / f"{where.host}.for-{name}.sql",
             write_to / f"{name}.from-{where.host}.sql",
         ]
-        for path in files:
-            require_absent(path)
-        for path, head, text in zip(files, heads, (on_source, on_replica), strict=True):
-            settings.write(head + text, path, 0o600)
+        settings.write({files[0]: heads[0] + on_source, files[1]: heads[1] + on_replica}, 0o600)
         output.result(
             document | {"files": [str(path) for path in files]},
             [f"{files[0]}  run it on {where.host} first", f"{files[1]}  then run it on {name}"],

@@ -36,7 +36,7 @@ def settings(
     text = settings_.of_server(plain, run.flavor or "mariadb", run.directory(), galera=galera, staged=staged)
     if write_to is None:
         return output.verbatim({"text": text}, text)
-    settings_.write(text, write_to)
+    settings_.write({write_to: text})
     following = ["next, once the files are there: restart the server, then", f"  dbca-openssl server probe {plain}"]
     return output.result(
         {"text": text, "file": str(write_to)},
