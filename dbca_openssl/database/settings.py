@@ -10,6 +10,7 @@ from typing import Literal
 from dbca_openssl import names
 from dbca_openssl.ca.layout import CERTIFICATE, CRL
 from dbca_openssl.command import require_absent
+from dbca_openssl.database.handshake import PORT, Target
 from dbca_openssl.database.statements import Flavor
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.names import shown
@@ -79,7 +80,7 @@ def of_client(
         user=user,
         example=EXAMPLE,
         account=name.partition("@")[0],
-        address=f"[{host}]:{port or 3306}" if host and ":" in host else f"{host or EXAMPLE}:{port or 3306}",
+        address=str(Target(host or EXAMPLE, port or PORT)),
     )
 
 

@@ -40,7 +40,7 @@ class Trust(NamedTuple):
         return read(self.crl)
 
     def crl_ends(self) -> dict[bytes, datetime]:
-        """When each CRL expires, as `next_updates`. Raises DatabaseCaError also where the CA did not sign it (crl(1))."""
+        """When each CRL expires, as `next_updates`. Raises DatabaseCaError also where no CA signed it (crl(1))."""
         found = read_crls(self.crl_data(), str(self.crl))
         for crl in found:
             # of PEM on its standard input openssl reads each byte by itself, which takes seconds for 100,000 entries

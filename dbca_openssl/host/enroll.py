@@ -84,10 +84,9 @@ def prepare(
             progress(host, "request vetted")
         return result
 
-    outcomes = ssh.each(hosts, work, progress)
     return [
         HostResult(host, FAILED, error=one) if isinstance(one, DatabaseCaError) else one
-        for host, one in outcomes.items()
+        for host, one in ssh.each(hosts, work, progress).items()
     ]
 
 
@@ -138,21 +137,19 @@ def deliver(authority: Authority, ssh: Ssh, results: Sequence[HostResult], progr
         progress(host, result.state)
         return result._replace(changed=tuple(answer.all("changed")))
 
-    outcomes = ssh.each(list(waiting), work, progress)
-    return [_delivered(result, outcomes.get(result.host, result)) for result in results]
-
-
-def _delivered(result: HostResult, outcome: HostResult | DatabaseCaError) -> HostResult:
-    if not isinstance(outcome, DatabaseCaError):
-        return outcome
-    hint = f"its certificate is signed; deliver it: dbca-openssl deploy {result.host.destination}"
-    error = DatabaseCaError(outcome.message, *outcome.hints, hint, detail=outcome.detail)
-    return result._replace(state=FAILED, error=error)
+    delivered = {result.host: result for result in results}
+    for host, one in ssh.each(list(waiting), work, progress).items():
+        if isinstance(one, DatabaseCaError):
+            hint = f"its certificate is signed; deliver it: dbca-openssl deploy {host.destination}"
+            error = DatabaseCaError(one.message, *one.hints, hint, detail=one.detail)
+            one = waiting[host]._replace(state=FAILED, error=error)
+        delivered[host] = one
+    return list(delivered.values())
 
 
 def _already(authority: Authority, host: KnownHost, answer: Answer) -> HostResult:
     """The result for a host that shows a certificate. Raises DatabaseCaError where it is not its valid one of ours."""
-    row = _valid_row(_rows_of(authority, host.name))
+    row = next((row for row in deploy.valid_rows(authority) if row.name == host.name), None)
     if row is not None:
         try:
             there = x509.certificate_in(answer.text.encode())
@@ -178,8 +175,8 @@ def _asking(authority: Authority, host: KnownHost, how: Enrolment, answer: Answe
     """The result for a host that shows a request: what to sign for it, unless its certificate is signed already."""
     vetted = vetted_request(authority, host, answer)
     _require_names(host, vetted)
-    rows = _rows_of(authority, host.name)
-    row = _valid_row(rows)
+    rows = [row for row in index.rows(authority.read(INDEX)) if row.name == host.name]
+    row = next((row for row in rows if row.status(dates.now()) == "valid"), None)
     if how.compromised and any(_has_key(authority, one, vetted) for one in rows):
         raise DatabaseCaError(f"{host.name}: its request has the key that is compromised", "log in there, and see why")
     if row is not None and _has_key(authority, row, vetted):
@@ -218,12 +215,3 @@ def _require_names(host: KnownHost, vetted: Vetted) -> None:
         f"{host.name}: the request that is there asks for the name {extra[0]} too, which is not allowed",
         f"to allow it: --alt-name {extra[0]}",
     )
-
-
-def _rows_of(authority: Authority, name: str) -> list[Row]:
-    return [row for row in index.rows(authority.read(INDEX)) if row.name == name]
-
-
-def _valid_row(rows: Sequence[Row]) -> Row | None:
-    at = dates.now()
-    return next((row for row in rows if row.status(at) == "valid"), None)

@@ -24,7 +24,7 @@ from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import deploy, scripts, server
 from dbca_openssl.host.deploy import LIST
 from dbca_openssl.host.server import View
-from dbca_openssl.host.ssh import FAILED, Answer, Progress, Ssh
+from dbca_openssl.host.ssh import FAILED, Progress, Ssh
 
 DAYS = 30
 """What expires within so many days is due."""
@@ -199,63 +199,49 @@ def rotate(authority: Authority, ssh: Ssh, rotation: Rotation, period: Period, p
     signed: Sequence[Signed] = ()
     if rotation.renewals:
         signed, _ = renew.renew(authority, rotation.renewals, period, with_list=False)
-    first = [due.host for due in rotation.hosts if due.renewal or due.missing]
-    results = _delivered(authority, ssh, rotation.hosts, first, progress, with_crl=not rotation.crl)
-    kept_back = sorted(rotation.waiting_for - {result.host.name for result in results if not result.error})
+    results = {due.host: due for due in rotation.hosts}
+    first = [due for due in rotation.hosts if due.renewal or due.missing]
+    results |= deliver(authority, ssh, first, progress, with_crl=not rotation.crl)
+    kept_back = sorted(rotation.waiting_for - {host.name for host, result in results.items() if not result.error})
     crl = None
     if rotation.crl and (rotation.is_urgent or not kept_back):
         if kept_back:
             authority.tell(f"the CRL expires soon and is replaced; with it clients refuse {', '.join(kept_back)}")
         crl = revoke.renew_list(authority, None, new_canary=not canary.is_kept(authority))
-        rest = [result.host for result in results if not result.error]
-        results = _delivered(authority, ssh, results, rest, progress)
+        results |= deliver(authority, ssh, [result for result in results.values() if not result.error], progress)
         kept_back = []
-    return Outcome(tuple(results), tuple(signed), crl, tuple(kept_back) if rotation.crl else ())
+    return Outcome(tuple(results.values()), tuple(signed), crl, tuple(kept_back) if rotation.crl else ())
 
 
 def deliver(
-    authority: Authority, ssh: Ssh, hosts: Sequence[KnownHost], progress: Progress, *, reload: bool
-) -> list[HostResult]:
-    """Bring hosts the files that are current; with `reload` have their servers load them, and prove it.
-
-    Raises DatabaseCaError where nothing can be delivered.
-    """
-    return _delivered(authority, ssh, [HostResult(host) for host in hosts], hosts, progress, reload=reload)
-
-
-def _delivered(
     authority: Authority,
     ssh: Ssh,
-    results: Sequence[HostResult],
-    hosts: Sequence[KnownHost],
+    due: Sequence[HostResult],
     progress: Progress,
     *,
     reload: bool = True,
     with_crl: bool = True,
-) -> list[HostResult]:
-    """The results, once `hosts` have their files and, with `reload`, their servers have loaded them."""
-    files = deploy.files(authority, [host.name for host in hosts])
+) -> dict[KnownHost, HostResult]:
+    """Bring hosts the files that are current; with `reload` have their servers load them, and prove it.
+
+    Raises DatabaseCaError where nothing can be delivered.
+    """
+    before = {one.host: one for one in due}
+    files = deploy.files(authority, [host.name for host in before])
     canaries = server.canaries(*deploy.trusted(authority)) if reload else None
 
-    def work(host: KnownHost) -> tuple[str, Answer]:
+    def work(host: KnownHost) -> HostResult:
         progress(host, "delivering")
         answer = ssh.run(host, scripts.deploy(host, files[host.name], canaries))
         state = _state(host, server.view(answer), files[host.name], with_crl=with_crl) if reload else DELIVERED
         progress(host, state)
-        return state, answer
+        changed = tuple(dict.fromkeys((*before[host].changed, *answer.all("changed"))))
+        return before[host]._replace(state=state, changed=changed, same=tuple(answer.all("same")))
 
-    outcomes = ssh.each(hosts, work, progress)
-    return [_result(result, outcomes.get(result.host)) for result in results]
-
-
-def _result(before: HostResult, outcome: tuple[str, Answer] | DatabaseCaError | None) -> HostResult:
-    if outcome is None:
-        return before
-    if isinstance(outcome, DatabaseCaError):
-        return before._replace(state=FAILED, error=outcome)
-    state, answer = outcome
-    changed = tuple(dict.fromkeys((*before.changed, *answer.all("changed"))))
-    return before._replace(state=state, changed=changed, same=tuple(answer.all("same")))
+    return {
+        host: before[host]._replace(state=FAILED, error=one) if isinstance(one, DatabaseCaError) else one
+        for host, one in ssh.each(list(before), work, progress).items()
+    }
 
 
 def _state(host: KnownHost, seen: View, files: Mapping[str, bytes], *, with_crl: bool) -> str:

@@ -184,26 +184,22 @@ class _Stream:
     """What came on one output of a process, up to LARGEST_ANSWER bytes; the process that sends more is killed."""
 
     def __init__(self) -> None:
-        self._blocks: list[bytes] = []
-        self._size = 0
+        self._data = b""
         self.is_full = False
 
     def take(self, block: str, _: Any, process: Any) -> bool:
         """Keep a block, as sh calls it. True ends the reading."""
-        data = block.encode("utf-8", "surrogateescape")
-        self._size += len(data)
-        self.is_full = self._size > LARGEST_ANSWER
+        self._data += block.encode("utf-8", "surrogateescape")
+        self.is_full = len(self._data) > LARGEST_ANSWER
         if self.is_full:
             with suppress(ProcessLookupError):  # it has ended, and this is the rest of what it sent
                 process.kill()
-        else:
-            self._blocks.append(data)
         return self.is_full
 
     @property
     def text(self) -> str:
         """All that was kept."""
-        return b"".join(self._blocks).decode("utf-8", "replace")
+        return self._data.decode("utf-8", "replace")
 
 
 def _answer(name: str, code: int, output: str, messages: str) -> Answer:

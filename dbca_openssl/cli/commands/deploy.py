@@ -51,10 +51,11 @@ def deploy(
             print_scripts.deploy(authority, ssh, {one: files[one.name] for one in hosts}, reload=reload)
         )
     with terminal.progress(hosts, *rotation.STATES) as progress:
-        delivered = rotation.deliver(authority, ssh, hosts, progress, reload=reload)
-    delivery.record(authority, [one.host for one in delivered if not one.error])
+        due = [rotation.HostResult(host) for host in hosts]
+        delivered = rotation.deliver(authority, ssh, due, progress, reload=reload)
+    delivery.record(authority, [one.host for one in delivered.values() if not one.error])
     outcomes = []
-    for one in delivered:
+    for one in delivered.values():
         cells = [*([output.coloured(one.state)] if reload else []), _changes(one.changed)]
         more = {"changed": one.changed, "unchanged": one.same}
         outcomes.append(results.HostOutcome(one.host, one.error, one.state, cells, more))
