@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dbca_openssl import dates
 from dbca_openssl.ca import hosts, index, revoke, rollover
@@ -10,6 +10,8 @@ from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import HOSTS, INDEX, Authority, certificate_of, issued
 from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.host import scripts, server
+from dbca_openssl.host.server import Canary
 from dbca_openssl.transaction import Transaction
 
 LIST = "database-ca.crl"
@@ -88,6 +90,27 @@ def require_public(name: str, data: bytes) -> None:
         raise DatabaseCaError(f"there is a private key in what should be {name}", "no private key is ever sent")
     if not data.endswith(b"\n") or b"\0" in data or b"-----BEGIN " not in data:
         raise DatabaseCaError(f"what should be {name} is not a file in PEM form")
+
+
+def script(
+    host: KnownHost, files: Mapping[str, bytes], canaries: Sequence[Canary] | None = None, *, alone: bool = False
+) -> str:
+    """The script that puts files, by their names, into their place, all of them or none, each by a rename.
+
+    A certificate for a new pair that `enroll` with `rekey` has made puts this pair into the place of the older one.
+    Only `alone` do files of one CA replace those of two. With `canaries`, perhaps none, the server reads its files
+    again, and is looked at as by `server.look`.
+    """
+    return scripts.script(
+        "deploy",
+        f"Certificates and CRL for {host.name}",
+        host.name,
+        host.directory,
+        owner=host.owner,
+        files=[(name, server.digest(data), data.decode("utf-8", "surrogateescape")) for name, data in files.items()],
+        server=None if canaries is None else server.asked(host, canaries),
+        alone=alone,
+    )
 
 
 def record(authority: Authority, reached: Sequence[KnownHost]) -> None:

@@ -133,7 +133,7 @@ def deliver(authority: Authority, ssh: Ssh, results: Sequence[HostResult], progr
                 "dbca-openssl check says what is wrong with the CA's files",
             )
         progress(host, "delivering")
-        answer = ssh.run(host, scripts.deploy(host, files[host.name]))
+        answer = ssh.run(host, deploy.script(host, files[host.name]))
         progress(host, result.state)
         return result._replace(changed=tuple(answer.all("changed")))
 

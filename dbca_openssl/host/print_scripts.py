@@ -12,6 +12,7 @@ from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.layout import CERTIFICATE, CONFIGURATION, CRL, HOSTS, Authority, certificate_of, request_of
 from dbca_openssl.ca.sign import Period
 from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.host import deploy as delivery
 from dbca_openssl.host import scripts, server
 from dbca_openssl.host.deploy import LIST
 from dbca_openssl.host.enroll import Enrolment
@@ -34,7 +35,7 @@ def deploy(
     """The script that is sent to each host; with `reload` what it says shows what the server has loaded."""
     lines = [*_HEAD]
     for host, own in files.items():
-        lines += ["", f"# {host.name}", _sent(ssh, host, scripts.deploy(host, own, [] if reload else None))]
+        lines += ["", f"# {host.name}", _sent(ssh, host, delivery.script(host, own, [] if reload else None))]
     return _text([*lines, *_entered(authority, list(files))])
 
 
@@ -105,7 +106,7 @@ def _proven(ssh: Ssh, host: KnownHost) -> Iterable[str]:
     """The server has to read its files, and to serve the certificate that was delivered."""
     if not server.has_server(host):
         return
-    yield f"said=$({_sent(ssh, host, scripts.look(host, [], reload=True))}\n)"
+    yield f"said=$({_sent(ssh, host, server.look(host, [], reload=True))}\n)"
     digest = f"openssl x509 -in {shlex.quote(certificate_of(host.name))} -outform DER | openssl dgst -sha256 -r"
     yield f'case $said in *"dbca served $({digest} | cut -c 1-64)"*) ;;'
     yield f"*) echo {shlex.quote(f'{host.name} does not serve its certificate')} >&2; exit 1 ;; esac"

@@ -21,7 +21,7 @@ from dbca_openssl.database import accounts, settings, statements, trust
 from dbca_openssl.database.client import Client
 from dbca_openssl.database.handshake import REVOKED, UNKNOWN_CA, Answer
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.host import deploy, scripts, server
+from dbca_openssl.host import deploy, server
 from dbca_openssl.host.deploy import LIST
 from dbca_openssl.host.remote import OnHost
 from dbca_openssl.host.server import View
@@ -76,7 +76,7 @@ def look(
 
     def work(host: KnownHost) -> Stage:
         progress(host, "looking")
-        seen = server.view(ssh.run(host, scripts.look(host, canaries)))
+        seen = server.view(ssh.run(host, server.look(host, canaries)))
         stage = _stage(both, host, seen, issued_by)
         progress(host, str(stage))
         return stage
@@ -184,7 +184,7 @@ def go(
 
     def work(host: KnownHost) -> Stage:
         progress(host, "delivering")
-        seen = server.view(ssh.run(host, scripts.deploy(host, files[host.name], canaries, alone=alone)))
+        seen = server.view(ssh.run(host, deploy.script(host, files[host.name], canaries, alone=alone)))
         stage = _stage(both, host, seen, issued_by)
         if stage != step.to:
             raise DatabaseCaError(

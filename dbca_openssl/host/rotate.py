@@ -21,7 +21,7 @@ from dbca_openssl.ca.renew import Renewal
 from dbca_openssl.ca.revoke import RevocationList
 from dbca_openssl.ca.sign import Period, Signed
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.host import deploy, scripts, server
+from dbca_openssl.host import deploy, server
 from dbca_openssl.host.deploy import LIST
 from dbca_openssl.host.server import View
 from dbca_openssl.host.ssh import FAILED, Progress, Ssh
@@ -94,7 +94,7 @@ def look(
 
     def work(host: KnownHost) -> View:
         progress(host, "looking")
-        seen = server.view(ssh.run(host, scripts.look(host, canaries)))
+        seen = server.view(ssh.run(host, server.look(host, canaries)))
         progress(host, "seen")
         return seen
 
@@ -232,7 +232,7 @@ def deliver(
 
     def work(host: KnownHost) -> HostResult:
         progress(host, "delivering")
-        answer = ssh.run(host, scripts.deploy(host, files[host.name], canaries))
+        answer = ssh.run(host, deploy.script(host, files[host.name], canaries))
         state = _state(host, server.view(answer), files[host.name], with_crl=with_crl) if reload else DELIVERED
         progress(host, state)
         changed = tuple(dict.fromkeys((*before[host].changed, *answer.all("changed"))))

@@ -6,12 +6,10 @@ What a script reports are lines `dbca WORD ...`, and `dbca end` once all of its 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 
 from dbca_openssl.ca.hosts import KnownHost
-from dbca_openssl.host import request, server
+from dbca_openssl.host import request
 from dbca_openssl.host.request import NewRequest
-from dbca_openssl.host.server import Canary
 from dbca_openssl.render import rendered
 
 
@@ -33,37 +31,6 @@ def kit(new: NewRequest) -> str:
 def fetch(host: KnownHost) -> str:
     """Print the request of a host."""
     return script("fetch", f"The request of {host.name}", host.name, host.directory)
-
-
-def deploy(
-    host: KnownHost,
-    files: Mapping[str, bytes],
-    canaries: Sequence[Canary] | None = None,
-    *,
-    alone: bool = False,
-) -> str:
-    """Put files, by their names, into their place, all of them or none, each by a rename.
-
-    A certificate for a new pair that `enroll` with `rekey` has made puts this pair into the place of the older one.
-    Only `alone` do files of one CA replace those of two. With `canaries`, perhaps none, the server reads its files
-    again, and is looked at as by `look`.
-    """
-    return script(
-        "deploy",
-        f"Certificates and CRL for {host.name}",
-        host.name,
-        host.directory,
-        owner=host.owner,
-        files=[(name, server.digest(data), data.decode("utf-8", "surrogateescape")) for name, data in files.items()],
-        server=None if canaries is None else server.asked(host, canaries),
-        alone=alone,
-    )
-
-
-def look(host: KnownHost, canaries: Sequence[Canary], *, reload: bool = False) -> str:
-    """Say what lies on a host, and what its server serves, after it has read its files again where `reload`."""
-    title = f"The files of {host.name}, and what its server has loaded"
-    return script("look", title, host.name, host.directory, server=server.asked(host, canaries), reload=reload)
 
 
 def _make_pair(template: str, title: str, new: NewRequest, **values: object) -> str:

@@ -17,6 +17,7 @@ from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.layout import Authority, certificate_of
 from dbca_openssl.database import handshake
 from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.host.scripts import script
 from dbca_openssl.host.ssh import Answer
 from dbca_openssl.x509 import Certificate
 
@@ -71,6 +72,12 @@ def asked(host: KnownHost, shown: Sequence[Canary]) -> dict[str, object]:
         "login": "".join(f"\\{byte:03o}" for byte in handshake.login()),
         "canaries": shown,
     }
+
+
+def look(host: KnownHost, canaries: Sequence[Canary], *, reload: bool = False) -> str:
+    """The script that says what lies on a host, and what its server serves, after it has read its files if `reload`."""
+    title = f"The files of {host.name}, and what its server has loaded"
+    return script("look", title, host.name, host.directory, server=asked(host, canaries), reload=reload)
 
 
 def view(answer: Answer) -> View:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dbca_openssl.ca.hosts import KnownHost
-from dbca_openssl.host import scripts
+from dbca_openssl.host import deploy, scripts
 from dbca_openssl.host.request import NewRequest
 from host.conftest import Reach
 from tools.agreement import require_agreement
@@ -58,7 +58,7 @@ class Host:
 
     def deploy(self, certificate: Path, kill: int = 0) -> Finished:
         host = KnownHost(AIKEN, directory=str(self.ssl))
-        return self.run(scripts.deploy(host, {CERTIFICATE: certificate.read_bytes()}), kill)
+        return self.run(deploy.script(host, {CERTIFICATE: certificate.read_bytes()}), kill)
 
     def certify(self, folder: Path, certificate: Path) -> None:
         """A certificate for the key in a folder; by whom is no matter to the host."""

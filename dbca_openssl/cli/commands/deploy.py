@@ -11,7 +11,7 @@ from dbca_openssl.cli import output, results, terminal
 from dbca_openssl.cli.declaration import UsageError, argument, option
 from dbca_openssl.cli.options import Run, verb
 from dbca_openssl.host import deploy as delivery
-from dbca_openssl.host import print_scripts, scripts
+from dbca_openssl.host import print_scripts
 from dbca_openssl.host import rotate as rotation
 from dbca_openssl.host.ssh import Ssh
 
@@ -71,9 +71,9 @@ def _deploy_here(run: Run, authority: Authority, arguments: Sequence[str]) -> in
     trusted = delivery.trusted(authority)
     files = delivery.files_of(trusted, whose)[here.name] if whose else delivery.common_files(*trusted)
     if run.print_:
-        return output.script(scripts.deploy(here, files))
+        return output.script(delivery.script(here, files))
     known = known_hosts.read(authority)
-    answer = Ssh(timeout=run.timeout).run_here(here.name, scripts.deploy(here, files))
+    answer = Ssh(timeout=run.timeout).run_here(here.name, delivery.script(here, files))
     if whose and here.name not in known.hosts and not run.ssl_dir and not run.owner:
         delivery.record(authority, [known.new(here.name, is_client=True)])
     changed = answer.all("changed")
