@@ -336,7 +336,7 @@ class Run:
         if config is not None and not config.is_file():
             raise DatabaseCaError(f"there is no file {config}", "--ssh-config names one that ssh -F can read")
         asking = terminal.is_there() and min(self.jobs, len(found)) == 1
-        return Ssh(config.absolute() if config else None, batch=not asking, timeout=self.timeout)
+        return Ssh(config.absolute() if config else None, batch=not asking, timeout=self.timeout, jobs=self.jobs)
 
     def client(self, where: "Target | None" = None) -> "tuple[Client, Flavor]":
         """The database client, and what the server is: as it was given, or as the server says.

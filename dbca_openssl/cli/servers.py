@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,7 +43,7 @@ def canary(run: Run, given: tuple[Path, Path] | None) -> ClientCertificate | Non
     return ClientCertificate(authority.path(certificate_of(canaries.NAME)), authority.path(canaries.KEY))
 
 
-def each(run: Run, ask: Callable[[Reached, KnownHost], T]) -> list[tuple[KnownHost, T | DatabaseCaError]]:
+def each(run: Run, ask: Callable[[Reached, KnownHost], T]) -> dict[KnownHost, T | DatabaseCaError]:
     """What `ask` gives of the server of each host in the CA's list, or its error.
 
     The client is the host's own, and so are the files of --socket and --defaults-file. Raises DatabaseCaError where
@@ -64,13 +64,13 @@ def each(run: Run, ask: Callable[[Reached, KnownHost], T]) -> list[tuple[KnownHo
             message = f"{host.name}: {error.message.removeprefix(f'{host.name}: ')}"
             raise type(error)(message, *error.hints, detail=error.detail) from None
 
-    return list(zip(found, ssh.each(found, one, run.jobs), strict=True))
+    return ssh.each(found, one)
 
 
-def of_hosts(outcomes: Sequence[tuple[KnownHost, Sequence[Finding] | DatabaseCaError]]) -> list[Finding]:
+def of_hosts(outcomes: Mapping[KnownHost, Sequence[Finding] | DatabaseCaError]) -> list[Finding]:
     """The findings of many hosts, each with the name of its host; of one that cannot be asked, its error."""
     found = []
-    for host, outcome in outcomes:
+    for host, outcome in outcomes.items():
         for one in findings_of(outcome):
             found.append(one._replace(text=f"{host.name}: {one.text.removeprefix(f'{host.name}: ')}"))
     return found

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
 from dbca_openssl.database import statements
@@ -38,12 +37,7 @@ SELECT HEX(CONVERT(u.User USING utf8mb4)) AS user, HEX(CONVERT(u.Host USING utf8
   u.account_locked = 'Y' AS locked, u.plugin = 'auth_socket' AS by_socket
 FROM mysql.user u ORDER BY u.User, u.Host"""
 
-_SYSTEM = (
-    ("mariadb.sys", "localhost"),
-    ("mysql.infoschema", "localhost"),
-    ("mysql.session", "localhost"),
-    ("mysql.sys", "localhost"),
-)
+_SYSTEM = [Account(user, "localhost") for user in ("mariadb.sys", "mysql.infoschema", "mysql.session", "mysql.sys")]
 
 
 class Entry(NamedTuple):
@@ -77,13 +71,13 @@ def require(client: Client, account: Account, requirement: Requirement) -> None:
     connects would lock itself out.
     """
     statement = statements.require(account, requirement)
-    if _requirement(client, account) is None:
+    if not _requirements(client, account):
         raise DatabaseCaError(
             f"the server has no account {account.sql()}", "dbca-openssl server accounts lists its accounts"
         )
     _require_not_locking_out(client, account, requirement)
     client.execute(statement)
-    if _requirement(client, account) != requirement:
+    if [found for _, found in _requirements(client, account)] != [requirement]:
         raise DatabaseCaError(f"the server executed the statement, but {account.sql()} does not have that requirement")
 
 
@@ -96,13 +90,9 @@ def bound_to(client: Client, issuer: str) -> list[tuple[Account, Requirement]]:
     return [(account, found) for account, found in _requirements(client) if found.issuer.replace("\\", "") == plain]
 
 
-def _requirement(client: Client, account: Account) -> Requirement | None:
-    """What the server requires of an account; None where it has no such account."""
-    return next((found for one, found in _requirements(client) if _same(one, account)), None)
-
-
-def _requirements(client: Client) -> Iterator[tuple[Account, Requirement]]:
-    """What the server, of either flavor, requires of each of its accounts."""
+def _requirements(client: Client, account: Account | None = None) -> list[tuple[Account, Requirement]]:
+    """What the server, of either flavor, requires of each of its accounts, or of one, if it has that."""
+    found = []
     rows = client.query(
         "SELECT HEX(CONVERT(User USING utf8mb4)) AS user, HEX(CONVERT(Host USING utf8mb4)) AS host, ssl_type, "
         "HEX(x509_subject) AS subject, HEX(x509_issuer) AS issuer, HEX(ssl_cipher) AS cipher FROM mysql.user "
@@ -111,7 +101,10 @@ def _requirements(client: Client) -> Iterator[tuple[Account, Requirement]]:
     for row in rows:
         kind: Any = {"ANY": "SSL", "X509": "X509", "SPECIFIED": "CERTIFICATE"}.get(row["ssl_type"], "NONE")
         names = (row.text(name) for name in ("subject", "issuer", "cipher"))
-        yield Account(row.text("user"), row.text("host")), Requirement(kind, *names)
+        one = Account(row.text("user"), row.text("host"))
+        if account is None or _same(one, account):
+            found.append((one, Requirement(kind, *names)))
+    return found
 
 
 def _require_not_locking_out(client: Client, account: Account, requirement: Requirement) -> None:

@@ -12,9 +12,9 @@ from dbca_openssl.database import accounts, handshake
 from dbca_openssl.database.client import Client
 from dbca_openssl.database.handshake import Target
 from dbca_openssl.database.statements import Flavor
-from dbca_openssl.database.trust import Trust, next_updates, read_certificate
+from dbca_openssl.database.trust import Trust, next_updates, read_certificate, read_crls
 from dbca_openssl.errors import DatabaseCaError, UnreachableError
-from dbca_openssl.finding import Finding, Level
+from dbca_openssl.finding import CRITICAL, OK, UNKNOWN, WARNING, Finding
 from dbca_openssl.names import shown
 from dbca_openssl.openssl import OpenSSL
 
@@ -28,7 +28,7 @@ LARGEST_CRL, LARGEST_CRL_OVER_SSH = 1 << 20, 64 << 10
 _OLD = ("TLSv1", "TLSv1.0", "TLSv1.1")
 
 
-def inspect(client: Client, flavor: Flavor, openssl: OpenSSL, trust: Trust | None, at: datetime) -> list[Finding]:
+def inspect(client: Client, flavor: Flavor, trust: Trust | None, at: datetime) -> list[Finding]:
     """All findings. Raises DatabaseCaError where the server does not answer.
 
     With `trust`, the server's CRL is also compared with that of the CA. No server says which CRL it has loaded: only
@@ -45,9 +45,9 @@ def inspect(client: Client, flavor: Flavor, openssl: OpenSSL, trust: Trust | Non
     return [
         *_availability(client, variables),
         *_certificate(certificate, variables, end, at),
-        _crl(crl, openssl, variables, trust, at),
+        _crl(crl, variables, trust, at),
         _protocols(variables),
-        *(_start(variables) if flavor == "mysql" else ()),
+        *_start(variables),
         _enforcement(client, flavor, variables),
     ]
 
@@ -57,60 +57,54 @@ def _loaded_end(client: Client) -> str:
     return next((row["Value"] for row in client.query("SHOW STATUS LIKE 'Ssl_server_not_after'")), "")
 
 
-def _availability(client: Client, variables: dict[str, str]) -> Iterator[Finding]:
+def _availability(client: Client, variables: dict[str, str]) -> list[Finding]:
     if "have_ssl" in variables:
-        for name in ("have_ssl", "have_openssl"):
-            value = variables.get(name, "NO")
-            yield Finding(Level.OK if value == "YES" else Level.CRITICAL, name, value)
-        return
+        values = {name: variables.get(name, "NO") for name in ("have_ssl", "have_openssl")}
+        return [Finding(OK if value == "YES" else CRITICAL, name, value) for name, value in values.items()]
     rows = client.query(
         "SELECT VALUE FROM performance_schema.tls_channel_status WHERE CHANNEL = 'mysql_main' AND PROPERTY = 'Enabled'"
     )
     enabled = any(row["VALUE"] == "Yes" for row in rows)
-    yield Finding(Level.OK if enabled else Level.CRITICAL, "tls", "enabled" if enabled else "not enabled")
+    return [Finding(OK if enabled else CRITICAL, "tls", "enabled" if enabled else "not enabled")]
 
 
-def _certificate(data: bytes | None, variables: dict[str, str], end: str, at: datetime) -> Iterator[Finding]:
+def _certificate(data: bytes | None, variables: dict[str, str], end: str, at: datetime) -> list[Finding]:
     path = variables.get("ssl_cert", "")
     if not path or not variables.get("ssl_ca"):
-        yield Finding(
-            Level.CRITICAL, "loaded", "no ssl_ca and ssl_cert: its certificate is self-signed, or there is none"
-        )
-        return
+        return [Finding(CRITICAL, "loaded", "no ssl_ca and ssl_cert: its certificate is self-signed, or there is none")]
     if not end:
-        yield Finding(Level.UNKNOWN, "loaded", f"{path}; the server shows its end date only over TLS")
-        return
+        return [Finding(UNKNOWN, "loaded", f"{path}; the server shows its end date only over TLS")]
     try:
         loaded = dates.printed_time(end)
     except ValueError:
-        yield Finding(Level.UNKNOWN, "loaded", f"{path}; the server sent an end date that cannot be read")
-        return
-    yield finding.until("loaded", loaded, at, finding.CERTIFICATE_DAYS, path)
+        return [Finding(UNKNOWN, "loaded", f"{path}; the server sent an end date that cannot be read")]
+    found = [finding.until("loaded", loaded, at, finding.CERTIFICATE_DAYS, path)]
     if data is not None and read_certificate(data, path).end != loaded:
-        yield Finding(Level.WARNING, "file", f"{path} is not the loaded certificate: server reload")
+        found.append(Finding(WARNING, "file", f"{path} is not the loaded certificate: server reload"))
+    return found
 
 
-def _crl(data: bytes | None, openssl: OpenSSL, variables: dict[str, str], trust: Trust | None, at: datetime) -> Finding:
+def _crl(data: bytes | None, variables: dict[str, str], trust: Trust | None, at: datetime) -> Finding:
     path, directory = variables.get("ssl_crl", ""), variables.get("ssl_crlpath", "")
     if not path and directory:
-        return Finding(Level.UNKNOWN, "ssl_crl", f"the CRLs are in the directory {directory}")
+        return Finding(UNKNOWN, "ssl_crl", f"the CRLs are in the directory {directory}")
     if not path:
-        return Finding(Level.CRITICAL, "ssl_crl", "none, so revoked clients are accepted")
+        return Finding(CRITICAL, "ssl_crl", "none, so revoked clients are accepted")
     if data is None:
         why = "cannot be read through the server (FILE privilege, mode 644, secure_file_priv)"
-        return Finding(Level.UNKNOWN, "ssl_crl", f"{path} {why}")
+        return Finding(UNKNOWN, "ssl_crl", f"{path} {why}")
     if not data:
         why = "is too large to be read through the server, and is not the CRL of the CA: deploy it"
-        return Finding(Level.UNKNOWN, "ssl_crl", f"{path} {why}" if trust else f"{path} is compared by --ca only")
+        return Finding(UNKNOWN, "ssl_crl", f"{path} {why}" if trust else f"{path} is compared by --ca only")
     try:
-        ends = next_updates(openssl, data, path)
+        ends = next_updates(read_crls(data, path))
         newest = trust.crl_ends() if trust else {}
     except DatabaseCaError as error:
-        return Finding(Level.CRITICAL, "ssl_crl", error.message)
+        return Finding(CRITICAL, "ssl_crl", error.message)
     if any(issuer not in ends or ends[issuer] < end for issuer, end in newest.items()):
         # with `deploy` the CRL of the other CA would be lost
         how = "deploy it" if len(ends) == 1 else "bring the CRLs of both CAs, which rollover --output writes"
-        return Finding(Level.CRITICAL, "ssl_crl", f"{path} is older than the CRL of the CA: {how}")
+        return Finding(CRITICAL, "ssl_crl", f"{path} is older than the CRL of the CA: {how}")
     return finding.until("ssl_crl", min(ends.values()), at, finding.CRL_DAYS, f"{path} (only the file was looked at)")
 
 
@@ -118,28 +112,28 @@ def _protocols(variables: dict[str, str]) -> Finding:
     versions = [version for version in variables.get("tls_version", "").split(",") if version]
     old = [version for version in versions if version in _OLD]
     if not versions or old:
-        return Finding(Level.CRITICAL, "protocol", f"{', '.join(old) or 'none'} allowed")
-    return Finding(Level.OK, "protocol", ", ".join(versions))
+        return Finding(CRITICAL, "protocol", f"{', '.join(old) or 'none'} allowed")
+    return Finding(OK, "protocol", ", ".join(versions))
 
 
 def _start(variables: dict[str, str]) -> Iterator[Finding]:
     if "tls_certificates_enforced_validation" in variables:
         closed = variables["tls_certificates_enforced_validation"] == "ON"
         text = "only with valid files" if closed else "also without TLS: tls_certificates_enforced_validation is off"
-        yield Finding(Level.OK if closed else Level.WARNING, "start", text)
+        yield Finding(OK if closed else WARNING, "start", text)
 
 
 def _enforcement(client: Client, flavor: Flavor, variables: dict[str, str]) -> Finding:
     if variables.get("require_secure_transport") == "ON":
-        return Finding(Level.OK, "enforced", "for all accounts over TCP: require_secure_transport")
+        return Finding(OK, "enforced", "for all accounts over TCP: require_secure_transport")
     free = [entry for entry in accounts.accounts(client, flavor) if entry.kind == "open"]
     plain = _plain_sessions(client, variables)
     now = "" if plain is None else f"; {plain or 'no'} TCP session{'' if plain == 1 else 's'} without TLS now"
     if not free:
         text = f"by every account that can connect{now}"
-        return Finding(Level.OK, "enforced", text if plain else f"{text}: it is time for require_secure_transport")
+        return Finding(OK, "enforced", text if plain else f"{text}: it is time for require_secure_transport")
     count = f"{len(free)} account{'s' if len(free) > 1 else ''}"
-    return Finding(Level.WARNING, "enforced", f"not for {count}, which server accounts lists{now}")
+    return Finding(WARNING, "enforced", f"not for {count}, which server accounts lists{now}")
 
 
 def _plain_sessions(client: Client, variables: dict[str, str]) -> int | None:
@@ -147,7 +141,7 @@ def _plain_sessions(client: Client, variables: dict[str, str]) -> int | None:
     if variables.get("performance_schema") == "ON":
         with suppress(DatabaseCaError):
             plain = "SELECT 1 FROM performance_schema.threads WHERE CONNECTION_TYPE = 'TCP/IP'"
-            return sum(1 for _ in client.query(plain))
+            return len(client.query(plain))
     return None
 
 
@@ -190,7 +184,7 @@ def require_named(client: Client, openssl: OpenSSL, name: str, file: bytes | Non
     """
     where, names = listens(client), set()
     try:
-        served = file or handshake.served(client.there or openssl, where).certificate
+        served = file or handshake.served(openssl, where, client.there).certificate
         found = read_certificate(served, f"what {where} serves")
         names |= {found.common_name, *(value for _, value in found.alternative_names)}
         whose = shown(found.common_name or "nobody")

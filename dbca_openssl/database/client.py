@@ -11,15 +11,14 @@ from __future__ import annotations
 import re
 import shutil
 import signal
-from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-from dbca_openssl.command import Result
-from dbca_openssl.database.handshake import Runner, Target
+from dbca_openssl.database.handshake import Target, There
 from dbca_openssl.database.statements import PLAIN_MODE, Flavor
 from dbca_openssl.errors import DatabaseCaError, UnreachableError
+from dbca_openssl.names import printable
 from dbca_openssl.openssl import TIMED_OUT, content, memory_file
 
 SECONDS, SECONDS_IN_ALL = 10, 60
@@ -67,13 +66,6 @@ class Row(dict[str, str]):
         return self.unhex(name).decode("utf-8", "replace")
 
 
-class There(Runner, Protocol):
-    """A host whose programs are run instead of those here."""
-
-    def program(self, names: Sequence[str], arguments: Sequence[str], data: bytes = b"") -> Result:
-        """Run the first of the programs `names` that it has. Raises DatabaseCaError where it runs none."""
-
-
 class Client(NamedTuple):
     """How to reach a server; what is None is left to the client and its option files, such as `~/.my.cnf`.
 
@@ -94,7 +86,14 @@ class Client(NamedTuple):
 
     def command(self) -> tuple[str, ...]:
         """The program and its options. Raises DatabaseCaError where no client is installed."""
-        return (self._program(), *self._options())
+        names = self._names()
+        program = self.program or next(filter(None, map(shutil.which, names)), None)
+        if program is None:
+            raise DatabaseCaError(
+                f"the client {' or '.join(names)} is not installed",
+                "Debian: apt install mariadb-client-core (or mysql-client-core); --client-program PATH names another",
+            )
+        return (program, *self._options())
 
     def _options(self) -> tuple[str, ...]:
         given = (
@@ -110,23 +109,23 @@ class Client(NamedTuple):
             *(("--ssl",) if self.tls else ()),
         )
 
-    def query(self, statement: str) -> Iterator[Row]:
-        """The rows of one statement.
-
-        Raises UnreachableError where the server does not answer, and DatabaseCaError, also while the rows are read.
-        """
+    def query(self, statement: str) -> list[Row]:
+        """The rows of one statement. Raises UnreachableError where the server does not answer, and DatabaseCaError."""
         output = self._run(statement, _LAST)
         if not output.endswith(_LAST_OUTPUT):
             raise _not_rows("they are not whole")
         if output == _LAST_OUTPUT:  # without rows there is no line of column names
-            return iter(())
-        header, *rows = output.removesuffix(f"\n{_LAST_OUTPUT}").split("\n")  # other line ends are text
-        names = _cells(header)
-        return (_row(names, _cells(line)) for line in rows)
+            return []
+        lines = output.removesuffix(f"\n{_LAST_OUTPUT}").split("\n")  # other line ends are text
+        names, *rows = (_cells(line) for line in lines)
+        for cells in rows:
+            if len(cells) != len(names):
+                raise _not_rows(f"{len(cells)} cells under {len(names)} names")
+        return [Row(zip(names, cells, strict=True)) for cells in rows]
 
     def one(self, statement: str) -> Row:
         """The row of a statement that has one. Raises DatabaseCaError."""
-        rows = list(self.query(statement))
+        rows = self.query(statement)
         if len(rows) != 1:
             raise _not_rows(f"{len(rows)} instead of one")
         return rows[0]
@@ -148,22 +147,10 @@ class Client(NamedTuple):
     def _names(self) -> tuple[str, ...]:
         return (self.program,) if self.program else ("mysql",) if self.flavor == "mysql" else ("mariadb", "mysql")
 
-    def _program(self) -> str:
-        if self.program is not None:
-            return self.program
-        names = self._names()
-        for name in names:
-            if found := shutil.which(name):
-                return found
-        raise DatabaseCaError(
-            f"the client {' or '.join(names)} is not installed",
-            "Debian: apt install mariadb-client-core (or mysql-client-core); --client-program PATH names another",
-        )
-
     def _run(self, *statements: str) -> str:
         text = "".join(f"{statement};\n" for statement in statements).encode()
         if self.there is not None:
-            result = self.there.program(self._names(), self._options(), text)
+            result = self.there.run(self._names(), self._options(), text)
             return _rows(self._names()[0], result.code, result.output, result.messages)
         import sh  # slow to import, and only the commands that talk to a server need it
 
@@ -225,12 +212,6 @@ def _cells(line: str) -> list[str]:
     return [re.sub(r"\\([nt0\\])", lambda match: _ESCAPES[match.group(1)], cell) for cell in line.split("\t")]
 
 
-def _row(names: list[str], cells: list[str]) -> Row:
-    if len(names) != len(cells):
-        raise _not_rows(f"{len(cells)} cells under {len(names)} names")
-    return Row(zip(names, cells, strict=True))
-
-
 def _not_rows(why: str) -> DatabaseCaError:
     return DatabaseCaError(
         f"the client did not print the rows that were asked for: {why}",
@@ -242,12 +223,11 @@ def _not_rows(why: str) -> DatabaseCaError:
 def _failure(program: str, messages: str) -> DatabaseCaError:
     lines = [line.strip() for line in messages.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:] or ["it printed no message"]
-    plain = "".join(character if character.isprintable() else "?" for character in errors[0])
-    match = re.match(r"ERROR (\d+)\b", plain)
+    match = re.match(r"ERROR (\d+)\b", errors[0])
     number = int(match.group(1)) if match else 0
     kind = UnreachableError if number in _UNREACHABLE else DatabaseCaError
     hints = (_HINTS[number],) if number in _HINTS else ()
-    return kind(f"{Path(program).name}: {plain}", *hints, detail=messages)
+    return kind(f"{Path(program).name}: {printable(errors[0])}", *hints, detail=messages)
 
 
 _UNREACHABLE = (2002, 2003, 2005, 2006, 2013, 2026)

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 from dbca_openssl.command import Result
 from dbca_openssl.errors import DatabaseCaError, UnreachableError
-from dbca_openssl.openssl import SENT_TOO_MUCH, TIMED_OUT
+from dbca_openssl.openssl import SENT_TOO_MUCH, TIMED_OUT, OpenSSL
 
 PORT = 3306
 SECONDS = 10
@@ -30,8 +30,8 @@ USER = "dbca-openssl"
 With this length the first byte of the login is an `E`; a `K` or a `Q` would be a command to s_client.
 """
 
-REVOKED, EXPIRED = 44, 45
-"""TLS alerts (RFC 8446, 6.2): `certificate_revoked`; `certificate_expired`, which is also sent for an expired CRL."""
+REVOKED, EXPIRED, UNKNOWN_CA = 44, 45, 48
+"""TLS alerts (RFC 8446, 6.2); `certificate_expired` is also sent for an expired CRL."""
 
 ALERTS = {
     40: "handshake failure",
@@ -39,23 +39,15 @@ ALERTS = {
     REVOKED: "certificate revoked",
     EXPIRED: "certificate or CRL expired",
     46: "certificate unknown",
-    48: "unknown CA",
+    UNKNOWN_CA: "unknown CA",
 }
 
 
-class Runner(Protocol):
-    """What runs openssl: OpenSSL here, or the openssl of a host."""
+class There(Protocol):
+    """A host whose programs are run instead of those here."""
 
-    def run(
-        self,
-        arguments: Sequence[str],
-        *,
-        directory: Path,
-        data: bytes = b"",
-        timeout: float | None = None,
-        largest_output: int = 0,
-    ) -> Result:
-        """As OpenSSL.run."""
+    def run(self, names: Sequence[str], arguments: Sequence[str], data: bytes = b"", seconds: int = 60) -> Result:
+        """Run the first of the programs `names` that it has. Raises DatabaseCaError where it runs none."""
 
 
 class Target(NamedTuple):
@@ -90,8 +82,18 @@ class Answer(NamedTuple):
     alert: int | None
 
     def __str__(self) -> str:
-        """The alert in words."""
+        """The answer in words."""
+        if self.accepted:
+            return "a login"
         return f"TLS alert {self.alert}, {ALERTS.get(self.alert, 'see RFC 8446')}" if self.alert else "no TLS alert"
+
+    def to_revoked(self) -> str:
+        """What is wrong with the server that gives a revoked certificate this answer, or nothing."""
+        if self.accepted:
+            return "the server accepts a revoked certificate: its CRL is old, or it has none"
+        if self.alert == EXPIRED:
+            return "the CRL that the server has loaded has expired, so it refuses every client certificate"
+        return "" if self.alert == REVOKED else f"the server does not refuse a revoked certificate as such: {self}"
 
 
 def target(text: str) -> Target:
@@ -106,9 +108,12 @@ def target(text: str) -> Target:
     raise DatabaseCaError(f"not HOST or HOST:PORT: {text!r}", "for example aiken.example.net:3306, or [::1]:3306")
 
 
-def served(openssl: Runner, where: Target) -> Served:
-    """The certificate that the server at `where` serves. Raises UnreachableError where it serves none."""
-    result = _connect(openssl, where, "-showcerts", "-ign_eof")
+def served(openssl: OpenSSL, where: Target, there: There | None = None) -> Served:
+    """The certificate that the server at `where` serves, to the host `there` or to this one.
+
+    Raises UnreachableError where it serves none.
+    """
+    result = _connect(openssl, where, there, "-showcerts", "-ign_eof")
     output = result.output.decode("latin-1")
     certificate = re.search(r"^-----BEGIN CERTIFICATE-----$.*?^-----END CERTIFICATE-----\n", output, re.M | re.S)
     version = re.search(r"^ *Protocol *: *(\S+)", output, re.M) or re.search(r"^New, (\S+),", output, re.M)
@@ -117,13 +122,13 @@ def served(openssl: Runner, where: Target) -> Served:
     return Served(certificate.group().encode("latin-1"), version.group(1))
 
 
-def answer(openssl: Runner, where: Target, client: ClientCertificate) -> Answer:
-    """Whether the server at `where` accepts the certificate of `client`.
+def answer(openssl: OpenSSL, where: Target, client: ClientCertificate, there: There | None = None) -> Answer:
+    """Whether the server at `where` accepts the certificate of `client`, from the host `there` or from this one.
 
     Raises UnreachableError where there is no handshake at all, DatabaseCaError where the client's files do not match.
     """
     certificate, key = str(client.certificate.absolute()), str(client.key.absolute())
-    result = _connect(openssl, where, "-quiet", "-cert", certificate, "-key", key)
+    result = _connect(openssl, where, there, "-quiet", "-cert", certificate, "-key", key)
     alert = re.search(r"SSL alert number (\d+)", result.messages)
     if result.output:  # with -quiet, only what came from inside TLS
         return Answer(True, None)
@@ -134,14 +139,11 @@ def answer(openssl: Runner, where: Target, client: ClientCertificate) -> Answer:
     raise _unreachable(where, result)
 
 
-def _connect(openssl: Runner, where: Target, *options: str) -> Result:
-    result = openssl.run(
-        ("s_client", "-starttls", "mysql", "-connect", str(where), *options),
-        directory=Path("/"),
-        data=login(),
-        timeout=SECONDS,
-        largest_output=LARGEST_OUTPUT,
-    )
+def _connect(openssl: OpenSSL, where: Target, there: There | None, *options: str) -> Result:
+    command = ("s_client", "-starttls", "mysql", "-connect", str(where), *options)
+    if there:
+        return there.run(("openssl",), command, login(), SECONDS)  # what ssh may bring is limited
+    result = openssl.run(command, directory=Path("/"), data=login(), timeout=SECONDS, largest_output=LARGEST_OUTPUT)
     if result.code == SENT_TOO_MUCH:
         raise UnreachableError(f"{where}: sent more than {LARGEST_OUTPUT // 1024} KiB")
     return result
@@ -172,25 +174,26 @@ def _unreachable(where: Target, result: Result) -> UnreachableError:
 
 def reason(where: Target, said: str) -> UnreachableError | None:
     """Why there was no handshake, by what s_client `said`, if it is known."""
-    for pattern, meaning, hints in _REASONS:
+    for pattern, meaning, *hints in _REASONS:
         if re.search(pattern, said):
             return UnreachableError(f"{where}: {meaning}", *hints, detail=said)
     return None
 
 
-_REASONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    (r"[Cc]onnection refused", "connection refused", ()),
-    (r"Name or service not known|getaddrinfo|BIO_lookup", "unknown host", ()),
-    (r"No route to host|Network is unreachable", "no route to host", ()),
-    (r"Connection timed out", "timed out", ()),
+# patterns of what is printed, what that means, and hints
+_REASONS = (
+    (r"[Cc]onnection refused", "connection refused"),
+    (r"Name or service not known|getaddrinfo|BIO_lookup", "unknown host"),
+    (r"No route to host|Network is unreachable", "no route to host"),
+    (r"Connection timed out", "timed out"),
     (
         r"does not support SSL",
         "the server does not offer TLS",
-        ("dbca-openssl server settings prints the options that it needs; its error log says what was wrong with them",),
+        "dbca-openssl server settings prints the options that it needs; its error log says what was wrong with them",
     ),
     (
         r"[Oo]nly MySQL protocol version|Cannot confirm server version|Timed out in read|server (?:greeting|version)",
         "not a MariaDB or MySQL server, or one that refuses connections from this host",
-        ("no account may connect from here, or this host was blocked after too many errors (FLUSH HOSTS)",),
+        "no account may connect from here, or this host was blocked after too many errors (FLUSH HOSTS)",
     ),
 )

@@ -14,10 +14,10 @@ from typing import NamedTuple
 from dbca_openssl import finding
 from dbca_openssl.ca import index, verify
 from dbca_openssl.database import handshake
-from dbca_openssl.database.handshake import ClientCertificate, Runner, Served, Target
-from dbca_openssl.database.trust import Trust, read_certificate
+from dbca_openssl.database.handshake import ClientCertificate, Served, Target, There
+from dbca_openssl.database.trust import Trust, read, read_certificate
 from dbca_openssl.errors import DatabaseCaError, UnreachableError
-from dbca_openssl.finding import Finding, Level
+from dbca_openssl.finding import CRITICAL, OK, Finding
 from dbca_openssl.x509 import Certificate
 
 MODERN = ("TLSv1.2", "TLSv1.3")
@@ -36,12 +36,7 @@ class Probe(NamedTuple):
     where: Target
     canary: ClientCertificate | None = None
     valid_client: ClientCertificate | None = None
-    there: Runner | None = None
-
-    @property
-    def openssl(self) -> Runner:
-        """What connects."""
-        return self.there or self.trust.openssl
+    there: There | None = None
 
 
 def probe(what: Probe, at: datetime) -> list[Finding]:
@@ -50,10 +45,11 @@ def probe(what: Probe, at: datetime) -> list[Finding]:
     if what.canary:
         _require_revoked(trust, what.canary)
     try:
-        served = handshake.served(what.openssl, what.where)
+        served = handshake.served(trust.openssl, what.where, what.there)
     except UnreachableError as error:
-        return [Finding(Level.CRITICAL, "server", error.message)]
-    found = [protocol(served), *certificate(what, served, issued, at), crl(what, at)]
+        return [Finding(CRITICAL, "server", error.message)]
+    level = OK if served.protocol in MODERN else CRITICAL  # what server and openssl negotiated is their newest
+    found = [Finding(level, "protocol", served.protocol), *_certificate(what, served, issued, at), _crl(what, at)]
     if what.valid_client:
         found.append(_valid_client(what, what.valid_client))
     if what.canary:
@@ -61,36 +57,30 @@ def probe(what: Probe, at: datetime) -> list[Finding]:
     return found
 
 
-def protocol(served: Served) -> Finding:
-    """The TLS version that server and openssl negotiated, their newest."""
-    return Finding(Level.OK if served.protocol in MODERN else Level.CRITICAL, "protocol", served.protocol)
-
-
-def certificate(what: Probe, served: Served, issued: Certificate, at: datetime) -> Iterator[Finding]:
-    """Whether the certificate is the issued one, and valid for its name, today and according to the CRL (verify(1)).
-
-    Raises DatabaseCaError where what is served cannot be read.
-    """
+def _certificate(what: Probe, served: Served, issued: Certificate, at: datetime) -> Iterator[Finding]:
+    """Whether the certificate is the issued one, and valid for its name, today and according to the CRL (verify(1))."""
     shown = read_certificate(served.certificate, f"what {what.where} serves")
     serial = index.serial_text(shown.serial)
     if shown.encoded == issued.encoded:
-        yield Finding(Level.OK, "certificate", f"serial {serial}, as issued")
+        yield Finding(OK, "certificate", f"serial {serial}, as issued")
     elif shown.issuer == issued.issuer:
         text = f"serial {serial} of {shown.common_name or 'nobody'}, but {index.serial_text(issued.serial)} was issued"
-        yield Finding(Level.CRITICAL, "certificate", f"{text}: deploy it, then server reload")
+        yield Finding(CRITICAL, "certificate", f"{text}: deploy it, then server reload")
     else:
-        yield Finding(Level.CRITICAL, "certificate", "issued by another CA, or by the server itself")
-    yield _judged(
-        "chain", _refusal(what.trust, served.certificate, *verify.for_name(what.name)), f"valid for {what.name}"
-    )
-    yield _judged("revocation", _refusal(what.trust, served.certificate, *_by_crl(what.trust)), "not revoked")
+        yield Finding(CRITICAL, "certificate", "issued by another CA, or by the server itself")
+    for code, options, fine in (
+        ("chain", verify.for_name(what.name), f"valid for {what.name}"),
+        ("revocation", _by_crl(what.trust), "not revoked"),
+    ):
+        refusal = _refusal(what.trust, served.certificate, *options)
+        yield Finding(CRITICAL, code, refusal) if refusal else Finding(OK, code, fine)
     if at < shown.start:
-        yield Finding(Level.CRITICAL, "validity", f"valid from {shown.start:%Y-%m-%d %H:%M:%S}Z")
+        yield Finding(CRITICAL, "validity", f"valid from {shown.start:%Y-%m-%d %H:%M:%S}Z")
     else:
         yield finding.until("validity", shown.end, at, finding.CERTIFICATE_DAYS)
 
 
-def crl(what: Probe, at: datetime) -> Finding:
+def _crl(what: Probe, at: datetime) -> Finding:
     """The age of the CA's CRL; once it has expired, servers refuse every client that shows a certificate."""
     whose = "the CA's CRL; not what the server has loaded"
     if what.canary is None:
@@ -98,40 +88,27 @@ def crl(what: Probe, at: datetime) -> Finding:
     try:
         return finding.until("crl", min(what.trust.crl_ends().values()), at, finding.CRL_DAYS, whose)
     except DatabaseCaError as error:
-        return Finding(Level.CRITICAL, "crl", error.message)
-
-
-def _judged(subject: str, refusal: str, fine: str) -> Finding:
-    return Finding(Level.CRITICAL, subject, refusal) if refusal else Finding(Level.OK, subject, fine)
+        return Finding(CRITICAL, "crl", error.message)
 
 
 def _valid_client(what: Probe, client: ClientCertificate) -> Finding:
-    answer = handshake.answer(what.openssl, what.where, client)
+    answer = handshake.answer(what.trust.openssl, what.where, client, what.there)
     if answer.accepted:
-        return Finding(Level.OK, "client", f"{client.certificate.name} is accepted")
-    return Finding(Level.CRITICAL, "client", f"{client.certificate.name} is refused: {answer}")
+        return Finding(OK, "client", f"{client.certificate.name} is accepted")
+    return Finding(CRITICAL, "client", f"{client.certificate.name} is refused: {answer}")
 
 
 def _canary(what: Probe, canary: ClientCertificate) -> Finding:
-    answer = handshake.answer(what.openssl, what.where, canary)
-    name = canary.certificate.name
-    if answer.alert == handshake.REVOKED:
-        return Finding(Level.OK, "canary", f"{name} is refused as revoked")
-    if answer.accepted:
-        text = f"{name} is revoked, but the server accepts it: its CRL is old, or it has none"
-    elif answer.alert == handshake.EXPIRED:
-        text = "the CRL of the server has expired, so it refuses every client certificate"
-    else:
-        text = f"{name} is refused, but not as revoked: {answer}"
-    return Finding(Level.CRITICAL, "canary", text)
+    answer = handshake.answer(what.trust.openssl, what.where, canary, what.there)
+    name, problem = canary.certificate.name, answer.to_revoked()
+    return Finding(
+        CRITICAL if problem else OK, "canary", f"{name}: {problem}" if problem else f"{name} is refused as revoked"
+    )
 
 
 def _require_revoked(trust: Trust, canary: ClientCertificate) -> None:
     """A server would refuse, or accept, any other canary for another reason."""
-    try:
-        refusal = _refusal(trust, canary.certificate.read_bytes(), *_by_crl(trust))
-    except OSError as error:
-        raise DatabaseCaError(f"cannot read {canary.certificate}: {error.strerror}") from None
+    refusal = _refusal(trust, read(canary.certificate), *_by_crl(trust))
     if refusal != "certificate revoked":
         raise DatabaseCaError(
             f"{canary.certificate} is no canary: it is {refusal or 'not revoked'}",

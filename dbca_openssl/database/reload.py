@@ -11,7 +11,7 @@ from dbca_openssl.database.check import listens, require_named, server_files
 from dbca_openssl.database.client import Reached
 from dbca_openssl.database.handshake import Target
 from dbca_openssl.database.statements import Flavor
-from dbca_openssl.database.trust import Trust, next_updates, read_certificate
+from dbca_openssl.database.trust import Trust, next_updates, read_certificate, read_crls
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.x509 import Certificate
 
@@ -33,7 +33,7 @@ def reload(server: Reached, trust: Trust, at: datetime, command: str | None = No
     require_named(client, trust.openssl, name, certificate)
     where = where or listens(client)
     # MariaDB loads an expired CRL, and MySQL does with tls_certificates_enforced_validation off
-    if crl and (end := min(next_updates(trust.openssl, crl, "ssl_crl of the server").values())) <= at:
+    if crl and (end := min(next_updates(read_crls(crl, "ssl_crl of the server")).values())) <= at:
         raise DatabaseCaError(
             f"the CRL on the server expired on {dates.shown(end)}: after a reload every client that shows a "
             "certificate would be refused",
@@ -42,7 +42,7 @@ def reload(server: Reached, trust: Trust, at: datetime, command: str | None = No
     try:
         if client.there is None or command is None:
             client.execute(STATEMENTS[client.server_flavor()])
-        elif (result := client.there.program(("sh",), ("-c", command))).code:
+        elif (result := client.there.run(("sh",), ("-c", command))).code:
             raise DatabaseCaError(f"exit code {result.code} of: {command}", detail=result.messages)
     except DatabaseCaError as error:
         raise DatabaseCaError(
@@ -51,7 +51,7 @@ def reload(server: Reached, trust: Trust, at: datetime, command: str | None = No
             *error.hints,
             detail=error.detail,
         ) from None
-    shown = read_certificate(handshake.served(client.there or trust.openssl, where).certificate, f"what {where} serves")
+    shown = read_certificate(handshake.served(trust.openssl, where, client.there).certificate, f"what {where} serves")
     if shown.encoded != issued.encoded:
         raise DatabaseCaError(
             f"{where} was reloaded, but serves serial {index.serial_text(shown.serial)} of "

@@ -8,70 +8,63 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
-from dbca_openssl.ca.layout import CERTIFICATE, CRL
 from dbca_openssl.database import statements
 from dbca_openssl.database.client import Client
 from dbca_openssl.database.handshake import Target
+from dbca_openssl.database.settings import files_of
 from dbca_openssl.database.statements import Account, Flavor, Requirement, string
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.finding import Finding, Level
-from dbca_openssl.render import SSL_DIR
+from dbca_openssl.finding import CRITICAL, OK, Finding
 
 LONGEST_PASSWORD = 32
 """Characters that MySQL allows in `SOURCE_PASSWORD`."""
 
 
-class Replication(NamedTuple):
-    """A replica, by the name in its certificate, and the source that it follows.
+def statements_for(
+    flavor: Flavor,
+    source: Target,
+    replica: str,
+    account: Account,
+    requirement: Requirement,
+    password: str | None,
+    directory: Path,
+    *,
+    by_gtid: bool,
+) -> tuple[str, str]:
+    """The statements for the source, and those for the replica that is called `replica` in its certificate.
 
-    `requirement` is what the source requires of the account: the names in the replica's certificate. With `existing` a
-    running replication gets TLS, and keeps its position and its account's password.
+    `requirement` is what the source requires of the account: the names in the replica's certificate. Without a password
+    a running replication gets TLS, and keeps its account's password, and its position, which a host would reset.
+    Otherwise they fail where the new account exists already, with another password.
+    Raises DatabaseCaError for what a statement cannot hold.
     """
-
-    flavor: Flavor
-    source: Target
-    replica: str
-    account: Account
-    requirement: Requirement
-    password: str = ""
-    directory: Path = Path(SSL_DIR)
-    by_gtid: bool = False
-    existing: bool = False
-
-    def on_source(self) -> list[str]:
-        """The statements for the source. They fail where a new account exists already, with another password.
-
-        Raises DatabaseCaError, as `on_replica` does, for what a statement cannot hold.
-        """
-        if self.existing:
-            return [statements.require(self.account, self.requirement)]
-        return [
-            f"CREATE USER {self.account.sql()} IDENTIFIED BY {string(self.password)} REQUIRE {self.requirement.sql()}",
-            f"GRANT REPLICATION SLAVE ON *.* TO {self.account.sql()}",
+    files = files_of(replica, directory)
+    is_mariadb = flavor == "mariadb"
+    head, word = ("CHANGE MASTER TO", "MASTER") if is_mariadb else ("CHANGE REPLICATION SOURCE TO", "SOURCE")
+    values = []
+    if password is None:
+        on_source = [statements.require(account, requirement)]
+    else:
+        on_source = [
+            f"CREATE USER {account.sql()} IDENTIFIED BY {string(password)} REQUIRE {requirement.sql()}",
+            f"GRANT REPLICATION SLAVE ON *.* TO {account.sql()}",
         ]
-
-    def on_replica(self) -> list[str]:
-        """The statements for the replica. With `existing` they leave out the host, which would reset the position."""
-        word = "MASTER" if self.flavor == "mariadb" else "SOURCE"
-        values = []
-        if not self.existing:
-            values += [("HOST", string(self.source.host)), ("PORT", str(self.source.port))]
-            values += [("USER", string(self.account.user)), ("PASSWORD", string(self.password))]
-            if self.by_gtid:
-                values.append(("USE_GTID", "slave_pos") if self.flavor == "mariadb" else ("AUTO_POSITION", "1"))
-        values += [
-            ("SSL", "1"),
-            ("SSL_CA", string(str(self.directory / CERTIFICATE))),
-            ("SSL_CERT", string(str(self.directory / f"{self.replica}.cert.pem"))),
-            ("SSL_KEY", string(str(self.directory / f"private/{self.replica}.key.pem"))),
-            ("SSL_CRL", string(str(self.directory / Path(CRL).name))),
-            ("SSL_VERIFY_SERVER_CERT", "1"),
-        ]
-        head = "CHANGE MASTER TO" if self.flavor == "mariadb" else "CHANGE REPLICATION SOURCE TO"
-        change = f"{head}\n  " + ",\n  ".join(f"{word}_{name} = {value}" for name, value in values)
-        return [*(("STOP REPLICA",) if self.existing else ()), change, "START REPLICA"]
+        values += [("HOST", string(source.host)), ("PORT", str(source.port))]
+        values += [("USER", string(account.user)), ("PASSWORD", string(password))]
+        if by_gtid:
+            values.append(("USE_GTID", "slave_pos") if is_mariadb else ("AUTO_POSITION", "1"))
+    values += [
+        ("SSL", "1"),
+        ("SSL_CA", string(files["ca"])),
+        ("SSL_CERT", string(files["certificate"])),
+        ("SSL_KEY", string(files["key"])),
+        ("SSL_CRL", string(files["crl"])),
+        ("SSL_VERIFY_SERVER_CERT", "1"),
+    ]
+    change = f"{head}\n  " + ",\n  ".join(f"{word}_{name} = {value}" for name, value in values)
+    stopped = ["STOP REPLICA"] if password is None else []
+    return statements.script(*on_source), statements.script(*stopped, change, "START REPLICA")
 
 
 def new_password() -> str:
@@ -97,12 +90,12 @@ def check(client: Client, flavor: Flavor) -> list[Finding]:
 
     Raises DatabaseCaError where the server is no replica.
     """
-    rows = list(client.query("SHOW ALL SLAVES STATUS" if flavor == "mariadb" else "SHOW REPLICA STATUS"))
+    rows = client.query("SHOW ALL SLAVES STATUS" if flavor == "mariadb" else "SHOW REPLICA STATUS")
     if not rows:
         raise DatabaseCaError(
             "the server is not a replica", "server replication prints the statements that make it one"
         )
-    return [finding for row in rows for finding in _findings(_modern(row))]
+    return [finding for row in rows for finding in _findings(row)]
 
 
 _SWITCHES = {
@@ -116,7 +109,9 @@ _FILES = {
 }
 
 
-def _findings(status: Mapping[str, str]) -> Iterator[Finding]:
+def _findings(row: Mapping[str, str]) -> Iterator[Finding]:
+    # under the names that MySQL has now; MariaDB still has the old ones
+    status = {name.replace("Slave_", "Replica_").replace("Master_", "Source_"): row[name] for name in row}
     channel = status.get("Connection_name") or status.get("Channel_Name") or ""
     prefix = f"{channel}: " if channel else ""
     errors = {
@@ -126,12 +121,7 @@ def _findings(status: Mapping[str, str]) -> Iterator[Finding]:
     for name, problem in (errors | _SWITCHES).items():
         value = status.get(name, "No")
         fine = value == "Yes"
-        yield Finding(Level.OK if fine else Level.CRITICAL, name, prefix + (value if fine else f"{value}: {problem}"))
+        yield Finding(OK if fine else CRITICAL, name, prefix + (value if fine else f"{value}: {problem}"))
     for name, problem in _FILES.items():
         value = status.get(name, "")
-        yield Finding(Level.OK if value else Level.CRITICAL, name, prefix + (value or f"none: {problem}"))
-
-
-def _modern(row: Mapping[str, str]) -> dict[str, str]:
-    """A row under the names that MySQL has now; MariaDB still has the old ones."""
-    return {name.replace("Slave_", "Replica_").replace("Master_", "Source_"): value for name, value in row.items()}
+        yield Finding(OK if value else CRITICAL, name, prefix + (value or f"none: {problem}"))

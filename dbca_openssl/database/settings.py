@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from dbca_openssl import names
 from dbca_openssl.ca.layout import CERTIFICATE, CRL
+from dbca_openssl.command import require_absent
+from dbca_openssl.database.handshake import PORT, Target
 from dbca_openssl.database.statements import Flavor
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.names import shown
 from dbca_openssl.plan import write_new
-from dbca_openssl.render import SSL_DIR, rendered
+from dbca_openssl.render import rendered
 
 Kind = Literal[
     "mariadb", "mysql", "python", "node", "go", "jdbc", "php", "odbc", "dotnet", "haproxy", "proxysql", "maxscale"
@@ -40,31 +43,16 @@ EXAMPLE = "aiken.example.net"
 """The server in settings of clients, where none is named: the guide's."""
 
 
-class Settings(NamedTuple):
+def of_server(name: str, flavor: Flavor, directory: Path, *, galera: bool = False, staged: bool = False) -> str:
     """The option file for the server called `name`, with its files in the absolute `directory`.
 
-    The files are those of the guide: `database-ca.cert.pem`, `NAME.cert.pem`, `private/NAME.key.pem`. With `galera`, a
-    server is also a node of a Galera cluster of MariaDB that uses rsync for state transfers. With `staged` it offers
-    TLS, and does not refuse connections without it yet.
+    With `galera`, it is also a node of a Galera cluster of MariaDB that uses rsync for state transfers. With `staged`
+    it offers TLS, and does not refuse connections without it yet. Raises DatabaseCaError where an option file cannot
+    hold a path.
     """
-
-    name: str
-    flavor: Flavor = "mariadb"
-    directory: Path = Path(SSL_DIR)
-    galera: bool = False
-    staged: bool = False
-
-    def text(self) -> str:
-        """The option file. Raises DatabaseCaError where an option file cannot hold a path."""
-        files = _files(self.name, self.directory)
-        return _lines(
-            "server.cnf.j2",
-            name=self.name,
-            flavor=self.flavor,
-            staged=self.staged,
-            **files,
-            provider_options=_provider_options(files["ca"], files["certificate"], files["key"]) if self.galera else "",
-        )
+    files = files_of(name, directory)
+    options = _provider_options(files["ca"], files["certificate"], files["key"]) if galera else ""
+    return _lines("server.cnf.j2", name=name, flavor=flavor, staged=staged, **files, provider_options=options)
 
 
 def of_client(
@@ -84,7 +72,7 @@ def of_client(
     return _lines(
         f"client/{kind}.j2",
         name=name,
-        **_files(name, directory),
+        **files_of(name, directory),
         directory=str(directory),
         key_store=str(directory / f"private/{name}.p12"),
         host=host,
@@ -92,16 +80,19 @@ def of_client(
         user=user,
         example=EXAMPLE,
         account=name.partition("@")[0],
-        address=f"[{host}]:{port or 3306}" if host and ":" in host else f"{host or EXAMPLE}:{port or 3306}",
+        address=str(Target(host or EXAMPLE, port or PORT)),
     )
 
 
-def write(text: str, path: Path, mode: int = 0o644) -> None:
-    """Make a new file `path`. Raises DatabaseCaError where the file exists."""
-    try:
-        write_new(path, text.encode(), mode)
-    except OSError as error:
-        raise DatabaseCaError(f"cannot write {path}: {error.strerror}") from None
+def write(texts: Mapping[Path, str], mode: int = 0o644) -> None:
+    """Make new files. Raises DatabaseCaError where one exists, and then none is written."""
+    for path in texts:
+        require_absent(path)
+    for path, text in texts.items():
+        try:
+            write_new(path, text.encode(), mode)
+        except OSError as error:
+            raise DatabaseCaError(f"cannot write {path}: {error.strerror}") from None
 
 
 def _lines(template: str, **values: object) -> str:
@@ -112,7 +103,8 @@ def _lines(template: str, **values: object) -> str:
     return text
 
 
-def _files(name: str, directory: Path) -> dict[str, str]:
+def files_of(name: str, directory: Path) -> dict[str, str]:
+    """The guide's files on the host called `name`. Raises DatabaseCaError where the directory is not absolute."""
     if not directory.is_absolute():
         raise DatabaseCaError(f"not an absolute directory: {shown(str(directory))}")
     return {

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from dbca_openssl import crls, x509
 from dbca_openssl.ca.layout import CERTIFICATE, CONFIGURATION, CRL, Authority
+from dbca_openssl.crls import Crl
 from dbca_openssl.database.statements import Requirement
 from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError
@@ -31,15 +33,22 @@ class Trust(NamedTuple):
 
     def issued(self, name: str) -> Certificate:
         """The certificate that was issued to `name`. Raises DatabaseCaError where there is none that can be read."""
-        return read_certificate(_read(self.path(name)), str(self.path(name)))
+        return read_certificate(read(self.path(name)), str(self.path(name)))
 
     def crl_data(self) -> bytes:
         """The CRL, as its file has it. Raises DatabaseCaError."""
-        return _read(self.crl)
+        return read(self.crl)
 
     def crl_ends(self) -> dict[bytes, datetime]:
         """When each CRL expires, as `next_updates`. Raises DatabaseCaError also where no CA signed it (crl(1))."""
-        return next_updates(self.openssl, self.crl_data(), str(self.crl), self.authority)
+        found = read_crls(self.crl_data(), str(self.crl))
+        for crl in found:
+            # of PEM on its standard input openssl reads each byte by itself, which takes seconds for 100,000 entries
+            command = ("crl", "-inform", "DER", "-noout", "-CAfile", str(self.authority))
+            result = self.openssl.run(command, directory=Path("/"), data=crl.encoded)
+            if "verify OK" not in result.messages:
+                raise DatabaseCaError(f"{self.crl} is no CRL of this CA", detail=result.messages)
+        return next_updates(found)
 
 
 def of_authority(authority: Authority) -> Trust:
@@ -62,26 +71,17 @@ def read_certificate(pem: bytes, label: str) -> Certificate:
         raise DatabaseCaError(f"{label} is no certificate that can be read: {error}") from None
 
 
-def next_updates(openssl: OpenSSL, pem: bytes, label: str, authorities: Path | None = None) -> dict[bytes, datetime]:
-    """When each of the CRLs in `pem`, called `label` in messages, expires; by the name of its issuer (DER).
-
-    While hosts trust two CAs there are two. Raises DatabaseCaError where something else is in it, or one of them is not
-    signed by a CA whose certificate is in the file `authorities` (crl(1)).
-    """
+def read_crls(pem: bytes, label: str) -> list[Crl]:
+    """The CRLs in `pem`, called `label` in messages. Raises DatabaseCaError where something else is in it."""
     try:
-        found = crls.crls_in(pem)
+        return crls.crls_in(pem)
     except UnreadableError as error:
         raise DatabaseCaError(f"{label} is no CRL that can be read: {error}") from None
-    ends: dict[bytes, datetime] = {}
-    for crl in found:
-        if authorities:
-            # of PEM on its standard input openssl reads each byte by itself, which takes seconds for 100,000 entries
-            command = ("crl", "-inform", "DER", "-noout", "-CAfile", str(authorities))
-            result = openssl.run(command, directory=Path("/"), data=crl.encoded)
-            if "verify OK" not in result.messages:
-                raise DatabaseCaError(f"{label} is no CRL of this CA", detail=result.messages)
-        ends[crl.issuer] = max(crl.end, ends.get(crl.issuer, crl.end))
-    return ends
+
+
+def next_updates(found: Sequence[Crl]) -> dict[bytes, datetime]:
+    """When the CRLs expire, by the name of their issuer (DER); while hosts trust two CAs there are two."""
+    return {crl.issuer: crl.end for crl in sorted(found, key=lambda crl: crl.end)}
 
 
 def requirement(trust: Trust, name: str) -> Requirement:
@@ -93,7 +93,7 @@ def requirement(trust: Trust, name: str) -> Requirement:
     subject, issued_by = compared_names(trust.openssl, path)
     certificate = trust.issued(name)
     try:
-        authorities = x509.certificates_in(_read(trust.authority))
+        authorities = x509.certificates_in(read(trust.authority))
     except UnreadableError as error:
         raise DatabaseCaError(f"{trust.authority} has no certificates that can be read: {error}") from None
     issuer = next((one for one in authorities if one.subject == certificate.issuer), None)
@@ -111,7 +111,7 @@ def requirement(trust: Trust, name: str) -> Requirement:
 def compared_names(openssl: OpenSSL, path: Path) -> tuple[str, str]:
     """Subject and issuer of a certificate as X509_NAME_oneline(3) writes them. Raises DatabaseCaError."""
     result = openssl.run(
-        ("x509", "-noout", "-subject", "-issuer", "-nameopt", "compat"), directory=Path("/"), data=_read(path)
+        ("x509", "-noout", "-subject", "-issuer", "-nameopt", "compat"), directory=Path("/"), data=read(path)
     )
     found = re.fullmatch(r"subject= ?(/\S.*)\nissuer= ?(/\S.*)\n", result.output.decode("utf-8", "replace"))
     if result.code != 0 or not found:
@@ -119,7 +119,8 @@ def compared_names(openssl: OpenSSL, path: Path) -> tuple[str, str]:
     return found[1], found[2]
 
 
-def _read(path: Path) -> bytes:
+def read(path: Path) -> bytes:
+    """The bytes of a file. Raises DatabaseCaError where it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:

@@ -13,9 +13,9 @@ from dbca_openssl import dates
 from dbca_openssl.ca.check import Limits
 from dbca_openssl.ca.layout import CERTIFICATE, INDEX, MISNAMED_CONFIGURATION
 from dbca_openssl.finding import Finding, Level
-from dbca_openssl.host import scripts
 from dbca_openssl.host.ssh import Ssh
 from dbca_openssl.openssl import OpenSSL
+from dbca_openssl.render import rendered
 
 
 class End(NamedTuple):
@@ -35,11 +35,16 @@ def is_hosts(directory: Path) -> bool:
 
 def check(directory: Path, limits: Limits, openssl: OpenSSL) -> tuple[list[Finding], list[End]]:
     """All findings, and when everything expires. Raises DatabaseCaError where the script does not run to its end."""
-    script = scripts.check(str(directory), limits, openssl.program, people=False)
-    answer = Ssh().run_here("check", script)
+    answer = Ssh().run_here("check", script(str(directory), limits, openssl.program, people=False))
     found = [line.split("\t") for line in answer.all("found")]
     ends = [line.split("\t") for line in answer.all("until")]
     return (
         [Finding(Level[level], code, text, fix) for level, code, text, fix in found],
         [End(kind, dates.unix_time(int(end)), serial, name) for kind, end, serial, name in ends],
     )
+
+
+def script(directory: str, limits: Limits, openssl: str, *, people: bool) -> str:
+    """Say what is wrong, or soon will be, with the files of a host; for `people` as monitoring plugins say it."""
+    title = "Checks the certificates, CRLs and keys of a database server" + (" by openssl alone" if people else "")
+    return rendered("check.sh.j2", title=title, directory=directory, limits=limits, openssl=openssl, people=people)

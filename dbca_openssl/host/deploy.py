@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from dbca_openssl import dates
 from dbca_openssl.ca import hosts, index, revoke, rollover
 from dbca_openssl.ca.hosts import KnownHost
-from dbca_openssl.ca.layout import CERTIFICATE, HOSTS, INDEX, Authority, certificate_of, issued
+from dbca_openssl.ca.index import Row
+from dbca_openssl.ca.layout import HOSTS, INDEX, Authority, certificate_of, issued
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.host import scripts
-from dbca_openssl.host.scripts import PublicFile
-from dbca_openssl.host.ssh import Answer, Ssh
+from dbca_openssl.host import scripts, server
+from dbca_openssl.host.server import Canary
 from dbca_openssl.transaction import Transaction
 
 LIST = "database-ca.crl"
 """What the CRL is called on the hosts, as the guide's scp leaves it."""
-
-
-class Delivered(NamedTuple):
-    """What was changed on a host, and what was there already, by names relative to its directory."""
-
-    changed: tuple[str, ...]
-    same: tuple[str, ...]
 
 
 def trusted(authority: Authority) -> tuple[Authority, ...]:
@@ -36,8 +28,8 @@ def trusted(authority: Authority) -> tuple[Authority, ...]:
     return (both.new, both.old) if both else (authority,)
 
 
-def common_files(*authorities: Authority) -> tuple[PublicFile, PublicFile]:
-    """The files that every host gets: the CA certificate and the CRL, of one or of several CAs.
+def common_files(*authorities: Authority) -> dict[str, bytes]:
+    """The files that every host gets, by name: the CA certificate and the CRL, of one or of several CAs.
 
     Says so where a CRL has expired. Raises DatabaseCaError where either is not as it should be.
     """
@@ -47,10 +39,12 @@ def common_files(*authorities: Authority) -> tuple[PublicFile, PublicFile]:
             whose = "" if len(authorities) == 1 else f" of {one.directory}"
             one.tell(f"the CRL{whose} has expired, and servers refuse every client with it: dbca-openssl crl")
     files = rollover.bundle(authorities)
-    return scripts.public_file(CERTIFICATE, files[CERTIFICATE]), scripts.public_file(LIST, files[LIST])
+    for name, data in files.items():
+        require_public(name, data)
+    return files
 
 
-def files(authority: Authority, names: Sequence[str]) -> dict[str, list[PublicFile]]:
+def files(authority: Authority, names: Sequence[str]) -> dict[str, dict[str, bytes]]:
     """The files of each name: also its certificate, unless that has expired, is revoked or not in the index.
 
     In a rollover they are those of both CAs, and a certificate is that of the new one, where it has signed one.
@@ -61,53 +55,62 @@ def files(authority: Authority, names: Sequence[str]) -> dict[str, list[PublicFi
 
 def files_of(
     authorities: Sequence[Authority], names: Sequence[str], own: Authority | None = None
-) -> dict[str, list[PublicFile]]:
+) -> dict[str, dict[str, bytes]]:
     """The files of several CAs for each name, with its certificate of the first that has signed one, or of `own`.
 
     The CRL comes last, since it may revoke the certificate that is replaced. Raises DatabaseCaError as `common_files`.
     """
-    certificate, crl = common_files(*authorities)
-    found: dict[str, list[PublicFile]] = {}
+    common = common_files(*authorities)
+    crl = common.pop(LIST)
+    found: dict[str, dict[str, bytes]] = {}
     for one in [own] if own else authorities:
-        found |= _own_files(one, [name for name in names if name not in found])
-    return {name: [certificate, *found.get(name, ()), crl] for name in names}
+        valid = {row.name: row for row in valid_rows(one)}
+        for name in names:
+            path = certificate_of(name)
+            if name in found or not one.path(path).exists():
+                continue
+            data = one.read(path)
+            if name in valid and one.read(issued(valid[name].serial)) == data:
+                require_public(f"{name}.cert.pem", data)
+                found[name] = {f"{name}.cert.pem": data}
+            else:
+                one.tell(f"{path} is not the valid certificate of {name}, and is not delivered")
+    return {name: {**common, **found.get(name, {}), LIST: crl} for name in names}
 
 
-def _own_files(authority: Authority, names: Sequence[str]) -> dict[str, list[PublicFile]]:
+def valid_rows(authority: Authority) -> list[Row]:
+    """The rows of all valid certificates. Raises DatabaseCaError where the index cannot be read."""
     at = dates.now()
-    valid = {row.name: row for row in index.rows(authority.read(INDEX)) if row.status(at) == "valid"}
-    found: dict[str, list[PublicFile]] = {}
-    for name in names:
-        path = certificate_of(name)
-        if not authority.path(path).exists():
-            continue
-        data = authority.read(path)
-        if name in valid and authority.read(issued(valid[name].serial)) == data:
-            found[name] = [scripts.public_file(f"{name}.cert.pem", data)]
-        else:
-            authority.tell(f"{path} is not the valid certificate of {name}, and is not delivered")
-    return found
+    return [row for row in index.rows(authority.read(INDEX)) if row.status(at) == "valid"]
 
 
-def deploy(
-    ssh: Ssh,
-    host: KnownHost,
-    files: Sequence[PublicFile],
-    server: Mapping[str, object] | None = None,
-    *,
-    alone: bool = False,
-) -> tuple[Delivered, Answer]:
-    """Put files on a host, where they are not there yet, and have its `server` load them (`scripts.deploy`).
+def require_public(name: str, data: bytes) -> None:
+    """Raise DatabaseCaError where there is a private key in what is to be sent, or no PEM text."""
+    if b"PRIVATE KEY" in data:
+        raise DatabaseCaError(f"there is a private key in what should be {name}", "no private key is ever sent")
+    if not data.endswith(b"\n") or b"\0" in data or b"-----BEGIN " not in data:
+        raise DatabaseCaError(f"what should be {name} is not a file in PEM form")
 
-    Raises DatabaseCaError, and then none of them is changed.
+
+def script(
+    host: KnownHost, files: Mapping[str, bytes], canaries: Sequence[Canary] | None = None, *, alone: bool = False
+) -> str:
+    """The script that puts files, by their names, into their place, all of them or none, each by a rename.
+
+    A certificate for a new pair that `enroll` with `rekey` has made puts this pair into the place of the older one.
+    Only `alone` do files of one CA replace those of two. With `canaries`, perhaps none, the server reads its files
+    again, and is looked at as by `server.look`.
     """
-    answer = ssh.run(host, scripts.deploy(host, files, server, alone=alone))
-    return _delivered(answer), answer
-
-
-def deploy_here(ssh: Ssh, host: KnownHost, files: Sequence[PublicFile]) -> Delivered:
-    """Put files on this machine, "Also your own workstation may use them". Raises DatabaseCaError."""
-    return _delivered(ssh.run_here(host.name, scripts.deploy(host, files)))
+    return scripts.script(
+        "deploy",
+        f"Certificates and CRL for {host.name}",
+        host.name,
+        host.directory,
+        owner=host.owner,
+        files=[(name, server.digest(data), data.decode("utf-8", "surrogateescape")) for name, data in files.items()],
+        server=None if canaries is None else server.asked(host, canaries),
+        alone=alone,
+    )
 
 
 def record(authority: Authority, reached: Sequence[KnownHost]) -> None:
@@ -126,7 +129,3 @@ def record(authority: Authority, reached: Sequence[KnownHost]) -> None:
                 change.commit(names)
     except DatabaseCaError as error:
         authority.tell(f"{HOSTS} is not kept: {error.message}")
-
-
-def _delivered(answer: Answer) -> Delivered:
-    return Delivered(tuple(answer.all("changed")), tuple(answer.all("same")))

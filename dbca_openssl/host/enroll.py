@@ -25,12 +25,12 @@ from dbca_openssl.ca.vetting import Vetted
 from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import deploy, scripts
-from dbca_openssl.host.fetch import Progress, vetted_request
+from dbca_openssl.host.fetch import vetted_request
 from dbca_openssl.host.request import NewRequest
-from dbca_openssl.host.ssh import Answer, Ssh
+from dbca_openssl.host.ssh import FAILED, Answer, Progress, Ssh
 from dbca_openssl.render import HOST_BITS
 
-LEFT_ALONE, ENROLLED, REKEYED, FAILED = "left alone", "enrolled", "rekeyed", "failed"
+LEFT_ALONE, ENROLLED, REKEYED = "left alone", "enrolled", "rekeyed"
 STATES = (LEFT_ALONE, ENROLLED, REKEYED, FAILED)
 """The states of a host at the end."""
 
@@ -53,29 +53,19 @@ class Enrolment(NamedTuple):
 
 
 class HostResult(NamedTuple):
-    """A host, and what is to be signed for it, or which certificate is valid, or why it is not enrolled."""
+    """A host, one of STATES, and what is to be signed for it, or which certificate is valid, or the error."""
 
     host: KnownHost
+    state: str = ENROLLED
     proposal: Proposal | None = None
     serial: str | None = None
     end: datetime | None = None
-    left_alone: bool = False
-    rekeyed: bool = False
     changed: tuple[str, ...] = ()
     error: DatabaseCaError | None = None
 
-    @property
-    def state(self) -> str:
-        """One of STATES."""
-        if self.error:
-            return FAILED
-        if self.left_alone:
-            return LEFT_ALONE
-        return REKEYED if self.rekeyed else ENROLLED
-
 
 def prepare(
-    authority: Authority, ssh: Ssh, hosts: Sequence[KnownHost], how: Enrolment, jobs: int, progress: Progress
+    authority: Authority, ssh: Ssh, hosts: Sequence[KnownHost], how: Enrolment, progress: Progress
 ) -> list[HostResult]:
     """Have each host make what it lacks of key and request, and vet what it asks for; nothing is signed yet.
 
@@ -94,7 +84,10 @@ def prepare(
             progress(host, "request vetted")
         return result
 
-    return _results([HostResult(host) for host in hosts], ssh.each(hosts, work, jobs), progress)
+    return [
+        HostResult(host, FAILED, error=one) if isinstance(one, DatabaseCaError) else one
+        for host, one in ssh.each(hosts, work, progress).items()
+    ]
 
 
 def sign(authority: Authority, results: Sequence[HostResult], how: Enrolment) -> list[HostResult]:
@@ -109,7 +102,7 @@ def sign(authority: Authority, results: Sequence[HostResult], how: Enrolment) ->
     if not waiting:
         deploy.record(authority, reached)
         return list(results)
-    if how.rekey and any(result.rekeyed for result in results):
+    if any(result.state == REKEYED for result in results):
         again = [Renewal(proposal, (), frozenset(), same_key=False) for proposal in waiting]
         reason: Reason = "keyCompromise" if how.compromised else SUPERSEDED
         made, _ = renew.renew(authority, again, how.period, True, reached, reason=reason)
@@ -124,59 +117,39 @@ def sign(authority: Authority, results: Sequence[HostResult], how: Enrolment) ->
     ]
 
 
-def deliver(
-    authority: Authority, ssh: Ssh, results: Sequence[HostResult], how: Enrolment, jobs: int, progress: Progress
-) -> list[HostResult]:
+def deliver(authority: Authority, ssh: Ssh, results: Sequence[HostResult], progress: Progress) -> list[HostResult]:
     """Bring every certificate that a host lacks to it, with the CA certificate and the CRL.
 
     What is wrong with one host is in its result. Raises DatabaseCaError where nothing can be delivered.
     """
-    files = deploy.files(authority, [one.host.name for one in results if not one.left_alone and not one.error])
+    waiting = {result.host: result for result in results if result.state in (ENROLLED, REKEYED)}
+    files = deploy.files(authority, [host.name for host in waiting])
 
-    def work(result: HostResult) -> HostResult:
-        if result.error or result.left_alone:
-            return result
-        host = result.host
-        if not any(file.name == f"{host.name}.cert.pem" for file in files[host.name]):
+    def work(host: KnownHost) -> HostResult:
+        result = waiting[host]
+        if f"{host.name}.cert.pem" not in files[host.name]:
             raise DatabaseCaError(
                 f"{host.name}: {certificate_of(host.name)} is not its valid certificate, serial {result.serial}",
                 "dbca-openssl check says what is wrong with the CA's files",
             )
         progress(host, "delivering")
-        done, _ = deploy.deploy(ssh, host, files[host.name])
+        answer = ssh.run(host, deploy.script(host, files[host.name]))
         progress(host, result.state)
-        return result._replace(changed=done.changed)
+        return result._replace(changed=tuple(answer.all("changed")))
 
-    return [
-        result._replace(
-            error=DatabaseCaError(
-                result.error.message,
-                *result.error.hints,
-                f"its certificate is signed; deliver it: dbca-openssl deploy {result.host.destination}",
-                detail=result.error.detail,
-            ),
-        )
-        if result.error and not before.error
-        else result
-        for before, result in zip(results, _results(results, ssh.each(results, work, jobs), progress), strict=True)
-    ]
-
-
-def _results(
-    before: Sequence[HostResult], outcomes: Sequence[HostResult | DatabaseCaError], progress: Progress
-) -> list[HostResult]:
-    results = []
-    for result, outcome in zip(before, outcomes, strict=True):
-        if isinstance(outcome, DatabaseCaError):
-            progress(result.host, FAILED)
-            outcome = result._replace(error=outcome)
-        results.append(outcome)
-    return results
+    delivered = {result.host: result for result in results}
+    for host, one in ssh.each(list(waiting), work, progress).items():
+        if isinstance(one, DatabaseCaError):
+            hint = f"its certificate is signed; deliver it: dbca-openssl deploy {host.destination}"
+            error = DatabaseCaError(one.message, *one.hints, hint, detail=one.detail)
+            one = waiting[host]._replace(state=FAILED, error=error)
+        delivered[host] = one
+    return list(delivered.values())
 
 
 def _already(authority: Authority, host: KnownHost, answer: Answer) -> HostResult:
     """The result for a host that shows a certificate. Raises DatabaseCaError where it is not its valid one of ours."""
-    row = _valid_row(_rows_of(authority, host.name))
+    row = next((row for row in deploy.valid_rows(authority) if row.name == host.name), None)
     if row is not None:
         try:
             there = x509.certificate_in(answer.text.encode())
@@ -186,7 +159,7 @@ def _already(authority: Authority, host: KnownHost, answer: Answer) -> HostResul
         if there == ours:
             others = tuple(one for one in ours.alternative_names if one[1] != host.name)
             host = host._replace(alternative_names=others)  # what it has, not what was asked for
-            return HostResult(host, serial=row.serial, end=row.end, left_alone=True)
+            return HostResult(host, LEFT_ALONE, serial=row.serial, end=row.end)
         if there and there.public_key == ours.public_key:
             raise DatabaseCaError(
                 f"{host.name}: its certificate is not the valid one, which is serial {row.serial}",
@@ -202,21 +175,21 @@ def _asking(authority: Authority, host: KnownHost, how: Enrolment, answer: Answe
     """The result for a host that shows a request: what to sign for it, unless its certificate is signed already."""
     vetted = vetted_request(authority, host, answer)
     _require_names(host, vetted)
-    rows = _rows_of(authority, host.name)
-    row = _valid_row(rows)
+    rows = [row for row in index.rows(authority.read(INDEX)) if row.name == host.name]
+    row = next((row for row in rows if row.status(dates.now()) == "valid"), None)
     if how.compromised and any(_has_key(authority, one, vetted) for one in rows):
         raise DatabaseCaError(f"{host.name}: its request has the key that is compromised", "log in there, and see why")
     if row is not None and _has_key(authority, row, vetted):
-        return HostResult(host, serial=row.serial, end=row.end, rekeyed=how.rekey and len(rows) > 1)
+        state = REKEYED if how.rekey and len(rows) > 1 else ENROLLED
+        return HostResult(host, state, serial=row.serial, end=row.end)
     if row is not None and not how.rekey:
         raise DatabaseCaError(
             f"{host.name} has a valid certificate already: serial {row.serial}, for another key",
             f"a new key and certificate: dbca-openssl enroll {host.destination} --rekey",
         )
-    rekeyed = how.rekey and bool(rows)
-    superseded = [one for one in rows if one.state == index.VALID] if rekeyed else []
+    superseded = [one for one in rows if one.state == index.VALID] if how.rekey else []
     [proposal] = signing.proposals(authority, [vetted], [None], how.period, superseded)
-    return HostResult(host, proposal, rekeyed=rekeyed)
+    return HostResult(host, REKEYED if how.rekey and rows else ENROLLED, proposal)
 
 
 def _has_key(authority: Authority, row: Row, vetted: Vetted) -> bool:
@@ -242,12 +215,3 @@ def _require_names(host: KnownHost, vetted: Vetted) -> None:
         f"{host.name}: the request that is there asks for the name {extra[0]} too, which is not allowed",
         f"to allow it: --alt-name {extra[0]}",
     )
-
-
-def _rows_of(authority: Authority, name: str) -> list[Row]:
-    return [row for row in index.rows(authority.read(INDEX)) if row.name == name]
-
-
-def _valid_row(rows: Sequence[Row]) -> Row | None:
-    at = dates.now()
-    return next((row for row in rows if row.status(at) == "valid"), None)

@@ -12,8 +12,8 @@ from dbca_openssl.ca.layout import CERTIFICATE
 from dbca_openssl.command import Command, require_absent
 from dbca_openssl.errors import DatabaseCaError, of_system
 from dbca_openssl.files import PRIVATE_DIRECTORY, PRIVATE_FILE, read_file
+from dbca_openssl.host import scripts
 from dbca_openssl.host.request import require_ours
-from dbca_openssl.host.scripts import make_bundle
 from dbca_openssl.lock import Tell
 from dbca_openssl.openssl import OpenSSL
 from dbca_openssl.passphrase import Passphrase
@@ -67,14 +67,15 @@ def script(bundle: Bundle, passphrase_file: Path | None) -> str:
     Raises DatabaseCaError where a script cannot carry the directory.
     """
     absolute_directory(str(bundle.directory))
-
-    def command(target: str) -> str:
-        made = bundle.command(target, None)
-        if passphrase_file:
-            made = made._replace(arguments=made.with_passphrase(f"file:{passphrase_file}"))
-        return made.script()
-
-    return make_bundle(bundle.name, bundle.directory, bundle.file, command if bundle.format == "pkcs12" else None)
+    work = scripts.work_directory()
+    made = bundle.command(f"{work}/bundle", None)
+    if passphrase_file:
+        made = made._replace(arguments=made.with_passphrase(f"file:{passphrase_file}"))
+    command = made.script() if bundle.format == "pkcs12" else ""
+    title = f"Makes one file of the key of {bundle.name} and its certificate"
+    return scripts.script(
+        "export", title, bundle.name, str(bundle.directory), work=work, bundle=bundle.file, command=command
+    )
 
 
 def make(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from dbca_openssl.ca import hosts as known_hosts
 from dbca_openssl.ca import vetting
@@ -11,16 +11,13 @@ from dbca_openssl.ca.layout import HOSTS, Authority, request_of
 from dbca_openssl.ca.vetting import LARGEST_FILE, Vetted
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import scripts
-from dbca_openssl.host.ssh import Answer, Ssh
+from dbca_openssl.host.ssh import Answer, Progress, Ssh
 from dbca_openssl.transaction import Transaction
-
-Progress = Callable[[KnownHost, str], None]
-"""Is called with a host and the state of the work on it, in a word or two."""
 
 
 def fetch(
-    authority: Authority, ssh: Ssh, hosts: Sequence[KnownHost], jobs: int, progress: Progress
-) -> list[tuple[KnownHost, bool | DatabaseCaError]]:
+    authority: Authority, ssh: Ssh, hosts: Sequence[KnownHost], progress: Progress
+) -> dict[KnownHost, bool | DatabaseCaError]:
     """Copy the requests of hosts into `certreqs/`, once they are found to be theirs.
 
     Hosts that were reached are entered in the list. For each whether its request is new, or why there is none. One that
@@ -35,30 +32,27 @@ def fetch(
         vetted_request(authority, host, answer)
         return answer.text.encode()
 
-    outcomes = ssh.each(hosts, work, jobs)
-    new: dict[str, bytes] = {}
+    outcomes = ssh.each(hosts, work, progress)
+    fetched = {host: outcome for host, outcome in outcomes.items() if isinstance(outcome, bytes)}
+    new: list[KnownHost] = []
     with Transaction(
         authority.directory,
         compared=[HOSTS, *(request_of(host.name) for host in hosts)],
         tell=authority.tell,
         timeout=authority.lock_timeout,
     ) as change:
-        for host, outcome in zip(hosts, outcomes, strict=True):
+        for host, request in fetched.items():
             name = request_of(host.name)
-            if isinstance(outcome, bytes) and change.base[name] != outcome:
-                change.write(name, outcome)
+            if change.base[name] != request:
+                change.write(name, request)
                 if (old := change.base[name]) is not None:
                     change.write(f"{name}.old", old)
-                new[host.name] = outcome
-        names = [request_of(name) for name in new]
-        reached = [host for host, outcome in zip(hosts, outcomes, strict=True) if isinstance(outcome, bytes)]
-        kept = known_hosts.stage(change, reached)
+                new.append(host)
+        names = [request_of(host.name) for host in new]
+        kept = known_hosts.stage(change, list(fetched))
         if names or kept:
             change.commit((), (*names, *kept), [f"{name}.old" for name in names])
-    return [
-        (host, outcome if isinstance(outcome, DatabaseCaError) else host.name in new)
-        for host, outcome in zip(hosts, outcomes, strict=True)
-    ]
+    return {host: host in new if isinstance(one, bytes) else one for host, one in outcomes.items()}
 
 
 def vetted_request(authority: Authority, host: KnownHost, answer: Answer) -> Vetted:

@@ -12,11 +12,11 @@ from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.layout import CERTIFICATE, CONFIGURATION, CRL, HOSTS, Authority, certificate_of, request_of
 from dbca_openssl.ca.sign import Period
 from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.host import deploy as delivery
 from dbca_openssl.host import scripts, server
 from dbca_openssl.host.deploy import LIST
 from dbca_openssl.host.enroll import Enrolment
 from dbca_openssl.host.rotate import Rotation
-from dbca_openssl.host.scripts import PublicFile
 from dbca_openssl.host.ssh import Ssh
 from dbca_openssl.render import here_document
 
@@ -30,13 +30,12 @@ def fetch(authority: Authority, ssh: Ssh, hosts: Sequence[KnownHost]) -> str:
 
 
 def deploy(
-    authority: Authority, ssh: Ssh, files: Mapping[KnownHost, Sequence[PublicFile]], *, reload: bool = False
+    authority: Authority, ssh: Ssh, files: Mapping[KnownHost, Mapping[str, bytes]], *, reload: bool = False
 ) -> str:
     """The script that is sent to each host; with `reload` what it says shows what the server has loaded."""
     lines = [*_HEAD]
     for host, own in files.items():
-        script = scripts.deploy(host, own, server.asked(host, []) if reload else None)
-        lines += ["", f"# {host.name}", _sent(ssh, host, script)]
+        lines += ["", f"# {host.name}", _sent(ssh, host, delivery.script(host, own, [] if reload else None))]
     return _text([*lines, *_entered(authority, list(files))])
 
 
@@ -107,7 +106,7 @@ def _proven(ssh: Ssh, host: KnownHost) -> Iterable[str]:
     """The server has to read its files, and to serve the certificate that was delivered."""
     if not server.has_server(host):
         return
-    yield f"said=$({_sent(ssh, host, scripts.look(host, server.asked(host, []), reload=True))}\n)"
+    yield f"said=$({_sent(ssh, host, server.look(host, [], reload=True))}\n)"
     digest = f"openssl x509 -in {shlex.quote(certificate_of(host.name))} -outform DER | openssl dgst -sha256 -r"
     yield f'case $said in *"dbca served $({digest} | cut -c 1-64)"*) ;;'
     yield f"*) echo {shlex.quote(f'{host.name} does not serve its certificate')} >&2; exit 1 ;; esac"

@@ -27,32 +27,21 @@ class OnHost(NamedTuple):
     ssh: Ssh
     host: KnownHost
 
-    def run(
-        self,
-        arguments: Sequence[str],
-        *,
-        directory: Path,  # as OpenSSL.run has it
-        data: bytes = b"",
-        timeout: float | None = None,
-        largest_output: int = 0,  # what ssh may bring is limited
-    ) -> Result:
-        """Run `openssl ARGUMENTS` there, as OpenSSL.run does here; files after -cert and -key are sent, and removed.
+    def run(self, names: Sequence[str], arguments: Sequence[str], data: bytes = b"", seconds: int = SECONDS) -> Result:
+        """Run the first of the programs `names` that the host has; files for openssl's -cert and -key are sent.
 
         Raises DatabaseCaError where ssh or the script fails.
         """
-        return self.program(("openssl",), arguments, data, int(timeout or SECONDS))
-
-    def program(
-        self, names: Sequence[str], arguments: Sequence[str], data: bytes = b"", seconds: int = SECONDS
-    ) -> Result:
-        """Run the first of the programs `names` that the host has. Raises DatabaseCaError as `run` does."""
         words: list[str] = []
         files: list[str] = []
         for before, word in zip(("", *arguments), arguments, strict=False):
             is_file = names == ("openssl",) and before in ("-cert", "-key")
             words.append(f'"$work/{len(files)}"' if is_file else shlex.quote(word))
             if is_file:
-                files.append(_text(Path(word)))
+                try:
+                    files.append(Path(word).read_text(encoding="utf-8"))
+                except (OSError, UnicodeDecodeError):
+                    raise DatabaseCaError(f"cannot read {word}") from None
         script = rendered(
             "run.sh.j2",
             title=f"A program for {self.host.name}",
@@ -70,10 +59,3 @@ class OnHost(NamedTuple):
         except ValueError:
             raise DatabaseCaError(f"{self.host.name}: its answer cannot be read") from None
         return Result(TIMED_OUT if number == _TIMED_OUT_THERE else number, output, messages.decode("utf-8", "replace"))
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        raise DatabaseCaError(f"cannot read {path}") from None

@@ -12,14 +12,12 @@ from dbca_openssl.ca.report import Seen
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import deploy, rotate, server
 from dbca_openssl.host.deploy import LIST
-from dbca_openssl.host.fetch import Progress
-from dbca_openssl.host.scripts import PublicFile
 from dbca_openssl.host.server import View
-from dbca_openssl.host.ssh import Ssh
+from dbca_openssl.host.ssh import Progress, Ssh
 
 
 def look(
-    authority: Authority, ssh: Ssh, hosts: Sequence[KnownHost], jobs: int, progress: Progress
+    authority: Authority, ssh: Ssh, hosts: Sequence[KnownHost], progress: Progress
 ) -> dict[KnownHost, Seen | DatabaseCaError]:
     """What each host serves and has, or why it cannot be asked; nothing is changed there.
 
@@ -35,25 +33,23 @@ def look(
             for serial, certificate in archive.read(one, of_hosts)
             if certificate
         }
-    views = zip(hosts, rotate.look(authority, ssh, hosts, jobs, progress), strict=True)
     return {
         host: view if isinstance(view, DatabaseCaError) else _seen(host, view, files[host.name], serials)
-        for host, view in views
+        for host, view in rotate.look(authority, ssh, hosts, progress).items()
     }
 
 
-def _seen(host: KnownHost, view: View, files: Sequence[PublicFile], serials: Mapping[str, str]) -> Seen:
+def _seen(host: KnownHost, view: View, files: Mapping[str, bytes], serials: Mapping[str, str]) -> Seen:
     """What a host said, compared with the `files` that it should have, and the `serials` of its certificates."""
-    digests = {file.name: file.sha256 for file in files}
-    has_crl = view.files.get(LIST) == digests[LIST]
+    has_crl = view.files.get(LIST) == server.digest(files[LIST])
     crl, level = ("the newest", "") if has_crl else ("another one" if LIST in view.files else "none", "critical")
     if not server.has_server(host):
         return Seen("not asked", crl, "", level)
     if wrong := rotate.refusal(server.require_loaded, host, view):
         return Seen(wrong, crl, crl_level=level)
-    own = [x509.certificate_in(file.data).encoded for file in files if file.name == f"{host.name}.cert.pem"]
+    own = files.get(f"{host.name}.cert.pem")
     serves = f"serial {serials[view.served]}" if view.served in serials else "no certificate that it got from this CA"
-    is_valid = view.served in map(server.digest, own)
+    is_valid = own is not None and view.served == server.digest(x509.certificate_in(own).encoded)
     if not is_valid and view.served in serials:
         serves += ", which is not the valid one"
     if wrong := rotate.refusal(server.require_crl, host, view):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import shlex
 import stat
@@ -15,7 +14,7 @@ from dbca_openssl.command import Command, require_absent
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.files import PRIVATE_DIRECTORY, PUBLIC_DIRECTORY, fsync, set_mode
 from dbca_openssl.lock import LOCK, Lock, Tell
-from dbca_openssl.names import host_name
+from dbca_openssl.names import alternative_name
 from dbca_openssl.openssl import OpenSSL
 from dbca_openssl.plan import CopyFile, MakeDirectories, Plan, Section, Step, WriteFile, tell_lost_modes
 from dbca_openssl.render import HOST_BITS, SSL_DIR, host_configuration
@@ -49,21 +48,14 @@ class NewRequest(NamedTuple):
 
     def configuration(self) -> str:
         """The text of its `openssl.cnf`."""
-        own, others = self._names()
-        return host_configuration(self.bits, own, others)
-
-    def _names(self) -> tuple[bool, tuple[tuple[str, str], ...]]:
-        """Whether the common name is a DNS alternative name too, and the others.
-
-        A certificate with any alternative name is only looked up by these, so the common name is always one of them.
-        """
         if self.profile == "guide" and not self.alternative_names:
-            return False, ()
+            return host_configuration(self.bits)
         own = _as_alternative_name(self.name)
+        # a certificate with any alternative name is only looked up by these, so the common name is always one of them
         others = tuple(name for name in dict.fromkeys(self.alternative_names) if name != own)
         if own and own[0] == "IP":
-            return False, (own, *others)
-        return own is not None, others
+            return host_configuration(self.bits, False, (own, *others))
+        return host_configuration(self.bits, own is not None, others)
 
 
 def plan(new: NewRequest) -> Plan:
@@ -187,11 +179,8 @@ def _remove_again(made: list[Path], directory: Path) -> None:
 
 
 def _as_alternative_name(name: str) -> tuple[str, str] | None:
-    try:
-        return "IP", str(ipaddress.ip_address(name))
-    except ValueError:
-        pass
-    try:
-        return ("DNS", name) if host_name(name) == name else None
-    except DatabaseCaError:
-        return None
+    with suppress(DatabaseCaError):  # such as for backup@margaret
+        kind, text = alternative_name(name)
+        if kind == "IP" or text == name:
+            return kind, text
+    return None

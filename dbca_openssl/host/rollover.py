@@ -11,24 +11,21 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dbca_openssl import dates
-from dbca_openssl.ca import canary, index, revoke, rollover, sign
+from dbca_openssl.ca import canary, revoke, rollover, sign
 from dbca_openssl.ca.certificates import own_certificate, read_certificate
 from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.layout import CERTIFICATE, INDEX, Authority, issued, request_of
 from dbca_openssl.ca.rollover import Pair
 from dbca_openssl.ca.sign import Period, Proposal
-from dbca_openssl.command import require_absent
 from dbca_openssl.database import accounts, settings, statements, trust
 from dbca_openssl.database.client import Client
+from dbca_openssl.database.handshake import REVOKED, UNKNOWN_CA, Answer
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.host import deploy, scripts, server
+from dbca_openssl.host import deploy, server
 from dbca_openssl.host.deploy import LIST
-from dbca_openssl.host.fetch import Progress
 from dbca_openssl.host.remote import OnHost
-from dbca_openssl.host.scripts import PublicFile
 from dbca_openssl.host.server import View
-from dbca_openssl.host.ssh import Ssh
+from dbca_openssl.host.ssh import Progress, Ssh
 
 
 class Stage(IntEnum):
@@ -71,20 +68,20 @@ class Step(NamedTuple):
 
 
 def look(
-    both: Pair, ssh: Ssh, hosts: Sequence[KnownHost], jobs: int, progress: Progress
+    both: Pair, ssh: Ssh, hosts: Sequence[KnownHost], progress: Progress
 ) -> dict[KnownHost, Stage | DatabaseCaError]:
     """The stage that each host proves, seen from the host itself, or why it proves none."""
-    shown = server.canaries(*both)
+    canaries = server.canaries(*both)
     issued_by = _issued_by(both)
 
     def work(host: KnownHost) -> Stage:
         progress(host, "looking")
-        seen = server.view(ssh.run(host, scripts.look(host, server.asked(host, shown))))
+        seen = server.view(ssh.run(host, server.look(host, canaries)))
         stage = _stage(both, host, seen, issued_by)
         progress(host, str(stage))
         return stage
 
-    return dict(zip(hosts, ssh.each(hosts, work, jobs), strict=True))
+    return ssh.each(hosts, work, progress)
 
 
 def further(both: Pair, stages: Mapping[KnownHost, Stage | DatabaseCaError], period: Period) -> Step | None:
@@ -121,7 +118,7 @@ def issuer_in_the_way(both: Pair, step: Step, *, back: bool) -> Authority | None
 
 
 def bound(
-    both: Pair, ssh: Ssh, hosts: Sequence[KnownHost], issuer: Authority, jobs: int
+    both: Pair, ssh: Ssh, hosts: Sequence[KnownHost], issuer: Authority
 ) -> dict[KnownHost, Bound | DatabaseCaError]:
     """The accounts that require the ISSUER `issuer`, of each host that has some, or why its server did not say."""
     (name, _), (other, _) = (
@@ -145,9 +142,8 @@ def bound(
                 detail=error.detail,
             ) from None
 
-    asked = [host for host in hosts if server.has_server(host)]
-    outcomes = zip(asked, ssh.each(asked, work, jobs), strict=True)
-    return {host: one for host, one in outcomes if isinstance(one, DatabaseCaError) or one.accounts}
+    found = ssh.each([host for host in hosts if server.has_server(host)], work)
+    return {host: one for host, one in found.items() if isinstance(one, DatabaseCaError) or one.accounts}
 
 
 def write_statements(found: Mapping[KnownHost, Bound | DatabaseCaError], directory: Path) -> list[str]:
@@ -161,15 +157,14 @@ def write_statements(found: Mapping[KnownHost, Bound | DatabaseCaError], directo
         if isinstance(one, Bound)
         for when, text in (("before", one.before), ("after", one.after))
     }
-    for path in texts:
-        require_absent(path)
-    for path, text in texts.items():
-        settings.write(text, path, 0o600)
+    settings.write(texts, 0o600)
     return [str(path) for path in texts]
 
 
-def go(both: Pair, ssh: Ssh, step: Step, period: Period, jobs: int, progress: Progress) -> list[DatabaseCaError | None]:
-    """Take a step, on each of its hosts: sign, deliver, reload, prove. The error of each host that did not get there.
+def go(
+    both: Pair, ssh: Ssh, step: Step, period: Period, progress: Progress
+) -> dict[KnownHost, Stage | DatabaseCaError]:
+    """Take a step, on each of its hosts: sign, deliver, reload, prove. Where each is then, or why it did not get there.
 
     Raises DatabaseCaError where nothing can be signed or delivered.
     """
@@ -184,22 +179,22 @@ def go(both: Pair, ssh: Ssh, step: Step, period: Period, jobs: int, progress: Pr
         deploy.record(both.new, step.hosts)
     alone = step.to in (Stage.OLD, Stage.NEW)
     files = _files(both, step.to, [host.name for host in step.hosts])
-    shown = server.canaries(*both)
+    canaries = server.canaries(*both)
     issued_by = _issued_by(both)
 
-    def work(host: KnownHost) -> None:
+    def work(host: KnownHost) -> Stage:
         progress(host, "delivering")
-        _, answer = deploy.deploy(ssh, host, files[host.name], server.asked(host, shown), alone=alone)
-        seen = server.view(answer)
+        seen = server.view(ssh.run(host, deploy.script(host, files[host.name], canaries, alone=alone)))
         stage = _stage(both, host, seen, issued_by)
         if stage != step.to:
             raise DatabaseCaError(
                 f"{host.name}: after the reload it {stage}", "its ssl_ca, ssl_crl and ssl_cert say why"
             )
         progress(host, str(stage))
+        return stage
 
-    outcomes = ssh.each(step.hosts, work, jobs)
-    if alone and not any(outcomes):
+    outcomes = ssh.each(step.hosts, work, progress)
+    if alone and all(isinstance(one, Stage) for one in outcomes.values()):
         rollover.finish(both)
     return outcomes
 
@@ -217,9 +212,9 @@ def _known(stages: Mapping[KnownHost, Stage | DatabaseCaError]) -> dict[KnownHos
 
 def _proposals(both: Pair, hosts: Sequence[KnownHost], period: Period) -> list[Proposal]:
     """What the new CA must sign: the requests that the old one has, for hosts without a certificate of the new one."""
-    names = {row.name for row in _valid(both.new)}
+    names = {row.name for row in deploy.valid_rows(both.new)}
     waiting = [host.name for host in hosts if host.name not in names]
-    before = {row.name: row for row in _valid(both.old)}
+    before = {row.name: row for row in deploy.valid_rows(both.old)}
     proposed = sign.propose(both.new, [str(both.old.path(request_of(name))) for name in waiting], period)
     # the new one does not know which keys the old one has revoked as compromised
     superseded = list(before.values())
@@ -238,16 +233,11 @@ def _proposals(both: Pair, hosts: Sequence[KnownHost], period: Period) -> list[P
     return proposed
 
 
-def _valid(authority: Authority) -> list[index.Row]:
-    at = dates.now()
-    return [row for row in index.rows(authority.read(INDEX)) if row.status(at) == "valid"]
-
-
 def _issued_by(both: Pair) -> dict[str, Authority]:
     """The CA that issued each valid certificate, by the certificate's digest."""
     found = {}
     for authority in both:
-        for row in _valid(authority):
+        for row in deploy.valid_rows(authority):
             if authority.path(issued(row.serial)).is_file():
                 found[server.digest(read_certificate(authority, issued(row.serial)).encoded)] = authority
     return found
@@ -261,18 +251,17 @@ def _stage(both: Pair, host: KnownHost, seen: View, issued_by: Mapping[str, Auth
     whose = issued_by.get(seen.served)
     if whose is None:
         raise DatabaseCaError(f"{host.name}: its server serves a certificate that is not a valid one of either CA")
-    if not canary.is_kept(both.new):
-        seen = seen._replace(canaries=(*seen.canaries, server.UNKNOWN_CA))
-    old, new = seen.canaries if len(seen.canaries) == 2 else ("accepted", seen.canaries[-1])
-    if new == server.UNKNOWN_CA and whose == both.old:
+    answers = seen.canaries if canary.is_kept(both.new) else (*seen.canaries, Answer(False, UNKNOWN_CA))
+    *_, old, new = Answer(False, None), Answer(False, None), *answers
+    if new.alert == UNKNOWN_CA and whose == both.old:
         return Stage.OLD
-    if new == server.REVOKED and old == server.REVOKED:
+    if new.alert == old.alert == REVOKED:
         return Stage.MOVED if whose == both.new else Stage.BOTH
-    if new == server.REVOKED and old == server.UNKNOWN_CA and whose == both.new:
+    if new.alert == REVOKED and old.alert == UNKNOWN_CA and whose == both.new:
         return Stage.NEW
     raise DatabaseCaError(
         f"{host.name}: its server has not loaded the CA certificates and CRLs of one stage",
-        f"it answers the canary of the old CA by {_answer(old)}, that of the new one by {_answer(new)}",
+        f"it answers the canary of the old CA by {old}, that of the new one by {new}",
         "its ssl_ca and ssl_crl must name the files that are delivered; --advance or --back delivers them again",
     )
 
@@ -282,17 +271,13 @@ def _stage_of_files(both: Pair, host: KnownHost, seen: View) -> Stage:
     name = f"{host.name}.cert.pem"
     for stage in Stage:
         files = _files(both, stage, [host.name])[host.name]
-        expected = {file.name: file.sha256 for file in files if file.name != LIST}  # which may be a newer one
+        expected = {file: server.digest(data) for file, data in files.items() if file != LIST}  # it may be newer
         if name in expected and expected.items() <= seen.files.items():
             return stage
     raise DatabaseCaError(f"{host.name}: its files are not those of one stage", "--advance or --back needs them to be")
 
 
-def _files(both: Pair, stage: Stage, names: Sequence[str]) -> dict[str, list[PublicFile]]:
+def _files(both: Pair, stage: Stage, names: Sequence[str]) -> dict[str, dict[str, bytes]]:
     """The files of each host in a stage."""
     whose = both.old if stage in (Stage.OLD, Stage.BOTH) else both.new
     return deploy.files_of((both.new, both.old) if stage in (Stage.BOTH, Stage.MOVED) else (whose,), names, whose)
-
-
-def _answer(seen: str) -> str:
-    return "a login" if seen == "accepted" else f"TLS alert {seen or 'none'}"

@@ -21,12 +21,10 @@ from dbca_openssl.ca.renew import Renewal
 from dbca_openssl.ca.revoke import RevocationList
 from dbca_openssl.ca.sign import Period, Signed
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.host import deploy, scripts, server
-from dbca_openssl.host.deploy import LIST, Delivered
-from dbca_openssl.host.fetch import Progress
-from dbca_openssl.host.scripts import PublicFile
+from dbca_openssl.host import deploy, server
+from dbca_openssl.host.deploy import LIST
 from dbca_openssl.host.server import View
-from dbca_openssl.host.ssh import Ssh
+from dbca_openssl.host.ssh import FAILED, Progress, Ssh
 
 DAYS = 30
 """What expires within so many days is due."""
@@ -34,19 +32,25 @@ DAYS = 30
 URGENT = 8
 """With less than this part of its life left the CRL is replaced even where hosts would be locked out."""
 
-UP_TO_DATE, PROVEN, DELIVERED, FAILED = "up to date", "proven", "delivered", "failed"
+UP_TO_DATE, PROVEN, DELIVERED = "up to date", "proven", "delivered"
 STATES = (UP_TO_DATE, PROVEN, DELIVERED, FAILED)
 """What became of a host: nothing was missing; its server is seen to serve and refuse as it should; it has no server
 that is asked, and its files are in place; or it failed.
 """
 
 
-class Due(NamedTuple):
-    """A host, and what is due there: a certificate to be signed, and what of its files or its server is not current."""
+class HostResult(NamedTuple):
+    """A host, what is due there, and what became of it: one of STATES, which files were changed or current, the error.
+
+    Due are a certificate to be signed, and what of its files or its server is not current.
+    """
 
     host: KnownHost
     renewal: Renewal | None = None
     missing: tuple[str, ...] = ()
+    state: str = UP_TO_DATE
+    changed: tuple[str, ...] = ()
+    same: tuple[str, ...] = ()
     error: DatabaseCaError | None = None
 
 
@@ -55,7 +59,7 @@ class Rotation(NamedTuple):
     revokes, which must serve a newer one before. `other` is the other CA of a rollover, where its CRL is due.
     """
 
-    hosts: tuple[Due, ...]
+    hosts: tuple[HostResult, ...]
     crl: str = ""
     is_urgent: bool = False
     waiting_for: frozenset[str] = frozenset()
@@ -71,43 +75,30 @@ class Rotation(NamedTuple):
         """Whether the CA key is needed."""
         return bool(self.crl or self.renewals)
 
-    def results(self) -> tuple[Result, ...]:
-        """Each host as it is before anything is done."""
-        return tuple(Result(due.host, FAILED if due.error else UP_TO_DATE, error=due.error) for due in self.hosts)
-
-
-class Result(NamedTuple):
-    """What became of a host: one of STATES, what was changed there, and the error."""
-
-    host: KnownHost
-    state: str
-    done: Delivered = Delivered((), ())
-    error: DatabaseCaError | None = None
-
 
 class Outcome(NamedTuple):
     """What became of all: each host, what was signed, the new CRL, and the hosts for which it is kept back."""
 
-    hosts: tuple[Result, ...]
+    hosts: tuple[HostResult, ...]
     signed: tuple[Signed, ...] = ()
     crl: RevocationList | None = None
     kept_back_for: tuple[str, ...] = ()
 
 
 def look(
-    authority: Authority, ssh: Ssh, hosts: Sequence[KnownHost], jobs: int, progress: Progress
-) -> list[View | DatabaseCaError]:
+    authority: Authority, ssh: Ssh, hosts: Sequence[KnownHost], progress: Progress
+) -> dict[KnownHost, View | DatabaseCaError]:
     """What each host has and serves, seen from the host itself. Raises DatabaseCaError where there is no CA."""
     authority.require()
-    shown = server.canaries(*deploy.trusted(authority))
+    canaries = server.canaries(*deploy.trusted(authority))
 
     def work(host: KnownHost) -> View:
         progress(host, "looking")
-        seen = server.view(ssh.run(host, scripts.look(host, server.asked(host, shown))))
+        seen = server.view(ssh.run(host, server.look(host, canaries)))
         progress(host, "seen")
         return seen
 
-    return ssh.each(hosts, work, jobs)
+    return ssh.each(hosts, work, progress)
 
 
 def decide(
@@ -135,12 +126,14 @@ def decide(
     ]
     renewals = _renewals(authority, ending, period)
     files = deploy.files(authority._replace(tell=lambda line: None), names)  # what has expired is not missed
-    due = [
-        Due(host, error=view)
-        if isinstance(view, DatabaseCaError)
-        else _due(host, view, last.get(host.name), renewals.get(host.name), files[host.name])
-        for host, view in seen.items()
-    ]
+    due = []
+    for host, view in seen.items():
+        try:
+            if isinstance(view, DatabaseCaError):
+                raise view
+            due.append(_due(host, view, last.get(host.name), renewals.get(host.name), files[host.name]))
+        except DatabaseCaError as error:
+            due.append(HostResult(host, state=FAILED, error=error))
     replaced = {one.host.name for one in due if one.renewal}
     pending = _pending(authority)
     current = revoke.current_list(authority)
@@ -198,9 +191,7 @@ def _is_ending(crl: RevocationList, within: int, at: datetime) -> bool:
     return crl.end < min(dates.days_after(at, within), at + (crl.end - crl.start) / 2)
 
 
-def rotate(
-    authority: Authority, ssh: Ssh, rotation: Rotation, period: Period, jobs: int, progress: Progress
-) -> Outcome:
+def rotate(authority: Authority, ssh: Ssh, rotation: Rotation, period: Period, progress: Progress) -> Outcome:
     """Do what is due; what is wrong with one host is in its result, and the others go on.
 
     Raises DatabaseCaError where nothing can be signed, and then nothing has changed.
@@ -208,78 +199,57 @@ def rotate(
     signed: Sequence[Signed] = ()
     if rotation.renewals:
         signed, _ = renew.renew(authority, rotation.renewals, period, with_list=False)
-    results: Sequence[Result] = rotation.results()
-    first = [due.host for due in rotation.hosts if due.renewal or due.missing]
-    results = _delivered(authority, ssh, results, first, jobs, progress, with_crl=not rotation.crl)
-    failed = {result.host.name for result in results if result.error}
-    there = {result.host.name for result in results}
-    kept_back = sorted(name for name in rotation.waiting_for if name in failed or name not in there)
+    results = {due.host: due for due in rotation.hosts}
+    first = [due for due in rotation.hosts if due.renewal or due.missing]
+    results |= deliver(authority, ssh, first, progress, with_crl=not rotation.crl)
+    kept_back = sorted(rotation.waiting_for - {host.name for host, result in results.items() if not result.error})
     crl = None
     if rotation.crl and (rotation.is_urgent or not kept_back):
         if kept_back:
             authority.tell(f"the CRL expires soon and is replaced; with it clients refuse {', '.join(kept_back)}")
         crl = revoke.renew_list(authority, None, new_canary=not canary.is_kept(authority))
-        rest = [result.host for result in results if not result.error]
-        results = _delivered(authority, ssh, results, rest, jobs, progress)
+        results |= deliver(authority, ssh, [result for result in results.values() if not result.error], progress)
         kept_back = []
-    return Outcome(tuple(results), tuple(signed), crl, tuple(kept_back) if rotation.crl else ())
+    return Outcome(tuple(results.values()), tuple(signed), crl, tuple(kept_back) if rotation.crl else ())
 
 
 def deliver(
-    authority: Authority, ssh: Ssh, hosts: Sequence[KnownHost], jobs: int, progress: Progress, *, reload: bool
-) -> list[Result]:
-    """Bring hosts the files that are current; with `reload` have their servers load them, and prove it.
-
-    Raises DatabaseCaError where nothing can be delivered.
-    """
-    before = [Result(host, UP_TO_DATE) for host in hosts]
-    return _delivered(authority, ssh, before, hosts, jobs, progress, reload=reload)
-
-
-def _delivered(
     authority: Authority,
     ssh: Ssh,
-    results: Sequence[Result],
-    hosts: Collection[KnownHost],
-    jobs: int,
+    due: Sequence[HostResult],
     progress: Progress,
     *,
     reload: bool = True,
     with_crl: bool = True,
-) -> list[Result]:
-    """The results, once `hosts` have their files and, with `reload`, their servers have loaded them."""
-    files = deploy.files(authority, [host.name for host in hosts])
-    wanted = set(hosts)
-    shown = server.canaries(*deploy.trusted(authority))
+) -> dict[KnownHost, HostResult]:
+    """Bring hosts the files that are current; with `reload` have their servers load them, and prove it.
 
-    def work(result: Result) -> Result:
-        host = result.host
-        if host not in wanted:
-            return result
+    Raises DatabaseCaError where nothing can be delivered.
+    """
+    before = {one.host: one for one in due}
+    files = deploy.files(authority, [host.name for host in before])
+    canaries = server.canaries(*deploy.trusted(authority)) if reload else None
+
+    def work(host: KnownHost) -> HostResult:
         progress(host, "delivering")
-        asked = server.asked(host, shown) if reload else None
-        done, answer = deploy.deploy(ssh, host, files[host.name], asked)
+        answer = ssh.run(host, deploy.script(host, files[host.name], canaries))
         state = _state(host, server.view(answer), files[host.name], with_crl=with_crl) if reload else DELIVERED
         progress(host, state)
-        changed = dict.fromkeys((*result.done.changed, *done.changed))
-        return result._replace(state=state, done=done._replace(changed=tuple(changed)))
+        changed = tuple(dict.fromkeys((*before[host].changed, *answer.all("changed"))))
+        return before[host]._replace(state=state, changed=changed, same=tuple(answer.all("same")))
 
-    outcomes = ssh.each(results, work, jobs)
-    for result, outcome in zip(results, outcomes, strict=True):
-        if isinstance(outcome, DatabaseCaError):
-            progress(result.host, FAILED)
-    return [
-        result._replace(state=FAILED, error=outcome) if isinstance(outcome, DatabaseCaError) else outcome
-        for result, outcome in zip(results, outcomes, strict=True)
-    ]
+    return {
+        host: before[host]._replace(state=FAILED, error=one) if isinstance(one, DatabaseCaError) else one
+        for host, one in ssh.each(list(before), work, progress).items()
+    }
 
 
-def _state(host: KnownHost, seen: View, files: Sequence[PublicFile], *, with_crl: bool) -> str:
+def _state(host: KnownHost, seen: View, files: Mapping[str, bytes], *, with_crl: bool) -> str:
     """The state of a host that has its files. Raises DatabaseCaError where its server has not loaded them."""
-    own = next((file for file in files if file.name == f"{host.name}.cert.pem"), None)
+    own = files.get(f"{host.name}.cert.pem")
     if own is None or not server.has_server(host):
         return DELIVERED
-    server.require_served(host, seen, x509.certificate_in(own.data))
+    server.require_served(host, seen, x509.certificate_in(own))
     if with_crl:
         server.require_crl(host, seen)
     return PROVEN
@@ -290,32 +260,33 @@ def _due(
     seen: View,
     row: Row | None,
     renewal: Renewal | DatabaseCaError | None,
-    files: Sequence[PublicFile],
-) -> Due:
-    """What is due on one host; `row` is the last one of its name."""
+    files: Mapping[str, bytes],
+) -> HostResult:
+    """What is due on one host; `row` is the last one of its name. Raises DatabaseCaError where it cannot be done."""
     rekey = f"for a new key and certificate: dbca-openssl enroll {host.destination} --rekey"
-    own = next((x509.certificate_in(file.data) for file in files if file.name == f"{host.name}.cert.pem"), None)
+    data = files.get(f"{host.name}.cert.pem")
+    own = x509.certificate_in(data) if data else None
     if isinstance(renewal, DatabaseCaError):
-        return Due(host, error=DatabaseCaError(f"{host.name}: {renewal.message}", *renewal.hints))
+        raise DatabaseCaError(f"{host.name}: {renewal.message}", *renewal.hints)
     if renewal:
         key = renewal.proposal.request.public_key
     elif own:
         key = own.public_key
     elif row and row.state == index.REVOKED:
-        return Due(host, error=DatabaseCaError(f"{host.name}: its certificate, serial {row.serial}, is revoked", rekey))
+        raise DatabaseCaError(f"{host.name}: its certificate, serial {row.serial}, is revoked", rekey)
     else:
         why = "has no valid certificate" if row else "never had a certificate"
-        return Due(host, error=DatabaseCaError(f"{host.name} {why}", rekey.removesuffix(" --rekey")))
+        raise DatabaseCaError(f"{host.name} {why}", rekey.removesuffix(" --rekey"))
     if seen.key != server.digest(key):
         what = "its key is not the one of its certificate" if seen.key else "there is no key that can be read"
-        return Due(host, error=DatabaseCaError(f"{host.name}: {what}", rekey))
-    missing = [file.name for file in files if seen.files.get(file.name) != file.sha256]
+        raise DatabaseCaError(f"{host.name}: {what}", rekey)
+    missing = [name for name, data in files.items() if seen.files.get(name) != server.digest(data)]
     if server.has_server(host):
         if own and not renewal and not missing and (why := refusal(server.require_served, host, seen, own)):
             missing.append(why)
         if LIST not in missing and refusal(server.require_crl, host, seen):
             missing.append(LIST)
-    return Due(host, renewal, tuple(missing))
+    return HostResult(host, renewal, tuple(missing))
 
 
 def refusal(require: Callable[..., None], host: KnownHost, *seen: object) -> str:

@@ -17,12 +17,9 @@ from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.layout import Authority, certificate_of
 from dbca_openssl.database import handshake
 from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.host.scripts import script
 from dbca_openssl.host.ssh import Answer
 from dbca_openssl.x509 import Certificate
-
-REVOKED, UNKNOWN_CA = str(handshake.REVOKED), "48"
-"""What a server says to a canary of a CA whose CRL it has loaded, and of one that it does not trust (RFC 8446, 6.2)."""
-
 
 _SHOWN = 400
 """Characters of a host's own words that are shown."""
@@ -39,15 +36,15 @@ class View(NamedTuple):
     """What a host says of itself: SHA-256 digests in hex, empty where there is nothing.
 
     `files` are those of the public files by name, `key` that of the public key, `served` that of the certificate that
-    the server serves, or `unserved` why there is none. `canaries` are, for each that was shown, `accepted`, the number
-    of a TLS alert, or empty. `unloaded` is why the server did not read its files again, if it did not.
+    the server serves, or `unserved` why there is none. `canaries` are its answers to those that were shown. `unloaded`
+    is why the server did not read its files again, if it did not.
     """
 
     files: Mapping[str, str]
     key: str
     served: str
     unserved: str
-    canaries: tuple[str, ...]
+    canaries: tuple[handshake.Answer, ...]
     unloaded: str | None
 
 
@@ -77,13 +74,22 @@ def asked(host: KnownHost, shown: Sequence[Canary]) -> dict[str, object]:
     }
 
 
+def look(host: KnownHost, canaries: Sequence[Canary], *, reload: bool = False) -> str:
+    """The script that says what lies on a host, and what its server serves, after it has read its files if `reload`."""
+    title = f"The files of {host.name}, and what its server has loaded"
+    return script("look", title, host.name, host.directory, server=asked(host, canaries), reload=reload)
+
+
 def view(answer: Answer) -> View:
     """What a host has answered."""
     files = dict(rest.rpartition(" ")[::2] for rest in answer.all("file"))
     key, served, unserved = (answer.one(word) for word in ("key", "served", "unserved"))
     unloaded = answer.one("unloaded")[:_SHOWN] if answer.all("unloaded") else None
-    canaries = (one if re.fullmatch(r"accepted|\d{1,3}", one) else "" for one in answer.all("canary"))
-    return View(files, key, served, unserved, tuple(canaries), unloaded)
+    canaries = tuple(
+        handshake.Answer(one == "accepted", int(one) if re.fullmatch(r"\d{1,3}", one, re.ASCII) else None)
+        for one in answer.all("canary")
+    )
+    return View(files, key, served, unserved, canaries, unloaded)
 
 
 def require_loaded(host: KnownHost, seen: View) -> None:
@@ -115,16 +121,9 @@ def require_served(host: KnownHost, seen: View, certificate: Certificate) -> Non
 
 def require_crl(host: KnownHost, seen: View) -> None:
     """Raise DatabaseCaError where the server does not refuse a canary that was shown to it as revoked."""
-    wrong = next((one for one in seen.canaries if one != REVOKED), None)
-    if wrong is None:
-        return
-    if wrong == "accepted":
-        text = "the server accepts a revoked certificate: its CRL is old, or it has none"
-    elif wrong == str(handshake.EXPIRED):
-        text = "the CRL that the server has loaded has expired, so it refuses every client certificate"
-    else:
-        text = f"the server does not refuse a revoked certificate as such (TLS alert {wrong or 'none'})"
-    raise DatabaseCaError(f"{host.name}: {text}", f"its ssl_crl must name {host.directory}/database-ca.crl")
+    for one in seen.canaries:
+        if problem := one.to_revoked():
+            raise DatabaseCaError(f"{host.name}: {problem}", f"its ssl_crl must name {host.directory}/database-ca.crl")
 
 
 def digest(data: bytes) -> str:

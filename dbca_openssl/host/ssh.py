@@ -17,7 +17,10 @@ from typing import Any, NamedTuple, TypeVar
 from dbca_openssl import diagnosis
 from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.host.scripts import MARK
+from dbca_openssl.names import printable
+
+MARK = "dbca "
+"""How each line begins that a script reports."""
 
 LARGEST_ANSWER = 256 * 1024
 """Bytes on each output: an answer is a certificate or a request and a few lines."""
@@ -28,7 +31,11 @@ _FILES, _OTHER_FILES = 10, 64
 
 _TIMED_OUT, _TOO_MUCH = -1, -2
 
-Item = TypeVar("Item")
+FAILED = "failed"
+
+Progress = Callable[[KnownHost, str], None]
+"""Is called with a host and the state of the work on it, in a word or two."""
+
 Outcome = TypeVar("Outcome")
 
 
@@ -53,13 +60,14 @@ class Answer(NamedTuple):
 class Ssh:
     """The ssh on PATH. `config` is another configuration file for it, `timeout` the seconds that one host may take.
 
-    `batch` has ssh fail where it would ask.
+    `batch` has ssh fail where it would ask; of many hosts, `jobs` are worked on at a time.
     """
 
-    def __init__(self, config: Path | None = None, *, batch: bool = True, timeout: float = 120) -> None:
+    def __init__(self, config: Path | None = None, *, batch: bool = True, timeout: float = 120, jobs: int = 1) -> None:
         self.config = config
         self.batch = batch
         self.timeout = timeout
+        self.jobs = jobs
         self._running: dict[int, Any] = {}
         self._lock = threading.Lock()
         self._stopped = False
@@ -78,41 +86,40 @@ class Ssh:
 
     def run(self, host: KnownHost, script: str) -> Answer:
         """Run a script on a host. Raises DatabaseCaError with the reason where it did not run to its end."""
-        code, output, messages = self._run("ssh", self.arguments(host), script)
-        return _answer(host.name, code, output, messages)
+        return self._run(host.name, "ssh", self.arguments(host), script)
 
     def run_here(self, name: str, script: str) -> Answer:
         """Run a script on this machine, as the user who runs this. Raises DatabaseCaError as `run` does."""
-        code, output, messages = self._run("sh", ["-s"], script)
-        return _answer(name, code, output, messages)
+        return self._run(name, "sh", ["-s"], script)
 
     def each(
-        self, items: Sequence[Item], work: Callable[[Item], Outcome], jobs: int
-    ) -> list[Outcome | DatabaseCaError]:
-        """`work` for all items, `jobs` at a time, and the result or error of each; any other exception ends all."""
+        self, hosts: Sequence[KnownHost], work: Callable[[KnownHost], Outcome], progress: Progress | None = None
+    ) -> dict[KnownHost, Outcome | DatabaseCaError]:
+        """The result of `work` or the error for each of the hosts; any other exception ends all."""
         import gc
         from concurrent.futures import ThreadPoolExecutor
 
         # each connection leaves cycles behind: they would add up, and the larger a process is, the slower it forks
         gc.enable()
 
-        def attempt(item: Item) -> Outcome | DatabaseCaError:
+        def attempt(host: KnownHost) -> Outcome | DatabaseCaError:
             try:
-                return work(item)
+                return work(host)
             except DatabaseCaError as error:
+                if progress:
+                    progress(host, FAILED)
                 return error
 
-        with ThreadPoolExecutor(_possible(max(1, min(jobs, len(items))))) as pool:
-            futures = [pool.submit(attempt, item) for item in items]
+        with ThreadPoolExecutor(_possible(max(1, min(self.jobs, len(hosts))))) as pool:
+            futures = {host: pool.submit(attempt, host) for host in hosts}
             try:
-                return [future.result() for future in futures]
+                return {host: future.result() for host, future in futures.items()}
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 self._stop()
                 raise
 
-    def _run(self, program: str, arguments: list[str], script: str) -> tuple[int, str, str]:
-        """Exit code (or one of _TIMED_OUT and _TOO_MUCH), output and messages of a program that is given a script."""
+    def _run(self, name: str, program: str, arguments: list[str], script: str) -> Answer:
         import sh  # heavy, and only what speaks to other machines needs it
 
         try:
@@ -149,7 +156,7 @@ class Ssh:
         finally:
             with self._lock:
                 del self._running[running.pid]
-        return _TOO_MUCH if output.is_full or messages.is_full else code, output.text, messages.text
+        return _answer(name, _TOO_MUCH if output.is_full or messages.is_full else code, output.text, messages.text)
 
     def _stop(self) -> None:
         with self._lock:
@@ -177,26 +184,22 @@ class _Stream:
     """What came on one output of a process, up to LARGEST_ANSWER bytes; the process that sends more is killed."""
 
     def __init__(self) -> None:
-        self._blocks: list[bytes] = []
-        self._size = 0
+        self._data = b""
         self.is_full = False
 
     def take(self, block: str, _: Any, process: Any) -> bool:
         """Keep a block, as sh calls it. True ends the reading."""
-        data = block.encode("utf-8", "surrogateescape")
-        self._size += len(data)
-        self.is_full = self._size > LARGEST_ANSWER
+        self._data += block.encode("utf-8", "surrogateescape")
+        self.is_full = len(self._data) > LARGEST_ANSWER
         if self.is_full:
             with suppress(ProcessLookupError):  # it has ended, and this is the rest of what it sent
                 process.kill()
-        else:
-            self._blocks.append(data)
         return self.is_full
 
     @property
     def text(self) -> str:
         """All that was kept."""
-        return b"".join(self._blocks).decode("utf-8", "replace")
+        return self._data.decode("utf-8", "replace")
 
 
 def _answer(name: str, code: int, output: str, messages: str) -> Answer:
@@ -213,36 +216,41 @@ def _answer(name: str, code: int, output: str, messages: str) -> Answer:
     raise DatabaseCaError(f"{name}: {meaning}", *(hint.replace("{name}", name) for hint in hints), detail=messages)
 
 
-_SSH_MEANINGS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+# patterns of what is printed, what that means, and hints
+_OF_SSH = (
     (
         r"REMOTE HOST IDENTIFICATION HAS CHANGED",
         "host key changed",
-        (
-            "this may be another machine; nothing was sent to it",
-            "once its new key is confirmed: ssh-keygen -R {name}, then ssh {name}",
-        ),
+        "this may be another machine; nothing was sent to it",
+        "once its new key is confirmed: ssh-keygen -R {name}, then ssh {name}",
     ),
     (
         r"Host key verification failed|host key is known for|REVOKED HOST KEY",
         "host key not known",
-        ("ssh {name} shows the fingerprint; compare it, and answer yes",),
+        "ssh {name} shows the fingerprint; compare it, and answer yes",
     ),
     (
         r"Permission denied|Too many authentication failures|No supported authentication",
         "login failed",
-        ("ssh {name} must work without a question: a key in ssh-agent; --jobs 1 lets ssh ask",),
+        "ssh {name} must work without a question: a key in ssh-agent; --jobs 1 lets ssh ask",
     ),
-    (r"Could not resolve hostname", "unknown host name", ("a Host entry for {name} in ~/.ssh/config?",)),
-    (r"Connection refused", "connection refused", ("is sshd running there, on that port?",)),
-    (r"timed out|Timeout, server", "connection timed out", ("is it running, and does a firewall let ssh through?",)),
-    (r"No route to host|[Nn]etwork is unreachable", "no route to host", ()),
+    (r"Could not resolve hostname", "unknown host name", "a Host entry for {name} in ~/.ssh/config?"),
+    (r"Connection refused", "connection refused", "is sshd running there, on that port?"),
+    (r"timed out|Timeout, server", "connection timed out", "is it running, and does a firewall let ssh through?"),
+    (r"No route to host|[Nn]etwork is unreachable", "no route to host"),
     (
         r"Bad configuration option|Can't open user config file|terminating, .* bad configuration|Bad owner or perm",
         "ssh does not accept its configuration file",
-        ("ssh -G {name} shows why",),
+        "ssh -G {name} shows why",
     ),
 )
-_HINTS: tuple[tuple[str, str], ...] = (
+_SUDO = "sudo must work without a question, or log in as root (root@{name})"
+_OF_SUDO = (
+    (r"sudo: .*password is required|sudo: .*terminal is required", "sudo asks for a password there", _SUDO),
+    (r"not in the sudoers|not allowed to", "sudo is not allowed there", _SUDO),
+    (r"sudo: (?:command )?not found", "sudo is not installed there", _SUDO),
+)
+_OF_SCRIPTS = (
     ("cannot write in|cannot make|cannot give|cannot be read", "log in as root (root@{name}), or use --sudo"),
     ("openssl is not installed", "on the host: apt install openssl"),
     ("there is no user", "--owner names the user of the host that mysqld runs under"),
@@ -257,11 +265,6 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ("is of two CAs", "dbca-openssl rollover OLD --ca NEW shows how far the hosts are, and --advance ends it"),
     ("other users can write", "on the host: chmod go-w FILE"),
 )
-_SUDO_MEANINGS: tuple[tuple[str, str], ...] = (
-    (r"sudo: .*password is required|sudo: .*terminal is required", "sudo asks for a password there"),
-    (r"not in the sudoers|not allowed to", "sudo is not allowed there"),
-    (r"sudo: (?:command )?not found", "sudo is not installed there"),
-)
 
 
 def _meaning(code: int, answer: Answer, messages: str) -> tuple[str, ...]:
@@ -270,28 +273,24 @@ def _meaning(code: int, answer: Answer, messages: str) -> tuple[str, ...]:
         return "timed out", "--timeout SECONDS gives it more time"
     if code == _TOO_MUCH:
         return f"sent more than {LARGEST_ANSWER // 1024} KiB", "is it the right machine?"
+    known = diagnosis.said(messages)
     if refused := answer.one("refused"):
-        if (known := diagnosis.said(messages)) and "disk is full" in known.message:
+        if known and "disk is full" in known.message:
             return known.message, *known.hints
-        return _plain(refused), *(hint for pattern, hint in _HINTS if re.search(pattern, refused))
-    if code == 255:
-        for pattern, meaning, hints in _SSH_MEANINGS:
-            if re.search(pattern, messages):
-                return meaning, *hints
-    for pattern, meaning in _SUDO_MEANINGS:
+        return _shown(refused), *(hint for pattern, hint in _OF_SCRIPTS if re.search(pattern, refused))
+    for pattern, *meaning in (*(_OF_SSH if code == 255 else ()), *_OF_SUDO):
         if re.search(pattern, messages):
-            return meaning, "sudo must work without a question, or log in as root (root@{name})"
+            return tuple(meaning)
     if code == 255:
         return "connection closed", "run it again: what is done already is not done twice"
-    if known := diagnosis.said(messages):
+    if known:
         return known.message, *known.hints
-    last = next((line for line in reversed(messages.splitlines()) if line.strip()), "")
     if code == 0:
         return "the script did not run to its end", "does its login shell run commands?"
-    return _plain(last) if last else f"the script failed (exit {code})", "--verbose shows its messages"
+    last = next((line for line in reversed(messages.splitlines()) if line.strip()), "")
+    return _shown(last) if last else f"the script failed (exit {code})", "--verbose shows its messages"
 
 
-def _plain(text: str) -> str:
-    """The words of a host on one line of readable length, without anything that a terminal obeys."""
-    line = text.strip()[:400]
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+def _shown(text: str) -> str:
+    """The words of a host, of readable length, without anything that a terminal obeys."""
+    return printable(text.strip()[:400])

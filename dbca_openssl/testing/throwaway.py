@@ -20,7 +20,7 @@ from dbca_openssl.ca.init import NewAuthority
 from dbca_openssl.ca.layout import CERTIFICATE, CRL, Authority, certificate_of, request_of
 from dbca_openssl.ca.sign import Period, Proposal, Signed
 from dbca_openssl.command import Command
-from dbca_openssl.database.settings import Settings, of_client
+from dbca_openssl.database.settings import of_client, of_server
 from dbca_openssl.database.statements import Flavor
 from dbca_openssl.errors import DatabaseCaError, of_system
 from dbca_openssl.files import PUBLIC_DIRECTORY, PUBLIC_FILE, set_mode
@@ -78,7 +78,7 @@ class Issued(NamedTuple):
         `directory` is the absolute path of the files for the server, if that is another, as in a container.
         Raises DatabaseCaError, as `client_settings` does, where an option file cannot hold the path.
         """
-        return Settings(self.name, flavor, directory or self.directory).text()
+        return of_server(self.name, flavor, directory or self.directory)
 
     def client_settings(self, flavor: Flavor = "mariadb", directory: Path | None = None) -> str:
         """The option file of a client with these files, which verifies its server."""

@@ -90,7 +90,7 @@ def test_a_server_without_a_list_lets_the_canary_in(shared_site: Site, start: St
     )
     assert probed.code == 2
     assert _findings(probed.document)["canary"].startswith(
-        "critical: client2.cert.pem is revoked, but the server accepts"
+        "critical: client2.cert.pem: the server accepts a revoked certificate"
     )
     checked = tool("server", "check", *server.connection, "--json", directory=tmp_path)
     assert checked.code == 2

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dbca_openssl.ca.hosts import KnownHost
-from dbca_openssl.host import scripts
+from dbca_openssl.host import deploy, scripts
 from dbca_openssl.host.request import NewRequest
 from host.conftest import Reach
 from tools.agreement import require_agreement
@@ -57,8 +57,8 @@ class Host:
         return self.run(scripts.enroll(NewRequest(AIKEN, self.ssl, bits=2048), rekey=rekey), kill)
 
     def deploy(self, certificate: Path, kill: int = 0) -> Finished:
-        file = scripts.public_file(CERTIFICATE, certificate.read_bytes())
-        return self.run(scripts.deploy(KnownHost(AIKEN, directory=str(self.ssl)), [file]), kill)
+        host = KnownHost(AIKEN, directory=str(self.ssl))
+        return self.run(deploy.script(host, {CERTIFICATE: certificate.read_bytes()}), kill)
 
     def certify(self, folder: Path, certificate: Path) -> None:
         """A certificate for the key in a folder; by whom is no matter to the host."""

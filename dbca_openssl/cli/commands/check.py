@@ -51,9 +51,9 @@ def check(
     """
     limits = checking.Limits(warn_days, critical_days, deep)
     if run.print_:
-        from dbca_openssl.host import scripts
+        from dbca_openssl.host import check as on_host
 
-        return output.script(scripts.check(run.ssl_dir or SSL_DIR, limits, "openssl", people=True))
+        return output.script(on_host.script(run.ssl_dir or SSL_DIR, limits, "openssl", people=True))
 
     def found(with_metrics: bool) -> tuple[Sequence[Finding], list[str]]:
         with terminal.busy("checking"):

@@ -11,7 +11,7 @@ from dbca_openssl.cli import output, results, terminal
 from dbca_openssl.cli.declaration import UsageError, argument, option
 from dbca_openssl.cli.options import Run, verb
 from dbca_openssl.host import deploy as delivery
-from dbca_openssl.host import print_scripts, scripts
+from dbca_openssl.host import print_scripts
 from dbca_openssl.host import rotate as rotation
 from dbca_openssl.host.ssh import Ssh
 
@@ -51,12 +51,14 @@ def deploy(
             print_scripts.deploy(authority, ssh, {one: files[one.name] for one in hosts}, reload=reload)
         )
     with terminal.progress(hosts, *rotation.STATES) as progress:
-        delivered = rotation.deliver(authority, ssh, hosts, run.jobs, progress, reload=reload)
-    delivery.record(authority, [one.host for one in delivered if not one.error])
+        due = [rotation.HostResult(host) for host in hosts]
+        delivered = rotation.deliver(authority, ssh, due, progress, reload=reload)
+    delivery.record(authority, [one.host for one in delivered.values() if not one.error])
     outcomes = []
-    for one in delivered:
-        cells = [*([output.coloured(one.state)] if reload else []), _changes(one.done.changed)]
-        outcomes.append(results.HostOutcome(one.host, one.error, one.state, cells, _document(one.done)))
+    for one in delivered.values():
+        cells = [*([output.coloured(one.state)] if reload else []), _changes(one.changed)]
+        more = {"changed": one.changed, "unchanged": one.same}
+        outcomes.append(results.HostOutcome(one.host, one.error, one.state, cells, more))
     return results.hosts((*(["STATE"] if reload else []), "CHANGED"), outcomes, [] if reload else None)
 
 
@@ -66,22 +68,17 @@ def _deploy_here(run: Run, authority: Authority, arguments: Sequence[str]) -> in
     if len(whose) > 1:
         raise UsageError("with --local, one NAME at the most")
     here = KnownHost(whose[0] if whose else "localhost").changed(directory=str(directory), owner=run.owner)
-    files = (
-        delivery.files(authority, whose)[here.name]
-        if whose
-        else list(delivery.common_files(*delivery.trusted(authority)))
-    )
+    trusted = delivery.trusted(authority)
+    files = delivery.files_of(trusted, whose)[here.name] if whose else delivery.common_files(*trusted)
     if run.print_:
-        return output.script(scripts.deploy(here, files))
+        return output.script(delivery.script(here, files))
     known = known_hosts.read(authority)
-    done = delivery.deploy_here(Ssh(timeout=run.timeout), here, files)
+    answer = Ssh(timeout=run.timeout).run_here(here.name, delivery.script(here, files))
     if whose and here.name not in known.hosts and not run.ssl_dir and not run.owner:
         delivery.record(authority, [known.new(here.name, is_client=True)])
-    return output.result({"directory": str(directory), **_document(done)}, [f"{directory}  {_changes(done.changed)}"])
-
-
-def _document(done: delivery.Delivered) -> dict[str, Sequence[str]]:
-    return {"changed": done.changed, "unchanged": done.same}
+    changed = answer.all("changed")
+    document = {"directory": str(directory), "changed": changed, "unchanged": answer.all("same")}
+    return output.result(document, [f"{directory}  {_changes(changed)}"])
 
 
 def _changes(changed: Sequence[str]) -> str:

@@ -51,7 +51,7 @@ def enroll(
     if any(one.profile == "guide" and not one.alternative_names for one in hosts):
         output.tell(f"SAN {results.NO_SAN}")
     with terminal.progress(hosts, *enrolment.STATES) as progress:
-        states = enrolment.prepare(authority, ssh, hosts, how, run.jobs, progress)
+        states = enrolment.prepare(authority, ssh, hosts, how, progress)
     if encrypted and asked_later and any(one.proposal for one in states):
         authority = run.unlocked(authority)
     try:
@@ -60,8 +60,8 @@ def enroll(
         results.host_errors([one.error for one in states if one.error])
         raise
     with terminal.progress(hosts, *enrolment.STATES) as progress:
-        states = enrolment.deliver(authority, ssh, states, how, run.jobs, progress)
-    if compromised and any(one.rekeyed and not one.error for one in states):
+        states = enrolment.deliver(authority, ssh, states, progress)
+    if compromised and any(one.state == enrolment.REKEYED for one in states):
         output.tell("the other hosts need the new CRL: dbca-openssl deploy HOST...")
     return results.hosts(("STATE", "SERIAL", "UNTIL"), [_outcome(one) for one in states])
 

@@ -29,9 +29,9 @@ def fetch(
     if run.print_:
         return output.script(print_scripts.fetch(authority, ssh, hosts))
     with terminal.progress(hosts) as progress:
-        outcomes = fetching.fetch(authority, ssh, hosts, run.jobs, progress)
+        outcomes = fetching.fetch(authority, ssh, hosts, progress)
     shown, fetched = [], []
-    for one, outcome in outcomes:
+    for one, outcome in outcomes.items():
         if isinstance(outcome, DatabaseCaError):
             shown.append(results.HostOutcome(one, outcome))
             continue

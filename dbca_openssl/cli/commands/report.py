@@ -42,7 +42,7 @@ def report(
 
         hosts = known_hosts.read(authority).servers()
         with terminal.progress(hosts, "seen") as progress:
-            asked = probing.look(authority, run.ssh(hosts), hosts, run.jobs, progress)
+            asked = probing.look(authority, run.ssh(hosts), hosts, progress)
         seen = {}
         for host, one in asked.items():
             seen[host.name] = one if isinstance(one, Seen) else Seen(one.message.removeprefix(f"{host.name}: "), "")

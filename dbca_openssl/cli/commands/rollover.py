@@ -51,14 +51,14 @@ def rollover(
     hosts = _hosts(both)
     ssh = run.ssh(hosts)
     with terminal.progress(hosts, "seen") as progress:
-        proven = stages.look(both, ssh, hosts, run.jobs, progress)
+        proven = stages.look(both, ssh, hosts, progress)
     period = Period(run.days, run.cap)
     step = stages.further(both, proven, period) if advance else stages.back(proven) if back else None
     issuer: Authority | None = both.old
     if advance or back:
         issuer = stages.issuer_in_the_way(both, step, back=back) if step else None
     asked = [host for host, stage in proven.items() if isinstance(stage, Stage)]
-    bound = stages.bound(both, ssh, asked, issuer, run.jobs) if issuer else {}
+    bound = stages.bound(both, ssh, asked, issuer) if issuer else {}
     statements = stages.write_statements(bound, sql) if sql is not None else []
     if step is None and (advance or back):
         moving.finish(both)  # where the run that brought them there was interrupted
@@ -70,9 +70,7 @@ def rollover(
     if step.new_needs_canary or step.proposals:
         both = both._replace(new=run.unlocked(both.new))
     with terminal.progress(hosts, *map(str, Stage)) as progress:
-        errors = stages.go(both, ssh, step, period, run.jobs, progress)
-    for host, error in zip(step.hosts, errors, strict=True):
-        proven[host] = error or step.to
+        proven |= stages.go(both, ssh, step, period, progress)
     return _show(both, proven, written, _Bound({}, [], refused=False))
 
 

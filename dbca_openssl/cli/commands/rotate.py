@@ -14,7 +14,7 @@ from dbca_openssl.cli.options import Run, verb
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import print_scripts
 from dbca_openssl.host import rotate as rotation
-from dbca_openssl.host.rotate import Due, Rotation
+from dbca_openssl.host.rotate import HostResult, Rotation
 
 
 @verb("ca", "days", "cap", "hosts", "key", "old_passphrase_file", "lock_timeout", "print_", "yes")
@@ -47,13 +47,12 @@ def rotate(
     served = [one.name for one in known_hosts.read(authority).hosts.values() if not one.is_client]
     period = Period(run.days, run.cap)
     with terminal.progress(hosts, "seen") as progress:
-        seen = rotation.look(authority, ssh, hosts, run.jobs, progress)
-    views = dict(zip(hosts, seen, strict=True))
-    plan = rotation.decide(authority, views, served, within, period)
+        seen = rotation.look(authority, ssh, hosts, progress)
+    plan = rotation.decide(authority, seen, served, within, period)
     if run.print_:
         return output.script(print_scripts.rotate(run.for_script(authority), ssh, plan, period))
     if not plan.is_signing and not plan.other and not any(due.missing for due in plan.hosts):
-        return _show(rotation.Outcome(plan.results()))
+        return _show(rotation.Outcome(plan.hosts))
     if not run.yes:
         output.show(_plan_lines(plan))
     run.confirm("Do it?")
@@ -64,9 +63,9 @@ def rotate(
     behind = None
     if plan.other:
         behind = rotation.renew_other(plan.other, partial(run.unlocked, is_old=is_new))
-        plan = rotation.decide(authority, views, served, within, period)
+        plan = rotation.decide(authority, seen, served, within, period)
     with terminal.progress(hosts, *rotation.STATES) as progress:
-        outcome = rotation.rotate(authority, ssh, plan, period, run.jobs, progress)
+        outcome = rotation.rotate(authority, ssh, plan, period, progress)
     return _show(outcome, behind)
 
 
@@ -78,7 +77,7 @@ def _plan_lines(plan: Rotation) -> list[str]:
     ]
 
 
-def _due(due: Due) -> str:
+def _due(due: HostResult) -> str:
     if due.error:
         return due.error.message.removeprefix(f"{due.host.name}: ")
     renew = []
@@ -95,7 +94,7 @@ def _show(outcome: rotation.Outcome, behind: DatabaseCaError | None = None) -> i
     for one in outcome.hosts:
         new = signed.get(one.host.name)
         cells = (output.coloured(one.state), new.serial if new else "-", f"{new.end:%Y-%m-%d}" if new else "-")
-        more = {"serial": new and new.serial, "not_after": new and new.end, "changed": one.done.changed}
+        more = {"serial": new and new.serial, "not_after": new and new.end, "changed": one.changed}
         shown.append(results.HostOutcome(one.host, one.error, one.state, cells, more))
     made = [f"{CRL}  number {outcome.crl.number}, valid until {dates.shown(outcome.crl.end)}"] if outcome.crl else []
     waiting = [f"the new CRL waits for {', '.join(outcome.kept_back_for)}"] if outcome.kept_back_for else []

@@ -48,7 +48,7 @@ def _accounts_of_all(run: Run) -> int:
     documents: list[dict[str, object]] = []
     lines: list[str] = []
     errors = []
-    for host, outcome in outcomes:
+    for host, outcome in outcomes.items():
         if isinstance(outcome, DatabaseCaError):
             errors.append(outcome)
             documents.append({"name": host.name, "error": outcome.message, "hints": outcome.hints})

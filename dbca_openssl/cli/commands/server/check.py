@@ -51,10 +51,7 @@ def check(
         inspection.require_named(client, trust.openssl, name, inspection.server_files(client, trust)[0])
         what = probes.Probe(trust, name, where or inspection.listens(client), shown, there=client.there)
         at = dates.now()
-        return [
-            *inspection.inspect(client, client.server_flavor(), trust.openssl, trust, at),
-            *probes.probe(what, at),
-        ]
+        return [*inspection.inspect(client, client.server_flavor(), trust, at), *probes.probe(what, at)]
 
     def found() -> list[Finding]:
         if run.all_:
@@ -63,6 +60,6 @@ def check(
         if server is not None:
             return whole(servers.reached(run, server), run.trust())
         client, kind = run.client()
-        return inspection.inspect(client, kind, run.program(), run.trust() if run.ca else None, dates.now())
+        return inspection.inspect(client, kind, run.trust() if run.ca else None, dates.now())
 
     return results.ask_server("servers" if run.all_ else server or run.host or "server", found)

@@ -60,7 +60,7 @@ def probe(
         trust = run.trust()
         if server is None:
             outcomes = servers.each(run, lambda reached, _: on_host(trust, reached))
-            for host, outcome in outcomes:
+            for host, outcome in outcomes.items():
                 by_server[host.name] = servers.findings_of(outcome)
             return servers.of_hosts(outcomes)
         accepted = ClientCertificate(*client) if client else None

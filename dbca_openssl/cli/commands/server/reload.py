@@ -61,7 +61,7 @@ def _reload_all(run: Run, trust: Trust, server: str | None) -> int:
         results.HostOutcome(host, outcome)
         if isinstance(outcome, DatabaseCaError)
         else results.HostOutcome(host, None, "reloaded", [f"reloaded, serves {_shown(outcome)}"], _document(outcome))
-        for host, outcome in outcomes
+        for host, outcome in outcomes.items()
     ]
     return results.hosts(["SERVER"], shown)
 

@@ -7,7 +7,6 @@ from dbca_openssl.cli import output, results
 from dbca_openssl.cli.declaration import UsageError, option
 from dbca_openssl.cli.main import DONE
 from dbca_openssl.cli.options import Run, verb
-from dbca_openssl.command import require_absent
 from dbca_openssl.database import handshake, settings, statements, trust
 from dbca_openssl.database import replication as replications
 
@@ -53,36 +52,34 @@ def replication(
     if source is None or replica is None:
         raise UsageError("give --source HOST and --replica HOST, or --check")
     name = names.entity_name(replica)
-    password = "" if existing else replications.password_from(password_file) if password_file else ""
+    password = None
+    if not existing:
+        password = replications.password_from(password_file) if password_file else replications.new_password()
     requirement = trust.requirement(run.trust(), name)
-    made = replications.Replication(
-        flavor=run.flavor or "mariadb",
-        source=handshake.target(source),
-        replica=name,
-        account=statements.Account(replication_user, account_host or name),
-        requirement=requirement.of_any_issuer() if run.no_issuer else requirement,
-        password=password or replications.new_password(),
-        directory=run.directory(),
+    where = handshake.target(source)
+    on_source, on_replica = replications.statements_for(
+        run.flavor or "mariadb",
+        where,
+        name,
+        statements.Account(replication_user, account_host or name),
+        requirement.of_any_issuer() if run.no_issuer else requirement,
+        password,
+        run.directory(),
         by_gtid=gtid,
-        existing=existing,
     )
-    on_source, on_replica = statements.script(*made.on_source()), statements.script(*made.on_replica())
     document = {"source": on_source, "replica": on_replica}
-    heads = f"-- on the source, {made.source.host}\n", f"-- on the replica, {name}\n"
+    heads = f"-- on the source, {where.host}\n", f"-- on the replica, {name}\n"
     if write_to is None:
         output.verbatim(document, f"{heads[0]}{on_source}{heads[1]}{on_replica}")
     else:
         files = [
-            write_to / f"{made.source.host}.for-{name}.sql",
-            write_to / f"{name}.from-{made.source.host}.sql",
+            write_to / f"{where.host}.for-{name}.sql",
+            write_to / f"{name}.from-{where.host}.sql",
         ]
-        for path in files:
-            require_absent(path)
-        for path, head, text in zip(files, heads, (on_source, on_replica), strict=True):
-            settings.write(head + text, path, 0o600)
+        settings.write({files[0]: heads[0] + on_source, files[1]: heads[1] + on_replica}, 0o600)
         output.result(
             document | {"files": [str(path) for path in files]},
-            [f"{files[0]}  run it on {made.source.host} first", f"{files[1]}  then run it on {name}"],
+            [f"{files[0]}  run it on {where.host} first", f"{files[1]}  then run it on {name}"],
         )
     if not existing and not password_file:
         output.tell("the statements hold a new password: keep them to yourself")

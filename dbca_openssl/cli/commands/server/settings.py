@@ -33,10 +33,10 @@ def settings(
     plain = names.entity_name(name)
     if run.ca is not None:
         run.trust().issued(plain)
-    text = settings_.Settings(plain, run.flavor or "mariadb", run.directory(), galera, staged).text()
+    text = settings_.of_server(plain, run.flavor or "mariadb", run.directory(), galera=galera, staged=staged)
     if write_to is None:
         return output.verbatim({"text": text}, text)
-    settings_.write(text, write_to)
+    settings_.write({write_to: text})
     following = ["next, once the files are there: restart the server, then", f"  dbca-openssl server probe {plain}"]
     return output.result(
         {"text": text, "file": str(write_to)},
