@@ -11,8 +11,7 @@ from dbca_openssl.ca import canary as canaries
 from dbca_openssl.ca.host_variables import NEVER
 from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.layout import certificate_of
-from dbca_openssl.cli.declaration import UsageError
-from dbca_openssl.cli.options import Run
+from dbca_openssl.cli.options import Run, UsageError
 from dbca_openssl.database.client import Client, Reached
 from dbca_openssl.database.handshake import ClientCertificate, target
 from dbca_openssl.errors import DatabaseCaError, UnreachableError

@@ -10,25 +10,26 @@ from dbca_openssl.ca import check as checking
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import CONFIGURATION
 from dbca_openssl.cli import output, results, terminal
-from dbca_openssl.cli.declaration import option
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, flag, option, verb
 from dbca_openssl.finding import Finding
 from dbca_openssl.render import SSL_DIR
 
 if TYPE_CHECKING:
     from dbca_openssl.host.check import End
 
-FORMAT = option("text", "--format", "For people, or for node_exporter's textfiles.")
+FORMAT = option("--format", "For people, or for node_exporter's textfiles.", default="text")
 
 
 @verb("ca", "ssl_dir", "print_")
 def check(
     run: Run,
-    warn_days: int = option(checking.WARN_DAYS, "--warn-days", "Fewer days left than this are a warning.", "N", 0),
-    critical_days: int = option(
-        checking.CRITICAL_DAYS, "--critical-days", "Fewer days left than this are critical.", "N", 0
+    warn_days: int = option(
+        "--warn-days", "Fewer days left than this are a warning.", "N", 0, default=checking.WARN_DAYS
     ),
-    deep: bool = option(False, "--deep", "Read every certificate file, not just the newest thousand."),
+    critical_days: int = option(
+        "--critical-days", "Fewer days left than this are critical.", "N", 0, default=checking.CRITICAL_DAYS
+    ),
+    deep: bool = flag("--deep", "Read every certificate file, not just the newest thousand."),
     format_: Literal["text", "prometheus"] = FORMAT,
 ) -> int:
     """Find what is wrong or will be soon, for cron and monitoring.

@@ -5,16 +5,15 @@ import socket
 
 from dbca_openssl import names, render
 from dbca_openssl.cli import output, terminal
-from dbca_openssl.cli.declaration import argument, option
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, argument, flag, verb
 from dbca_openssl.host import request as requests
 
 
 @verb("ssl_dir", "alt_name", "profile", "algorithm", "lock_timeout", "print_", "yes", "ca")
 def request(
     run: Run,
-    name: str = argument(..., "NAME", "The host's full name, or a client's."),
-    kit: bool = option(False, "--kit", "Print one script to carry to the host, which needs only openssl there."),
+    name: str = argument("NAME", "The host's full name, or a client's."),
+    kit: bool = flag("--kit", "Print one script to carry to the host, which needs only openssl there."),
 ) -> int:
     """On a host or client: make a key and its signing request.
 

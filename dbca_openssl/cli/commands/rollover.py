@@ -10,8 +10,7 @@ from dbca_openssl.ca.layout import Authority, request_of
 from dbca_openssl.ca.rollover import Pair
 from dbca_openssl.ca.sign import Period
 from dbca_openssl.cli import output, results, terminal
-from dbca_openssl.cli.declaration import UsageError, argument, option
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, UsageError, argument, flag, option, verb
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import rollover as stages
 from dbca_openssl.host.rollover import Bound, Stage
@@ -20,11 +19,11 @@ from dbca_openssl.host.rollover import Bound, Stage
 @verb("ca", "days", "cap", "ssh_config", "jobs", "timeout", "key", "old_passphrase_file", "lock_timeout", "yes")
 def rollover(
     run: Run,
-    old: Path = argument(..., "OLD", "The directory of the old CA."),
-    advance: bool = option(False, "--advance", "Do the next stage on all hosts, and prove it on each."),
-    back: bool = option(False, "--back", "Undo the last stage on all hosts."),
-    bundle: Path | None = option(None, "--output -o", "Write the files of both CAs there, for a client.", "DIR"),
-    sql: Path | None = option(None, "--sql", "Write the statements for accounts there, two files a host.", "DIR"),
+    old: Path = argument("OLD", "The directory of the old CA."),
+    advance: bool = flag("--advance", "Do the next stage on all hosts, and prove it on each."),
+    back: bool = flag("--back", "Undo the last stage on all hosts."),
+    bundle: Path | None = option("--output -o", "Write the files of both CAs there, for a client.", "DIR"),
+    sql: Path | None = option("--sql", "Write the statements for accounts there, two files a host.", "DIR"),
 ) -> int:
     """Move the hosts from an old CA to a new one.
 

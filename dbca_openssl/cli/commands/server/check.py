@@ -5,8 +5,7 @@ from pathlib import Path
 from dbca_openssl import dates
 from dbca_openssl.cli import results, servers
 from dbca_openssl.cli.commands.server.probe import CANARY
-from dbca_openssl.cli.declaration import UsageError, argument
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, UsageError, argument, verb
 from dbca_openssl.database import check as inspection
 from dbca_openssl.database import probe as probes
 from dbca_openssl.database.client import Reached
@@ -18,7 +17,7 @@ from dbca_openssl.finding import Finding
 def check(
     run: Run,
     server: str | None = argument(
-        None, "[HOST[:PORT]]", "The server, by the name in its certificate, which is probed too."
+        "[HOST[:PORT]]", "The server, by the name in its certificate, which is probed too.", default=None
     ),
     canary: tuple[Path, Path] | None = CANARY,
 ) -> int:

@@ -6,8 +6,7 @@ from typing import Literal
 from dbca_openssl import dates
 from dbca_openssl.cli import results, servers
 from dbca_openssl.cli.commands.check import FORMAT
-from dbca_openssl.cli.declaration import UsageError, argument, option
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
 from dbca_openssl.database import probe as probes
 from dbca_openssl.database.client import Reached
 from dbca_openssl.database.handshake import ClientCertificate, Target
@@ -15,17 +14,17 @@ from dbca_openssl.database.trust import Trust
 from dbca_openssl.finding import OK, Finding
 
 CANARY = option(
-    None, "--canary", "A revoked client certificate, which must be refused [default: that of crl --canary].", "CERT KEY"
+    "--canary", "A revoked client certificate, which must be refused [default: that of crl --canary].", "CERT KEY"
 )
 
 
 @verb("all", "connect", "ca")
 def probe(
     run: Run,
-    server: str | None = argument(None, "[HOST[:PORT]]", "The server, by the name in its certificate."),
+    server: str | None = argument("[HOST[:PORT]]", "The server, by the name in its certificate.", default=None),
     canary: tuple[Path, Path] | None = CANARY,
     client: tuple[Path, Path] | None = option(
-        None, "--client", "A valid client certificate, which must be let in.", "CERT KEY"
+        "--client", "A valid client certificate, which must be let in.", "CERT KEY"
     ),
     format_: Literal["text", "prometheus"] = FORMAT,
 ) -> int:

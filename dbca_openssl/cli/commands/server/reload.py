@@ -5,8 +5,7 @@ from dbca_openssl.ca import index
 from dbca_openssl.ca.host_variables import BY_STATEMENT
 from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.cli import output, results, servers, terminal
-from dbca_openssl.cli.declaration import UsageError, argument
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, UsageError, argument, verb
 from dbca_openssl.database import reload as reloading
 from dbca_openssl.database.client import Reached
 from dbca_openssl.database.trust import Trust
@@ -17,7 +16,7 @@ from dbca_openssl.x509 import Certificate
 @verb("all", "connect", "ca", "server", "yes")
 def reload(
     run: Run,
-    server: str | None = argument(None, "[HOST[:PORT]]", "The server, by the name in its certificate."),
+    server: str | None = argument("[HOST[:PORT]]", "The server, by the name in its certificate.", default=None),
 ) -> int:
     """Have a server read new files, and see that it serves them.
 

@@ -4,9 +4,8 @@ from pathlib import Path
 
 from dbca_openssl import names
 from dbca_openssl.cli import output, results
-from dbca_openssl.cli.declaration import UsageError, option
 from dbca_openssl.cli.main import DONE
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, UsageError, flag, option, verb
 from dbca_openssl.command import require_absent
 from dbca_openssl.database import handshake, settings, statements, trust
 from dbca_openssl.database import replication as replications
@@ -15,19 +14,21 @@ from dbca_openssl.database import replication as replications
 @verb("ssl_dir", "ca", "server", "no_issuer")
 def replication(
     run: Run,
-    source: str | None = option(None, "--source", "The source, by the name in its certificate.", "HOST[:PORT]"),
-    replica: str | None = option(None, "--replica", "The replica, by the name in its certificate.", "HOST"),
-    replication_user: str = option("replication", "--replication-user", "The account that the replica uses.", "USER"),
+    source: str | None = option("--source", "The source, by the name in its certificate.", "HOST[:PORT]"),
+    replica: str | None = option("--replica", "The replica, by the name in its certificate.", "HOST"),
+    replication_user: str = option(
+        "--replication-user", "The account that the replica uses.", "USER", default="replication"
+    ),
     account_host: str | None = option(
-        None, "--account-host", "Where the source sees it come from [default: --replica].", "HOST"
+        "--account-host", "Where the source sees it come from [default: --replica].", "HOST"
     ),
     password_file: Path | None = option(
-        None, "--password-file", "Its password [default: a new one, which is printed].", "FILE"
+        "--password-file", "Its password [default: a new one, which is printed].", "FILE"
     ),
-    gtid: bool = option(False, "--gtid", "Follow by global transaction identifiers."),
-    existing: bool = option(False, "--existing", "For a replication that runs: only TLS is added to it."),
-    write_to: Path | None = option(None, "--output", "Write one file for each server there, where none is yet.", "DIR"),
-    check: bool = option(False, "--check", "Ask the replica instead whether it replicates over TLS."),
+    gtid: bool = flag("--gtid", "Follow by global transaction identifiers."),
+    existing: bool = flag("--existing", "For a replication that runs: only TLS is added to it."),
+    write_to: Path | None = option("--output", "Write one file for each server there, where none is yet.", "DIR"),
+    check: bool = flag("--check", "Ask the replica instead whether it replicates over TLS."),
 ) -> int:
     """Print the statements for replication over TLS, or check it.
 
