@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from dbca_openssl.ca.hosts import KnownHost
     from dbca_openssl.database.client import Client
     from dbca_openssl.database.handshake import Target
-    from dbca_openssl.database.statements import Flavor
     from dbca_openssl.database.trust import Trust
     from dbca_openssl.host.ssh import Ssh
 
@@ -185,10 +184,6 @@ class Run:
     def __init__(self, **given: Any) -> None:
         self.__dict__.update(DEFAULTS | given)
 
-    def changed(self, **given: Any) -> "Run":
-        """The same with other values. A dataclass would do it too, but takes as long to make as a third of the verb."""
-        return Run(**self.__dict__ | given)
-
     def program(self) -> OpenSSL:
         """The openssl of --openssl; a path is the caller's, whatever directory openssl runs in."""
         return OpenSSL(os.path.abspath(self.openssl) if "/" in self.openssl else self.openssl)  # noqa: PTH100
@@ -225,21 +220,7 @@ class Run:
 
     def passphrase(self, prompt: str = "Pass phrase of the CA key: ", *, new: bool = False) -> Passphrase:
         """The pass phrase from a file, a descriptor or the terminal, where a new one is asked for twice."""
-        if self.passphrase_fd is not None:
-            return passphrases.from_descriptor(self.passphrase_fd)
-        if (file := self.passphrase_file) is not None:
-            secret = self._from_file(file)
-            if passphrases.readable_by_others(file):
-                output.tell(f"others can read the pass phrase file {file}: chmod 600 {shlex.quote(str(file))}")
-            return secret
-        secret = terminal.ask_secret(prompt)
-        if new:
-            strength = secret.strength()
-            more = "" if strength == "strong" else "; five random words are strong"
-            output.tell(f"by its length the pass phrase is {strength}{more}")
-        if new and secret != terminal.ask_secret("The same once more: "):
-            raise DatabaseCaError("the two pass phrases are not the same")
-        return secret
+        return _passphrase(self.passphrase_file, self.passphrase_fd, prompt, new=new)
 
     def new_passphrase(self, prompt: str) -> Passphrase:
         """The pass phrase that something is to have: from a file, a descriptor, or twice from the terminal.
@@ -251,26 +232,22 @@ class Run:
                 "there is no terminal to ask for the new pass phrase at",
                 "--new-passphrase-file FILE or --new-passphrase-fd N gives it",
             )
-        of_new = self.changed(passphrase_file=self.new_passphrase_file, passphrase_fd=self.new_passphrase_fd)
-        return of_new.passphrase(prompt, new=True)
-
-    def _from_file(self, file: Path) -> Passphrase:
-        return passphrases.from_file(file, ownership.believed(ownership.sudo_user(os.environ)))
+        return _passphrase(self.new_passphrase_file, self.new_passphrase_fd, prompt, new=True)
 
     def unlocked(self, authority: Authority, *, is_old: bool = False) -> Authority:
         """The CA, which may be the old one of a rollover, with the pass phrase of its key, where that is encrypted."""
         if not authority.key_is_encrypted():
             return authority
         found = authority.unlocked(None)  # before anybody is asked: is there a way to the token?
-        run = self
         if is_old and self.old_passphrase_file:
-            run = self.changed(passphrase_file=self.old_passphrase_file, passphrase_fd=None)
+            return authority.unlocked(_passphrase(self.old_passphrase_file))
         question = PIN if found.key.uri else "Pass phrase of the CA key: "
-        return authority.unlocked(run.passphrase(question.replace("the CA", "the old CA") if is_old else question))
+        return authority.unlocked(self.passphrase(question.replace("the CA", "the old CA") if is_old else question))
 
-    def for_script(self, authority: Authority) -> Authority:
+    def for_script(self, authority: Authority, *, new: bool = False) -> Authority:
         """The CA for a printed script, which names the file of the pass phrase, or has openssl ask for it."""
-        return authority.unlocked(self._from_file(self.passphrase_file) if self.passphrase_file else None)
+        file = self.new_passphrase_file if new else self.passphrase_file
+        return authority.unlocked(_from_file(file) if file else None)
 
     def confirm(self, question: str) -> None:
         """Ask at the terminal, unless --yes was given. Raises DatabaseCaError where the answer is no."""
@@ -330,6 +307,11 @@ class Run:
         """The directory of --ssl-dir on this machine, absolute."""
         return Path(self.ssl_dir or render.SSL_DIR).absolute()
 
+    def require_host_or_all(self, named: object) -> None:
+        """Exactly one of both must be given."""
+        if bool(named) == self.all_:
+            raise UsageError("name a HOST, or give --all")
+
     def hosts(self, authority: Authority, words: Sequence[str], **asked: Any) -> "tuple[list[KnownHost], Ssh]":
         """The hosts [USER@]HOST, or all, as the CA's list knows them, and the way to them.
 
@@ -337,8 +319,7 @@ class Run:
         """
         from dbca_openssl.ca import hosts
 
-        if bool(words) == self.all_:
-            raise UsageError("name a HOST, or give --all")
+        self.require_host_or_all(words)
         known = hosts.read(authority)
         found = [
             host.changed(directory=self.ssl_dir, owner=self.owner, sudo=self.sudo, **asked)
@@ -356,18 +337,14 @@ class Run:
         asking = terminal.is_there() and min(self.jobs, len(found)) == 1
         return Ssh(config.absolute() if config else None, batch=not asking, timeout=self.timeout)
 
-    def client(self, where: "Target | None" = None) -> "tuple[Client, Flavor]":
-        """The database client, and what the server is: as it was given, or as the server says.
-
-        It connects to `where`, unless --socket or --host was given.
-        """
+    def client(self, where: "Target | None" = None) -> "Client":
+        """The database client; it connects to `where`, unless --socket or --host was given."""
         from dbca_openssl.database.client import Client
 
         host, port = self.host, self.port
         if where is not None and self.socket is None and host is None:
             host, port = where.host, port or where.port
-        client = Client(self.client_program, self.flavor, self.defaults_file, self.socket, host, port, self.user)
-        return client, client.server_flavor()
+        return Client(self.client_program, self.flavor, self.defaults_file, self.socket, host, port, self.user)
 
     def trust(self) -> "Trust":
         """The public files that a server is compared with."""
@@ -381,6 +358,28 @@ class Run:
 
         named = handshake.target(text)
         return names.entity_name(named.host), handshake.target(self.connect) if self.connect else named
+
+
+def _passphrase(file: Path | None, descriptor: int | None = None, prompt: str = "", *, new: bool = False) -> Passphrase:
+    if descriptor is not None:
+        return passphrases.from_descriptor(descriptor)
+    if file is not None:
+        secret = _from_file(file)
+        if passphrases.readable_by_others(file):
+            output.tell(f"others can read the pass phrase file {file}: chmod 600 {shlex.quote(str(file))}")
+        return secret
+    secret = terminal.ask_secret(prompt)
+    if new:
+        strength = secret.strength()
+        more = "" if strength == "strong" else "; five random words are strong"
+        output.tell(f"by its length the pass phrase is {strength}{more}")
+        if secret != terminal.ask_secret("The same once more: "):
+            raise DatabaseCaError("the two pass phrases are not the same")
+    return secret
+
+
+def _from_file(file: Path) -> Passphrase:
+    return passphrases.from_file(file, ownership.believed(ownership.sudo_user(os.environ)))
 
 
 DEFAULTS: dict[str, Any] = {name: getattr(Run, name).default for name in Run.__annotations__}

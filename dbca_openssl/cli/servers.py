@@ -22,14 +22,10 @@ T = TypeVar("T")
 
 
 def reached(run: Run, text: str) -> Reached:
-    """The server HOST[:PORT], and the client that reaches it; --socket and --host may lead to another address.
-
-    Raises DatabaseCaError where it does not answer.
-    """
+    """The server HOST[:PORT], and the client that reaches it; --socket and --host may lead to another address."""
     name, where = run.server(text)
-    client, _ = run.client(where)
     elsewhere = run.connect is None and (run.socket or run.host)
-    return Reached(name, None if elsewhere else where, client)
+    return Reached(name, None if elsewhere else where, run.client(where))
 
 
 def canary(run: Run, given: tuple[Path, Path] | None) -> ClientCertificate | None:

@@ -61,7 +61,7 @@ def check(
             return servers.of_hosts(servers.each(run, lambda reached, _: whole(reached, trust)))
         if server is not None:
             return whole(servers.reached(run, server), run.trust())
-        client, kind = run.client()
-        return inspection.inspect(client, kind, run.program(), run.trust() if run.ca else None, dates.now())
+        client, compared = run.client(), run.trust() if run.ca else None
+        return inspection.inspect(client, client.server_flavor(), run.program(), compared, dates.now())
 
     return results.ask_server("servers" if run.all_ else server or run.host or "server", found)

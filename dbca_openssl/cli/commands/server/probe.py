@@ -49,8 +49,7 @@ def probe(
     Exit codes, as monitoring plugins have them: 0 OK, 1 warning, 2 critical, 3 unknown or wrong usage.
     """
 
-    if (server is None) != run.all_:
-        raise UsageError("name a HOST, or give --all")
+    run.require_host_or_all(server)
     if run.all_ and client:
         raise UsageError("--client needs a HOST: with --all, its key would be sent to every host")
     refused = servers.canary(run, canary)

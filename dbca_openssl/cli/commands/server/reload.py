@@ -5,7 +5,7 @@ from dbca_openssl.ca import index
 from dbca_openssl.ca.host_variables import BY_STATEMENT
 from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.cli import output, results, servers, terminal
-from dbca_openssl.cli.options import Run, UsageError, argument, verb
+from dbca_openssl.cli.options import Run, argument, verb
 from dbca_openssl.database import reload as reloading
 from dbca_openssl.database.client import Reached
 from dbca_openssl.database.trust import Trust
@@ -34,9 +34,10 @@ def reload(
     Certificate, key and CRL are read again. Nothing is interrupted: open sessions stay open, also those of a revoked
     client.
     """
+    run.require_host_or_all(server)
     trust = run.trust()
-    if server is None or run.all_:
-        return _reload_all(run, trust, server)
+    if server is None:
+        return _reload_all(run, trust)
     trust.issued(run.server(server)[0])
     with terminal.busy("asking the server"):
         reached = servers.reached(run, server)
@@ -46,10 +47,7 @@ def reload(
     )
 
 
-def _reload_all(run: Run, trust: Trust, server: str | None) -> int:
-    if server is not None or not run.all_:
-        raise UsageError("name a HOST, or give --all")
-
+def _reload_all(run: Run, trust: Trust) -> int:
     def reload_one(reached: Reached, host: KnownHost) -> Certificate:
         command = None if host.reload == BY_STATEMENT else host.reload
         return reloading.reload(reached, trust, dates.now(), command)[1]

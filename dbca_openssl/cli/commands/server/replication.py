@@ -50,7 +50,8 @@ def replication(
     The guide: "both the master and slave servers require secure connections".
     """
     if check:
-        return results.ask_server("replication", lambda: replications.check(*run.client()))
+        client = run.client()
+        return results.ask_server("replication", lambda: replications.check(client, client.server_flavor()))
     if source is None or replica is None:
         raise UsageError("give --source HOST and --replica HOST, or --check")
     name = names.entity_name(replica)

@@ -39,8 +39,7 @@ def require(
     if not apply:
         return output.verbatim({"sql": sql, "applied": False}, sql)
     with terminal.busy("asking the server"):
-        client, _ = run.client()
-        accounts.require(client, who, requirement)
+        accounts.require(run.client(), who, requirement)
     return output.result(
         {"sql": sql, "applied": True},
         [
