@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -62,18 +62,21 @@ def each(run: Run, ask: Callable[[Reached, KnownHost], T]) -> list[tuple[KnownHo
     return list(zip(found, ssh.each(found, one, run.jobs), strict=True))
 
 
-def of_hosts(outcomes: Sequence[tuple[KnownHost, Sequence[Finding] | DatabaseCaError]]) -> list[Finding]:
-    """The findings of many hosts, each with the name of its host; of one that cannot be asked, its error."""
-    found = []
-    for host, outcome in outcomes:
-        for one in findings_of(outcome):
-            found.append(one._replace(text=f"{host.name}: {one.text.removeprefix(f'{host.name}: ')}"))
+def findings(run: Run, ask: Callable[[Reached], list[Finding]]) -> dict[str, list[Finding]]:
+    """What `ask` finds of the server of each host in the CA's list, by its name; where it cannot be asked, why."""
+    found = {}
+    for host, outcome in each(run, lambda reached, _: ask(reached)):
+        if isinstance(outcome, DatabaseCaError):
+            level = finding.CRITICAL if isinstance(outcome, UnreachableError) else finding.UNKNOWN
+            outcome = [Finding(level, "server", outcome.message, "; ".join(outcome.hints))]
+        found[host.name] = outcome
     return found
 
 
-def findings_of(outcome: Sequence[Finding] | DatabaseCaError) -> list[Finding]:
-    """The findings of one host; of one that cannot be asked, its error."""
-    if not isinstance(outcome, DatabaseCaError):
-        return [*outcome]
-    level = finding.CRITICAL if isinstance(outcome, UnreachableError) else finding.UNKNOWN
-    return [Finding(level, "server", outcome.message, "; ".join(outcome.hints))]
+def named(found: Mapping[str, Sequence[Finding]]) -> list[Finding]:
+    """The findings of many hosts, each with the name of its host in front."""
+    return [
+        one._replace(text=f"{name}: {one.text.removeprefix(f'{name}: ')}")
+        for name, of_host in found.items()
+        for one in of_host
+    ]

@@ -62,18 +62,16 @@ def init(
         not no_passphrase,
         algorithm.options(),
     )
-    if run.print_:
-        authority = run.for_script(authority)
     if key and token:
-        authority = authority._replace(
-            key=keys.on_token(key, authority.openssl)._replace(passphrase=authority.key.passphrase)
-        )
+        authority = authority._replace(key=keys.on_token(key, authority.openssl))
+    if run.print_:
+        secret = run.for_script(authority).key.passphrase
+    else:
+        creation.require_possible(authority, new)
+        secret = None if no_passphrase else run.passphrase(PIN) if token else run.passphrase(new=key is None)
+    authority = authority._replace(key=authority.key._replace(passphrase=secret))
     if run.print_:
         return output.script(creation.plan(authority, new).script())
-    creation.require_possible(authority, new)
-    if not no_passphrase:
-        secret = run.passphrase(PIN) if token else run.passphrase(new=key is None)
-        authority = authority._replace(key=authority.key._replace(passphrase=secret))
     with terminal.busy("making the CA" if key else f"making a key ({algorithm})"):
         crl_end = creation.create(authority, new).end
     return output.result(

@@ -58,7 +58,7 @@ def check(
     def found() -> list[Finding]:
         if run.all_:
             trust = run.trust()
-            return servers.of_hosts(servers.each(run, lambda reached, _: whole(reached, trust)))
+            return servers.named(servers.findings(run, lambda reached: whole(reached, trust)))
         if server is not None:
             return whole(servers.reached(run, server), run.trust())
         client, compared = run.client(), run.trust() if run.ca else None

@@ -54,26 +54,23 @@ def probe(
         raise UsageError("--client needs a HOST: with --all, its key would be sent to every host")
     refused = servers.canary(run, canary)
 
-    def found() -> list[Finding]:
-        trust = run.trust()
-        if server is None:
-            outcomes = servers.each(run, lambda reached, _: on_host(trust, reached))
-            for host, outcome in outcomes:
-                by_server[host.name] = servers.findings_of(outcome)
-            return servers.of_hosts(outcomes)
-        accepted = ClientCertificate(*client) if client else None
-        name, where = run.server(server)
-        by_server[name] = probes.probe(probes.Probe(trust, name, where, refused, accepted), dates.now())
-        return by_server[name]
-
     def on_host(trust: Trust, reached: Reached) -> list[Finding]:
         where = reached.where or Target("127.0.0.1")
         return probes.probe(probes.Probe(trust, reached.name, where, refused, there=reached.client.there), dates.now())
 
-    by_server: dict[str, list[Finding]] = {}
+    def found() -> tuple[list[Finding], list[str]]:
+        trust = run.trust()
+        if server is None:
+            by_server = servers.findings(run, lambda reached: on_host(trust, reached))
+            return servers.named(by_server), _prometheus(by_server)
+        accepted = ClientCertificate(*client) if client else None
+        name, where = run.server(server)
+        of_one = probes.probe(probes.Probe(trust, name, where, refused, accepted), dates.now())
+        return of_one, _prometheus({name: of_one})
+
     if format_ == "prometheus" and not run.json:
-        return results.metrics(_STATUS, lambda: (found(), _prometheus(by_server)))
-    return results.ask_server(server or "servers", found)
+        return results.metrics(_STATUS, found)
+    return results.ask_server(server or "servers", lambda: found()[0])
 
 
 _STATUS = ("dbca_probe_status", "All servers together: 0 OK, 1 warning, 2 critical, 3 unknown")

@@ -70,22 +70,18 @@ def replication(
     )
     on_source, on_replica = statements.script(*made.on_source()), statements.script(*made.on_replica())
     document = {"source": on_source, "replica": on_replica}
-    heads = f"-- on the source, {made.source.host}\n", f"-- on the replica, {name}\n"
+    host = made.source.host
+    texts = f"-- on the source, {host}\n{on_source}", f"-- on the replica, {name}\n{on_replica}"
     if write_to is None:
-        output.verbatim(document, f"{heads[0]}{on_source}{heads[1]}{on_replica}")
+        output.verbatim(document, "".join(texts))
     else:
-        files = [
-            write_to / f"{made.source.host}.for-{name}.sql",
-            write_to / f"{name}.from-{made.source.host}.sql",
-        ]
+        files = [write_to / f"{host}.for-{name}.sql", write_to / f"{name}.from-{host}.sql"]
         for path in files:
             require_absent(path)
-        for path, head, text in zip(files, heads, (on_source, on_replica), strict=True):
-            settings.write(head + text, path, 0o600)
-        output.result(
-            document | {"files": [str(path) for path in files]},
-            [f"{files[0]}  run it on {made.source.host} first", f"{files[1]}  then run it on {name}"],
-        )
+        for path, text in zip(files, texts, strict=True):
+            settings.write(text, path, 0o600)
+        following = [f"{files[0]}  run it on {host} first", f"{files[1]}  then run it on {name}"]
+        output.result(document | {"files": files}, following)
     if not existing and not password_file:
         output.tell("the statements hold a new password: keep them to yourself")
     return DONE
