@@ -25,8 +25,6 @@ from dbca_openssl.passphrase import Passphrase
 
 if TYPE_CHECKING:
     from dbca_openssl.ca.hosts import KnownHost
-    from dbca_openssl.database.client import Client
-    from dbca_openssl.database.handshake import Target
     from dbca_openssl.database.trust import Trust
     from dbca_openssl.host.ssh import Ssh
 
@@ -254,15 +252,6 @@ class Run:
         if not self.yes:
             terminal.confirm(question)
 
-    def profile_of(self, name: str) -> str:
-        """--profile, or that which a host or a new one has in the CA's list; the guide's where there is none."""
-        if self.profile is not None:
-            return self.profile
-        from dbca_openssl.ca import hosts
-
-        known = hosts.read(self.authority())
-        return (known.hosts.get(name) or known.new(name)).profile
-
     def names_to_add(self) -> tuple[tuple[str, str], ...]:
         """The names of --alt-name, for the SAN."""
         return tuple(names.alternative_name(text) for text in self.alt_name or ())
@@ -337,27 +326,11 @@ class Run:
         asking = terminal.is_there() and min(self.jobs, len(found)) == 1
         return Ssh(config.absolute() if config else None, batch=not asking, timeout=self.timeout)
 
-    def client(self, where: "Target | None" = None) -> "Client":
-        """The database client; it connects to `where`, unless --socket or --host was given."""
-        from dbca_openssl.database.client import Client
-
-        host, port = self.host, self.port
-        if where is not None and self.socket is None and host is None:
-            host, port = where.host, port or where.port
-        return Client(self.client_program, self.flavor, self.defaults_file, self.socket, host, port, self.user)
-
     def trust(self) -> "Trust":
         """The public files that a server is compared with."""
         from dbca_openssl.database import trust
 
         return trust.of_authority(self.authority())
-
-    def server(self, text: str) -> "tuple[str, Target]":
-        """The name in the certificate of the server HOST[:PORT], and where the server is, maybe by --connect."""
-        from dbca_openssl.database import handshake
-
-        named = handshake.target(text)
-        return names.entity_name(named.host), handshake.target(self.connect) if self.connect else named
 
 
 def _passphrase(file: Path | None, descriptor: int | None = None, prompt: str = "", *, new: bool = False) -> Passphrase:

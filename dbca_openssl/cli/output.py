@@ -158,22 +158,16 @@ def draw(*lines: str) -> None:
     room = size(sys.stderr).columns - 1
     shown = (line if len(line) <= room else f"{line[: max(0, room - 3)]}..." for line in map(printable, lines))
     with _screen:
-        print(_erase() + "\n".join(shown), end="", file=sys.stderr, flush=True)
+        erase = "\r\033[K" if _drawn < 2 else f"\r\033[{_drawn - 1}A\033[J"
+        print(erase + "\n".join(shown), end="", file=sys.stderr, flush=True)
         _drawn = len(lines)
 
 
 def wipe() -> None:
     """Remove what was drawn."""
-    global _drawn
     with _screen:
         if _drawn:
-            print(_erase(), end="", file=sys.stderr, flush=True)
-            _drawn = 0
-
-
-def _erase() -> str:
-    """What has a terminal erase what was drawn."""
-    return "\r\033[K" if _drawn < 2 else f"\r\033[{_drawn - 1}A\033[J"
+            draw()
 
 
 def progress(steps: int, done: int) -> None:

@@ -30,7 +30,7 @@ def request(
     if plain != name:
         output.tell(f"the name is written {plain}")
     algorithm = run.key_algorithm(render.HOST_BITS)
-    new = requests.NewRequest(plain, run.directory(), run.names_to_add(), run.profile_of(plain), *algorithm)
+    new = requests.NewRequest(plain, run.directory(), run.names_to_add(), _profile(run, plain), *algorithm)
     if kit:
         from dbca_openssl.ca import host_variables
         from dbca_openssl.host import scripts
@@ -52,3 +52,13 @@ def request(
             f"  {output.command('sign', plain)}",
         ],
     )
+
+
+def _profile(run: Run, name: str) -> str:
+    """--profile, or that which a host or a new one has in the CA's list; the guide's where there is none."""
+    if run.profile is not None:
+        return run.profile
+    from dbca_openssl.ca import hosts
+
+    known = hosts.read(run.authority())
+    return (known.hosts.get(name) or known.new(name)).profile

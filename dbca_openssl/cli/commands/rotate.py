@@ -98,9 +98,8 @@ def _show(outcome: rotation.Outcome, behind: DatabaseCaError | None = None) -> i
         shown.append(results.HostOutcome(one.host, one.error, one.state, cells, more))
     made = [f"{CRL}  number {outcome.crl.number}, valid until {dates.shown(outcome.crl.end)}"] if outcome.crl else []
     waiting = [f"the new CRL waits for {', '.join(outcome.kept_back_for)}"] if outcome.kept_back_for else []
-    extra: dict[str, object] = {"crl": results.crl_document(outcome.crl), "crl_waits_for": outcome.kept_back_for}
-    extra["other_crl"] = behind and behind.message
     output.show(made + waiting)
-    code = results.hosts(("STATE", "SERIAL", "UNTIL"), shown, [], extra)
+    crl = {"crl": results.crl_document(outcome.crl), "crl_waits_for": outcome.kept_back_for}
+    code = results.hosts(("STATE", "SERIAL", "UNTIL"), shown, [], crl | {"other_crl": behind and behind.message})
     results.host_errors([behind] if behind else [])
     return FAILED if behind else code

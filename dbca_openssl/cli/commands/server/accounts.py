@@ -31,7 +31,7 @@ def accounts(run: Run) -> int:
     """
     if not run.all_:
         with terminal.busy("asking the server"):
-            document, lines = _asked(run.client())
+            document, lines = _asked(servers.client(run))
         return output.result(document, lines)
     with terminal.busy("asking the servers"):
         outcomes = servers.each(run, lambda reached, _: _asked(reached.client))

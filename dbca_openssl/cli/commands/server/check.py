@@ -58,10 +58,10 @@ def check(
     def found() -> list[Finding]:
         if run.all_:
             trust = run.trust()
-            return servers.named(servers.findings(run, lambda reached: whole(reached, trust)))
+            return servers.with_names(servers.findings(run, lambda reached: whole(reached, trust)))
         if server is not None:
             return whole(servers.reached(run, server), run.trust())
-        client, compared = run.client(), run.trust() if run.ca else None
+        client, compared = servers.client(run), run.trust() if run.ca else None
         return inspection.inspect(client, client.server_flavor(), run.program(), compared, dates.now())
 
     return results.ask_server("servers" if run.all_ else server or run.host or "server", found)

@@ -62,9 +62,9 @@ def probe(
         trust = run.trust()
         if server is None:
             by_server = servers.findings(run, lambda reached: on_host(trust, reached))
-            return servers.named(by_server), _prometheus(by_server)
+            return servers.with_names(by_server), _prometheus(by_server)
         accepted = ClientCertificate(*client) if client else None
-        name, where = run.server(server)
+        name, where = servers.named(run, server)
         of_one = probes.probe(probes.Probe(trust, name, where, refused, accepted), dates.now())
         return of_one, _prometheus({name: of_one})
 

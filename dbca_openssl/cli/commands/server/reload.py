@@ -38,7 +38,7 @@ def reload(
     trust = run.trust()
     if server is None:
         return _reload_all(run, trust)
-    trust.issued(run.server(server)[0])
+    trust.issued(servers.named(run, server)[0])
     with terminal.busy("asking the server"):
         reached = servers.reached(run, server)
         where, issued = reloading.reload(reached, trust, dates.now())

@@ -50,7 +50,9 @@ def replication(
     The guide: "both the master and slave servers require secure connections".
     """
     if check:
-        client = run.client()
+        from dbca_openssl.cli import servers
+
+        client = servers.client(run)
         return results.ask_server("replication", lambda: replications.check(client, client.server_flavor()))
     if source is None or replica is None:
         raise UsageError("give --source HOST and --replica HOST, or --check")

@@ -38,8 +38,10 @@ def require(
     sql = statements.script(statements.require(who, requirement))
     if not apply:
         return output.verbatim({"sql": sql, "applied": False}, sql)
+    from dbca_openssl.cli import servers
+
     with terminal.busy("asking the server"):
-        accounts.require(run.client(), who, requirement)
+        accounts.require(servers.client(run), who, requirement)
     return output.result(
         {"sql": sql, "applied": True},
         [
