@@ -65,6 +65,7 @@ def run(arguments: Sequence[str]) -> int:
     import typer
 
     from dbca_openssl.cli import output
+    from dbca_openssl.cli.options import UsageError
     from dbca_openssl.errors import DatabaseCaError, of_system
 
     output.begin()
@@ -74,7 +75,6 @@ def run(arguments: Sequence[str]) -> int:
         words, verb = 0, ""
     rest = list(arguments[words:])
     command: Any = typer.main.get_command(build_one(verb) if verb else build(VERBS if arguments else ()))
-    from dbca_openssl.cli.options import UsageError
 
     def failed(error: DatabaseCaError, code: int) -> int:
         option = MONITORING.get(verb)

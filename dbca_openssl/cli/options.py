@@ -180,7 +180,7 @@ class Run:
     client_program: str | None = option("--client-program", "The client [default: mariadb, else mysql].", "PATH")
 
     def __init__(self, **given: Any) -> None:
-        self.__dict__.update(DEFAULTS | given)
+        self.__dict__.update({name: getattr(Run, name).default for name in Run.__annotations__} | given)
 
     def program(self) -> OpenSSL:
         """The openssl of --openssl; a path is the caller's, whatever directory openssl runs in."""
@@ -353,9 +353,6 @@ def _passphrase(file: Path | None, descriptor: int | None = None, prompt: str = 
 
 def _from_file(file: Path) -> Passphrase:
     return passphrases.from_file(file, ownership.believed(ownership.sudo_user(os.environ)))
-
-
-DEFAULTS: dict[str, Any] = {name: getattr(Run, name).default for name in Run.__annotations__}
 
 
 def verb(*options: str) -> Callable[[Callable[..., int]], Callable[..., int]]:

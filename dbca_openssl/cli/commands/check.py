@@ -4,18 +4,14 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from dbca_openssl.ca import check as checking
-from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import CONFIGURATION
 from dbca_openssl.cli import output, results, terminal
 from dbca_openssl.cli.options import Run, flag, option, verb
 from dbca_openssl.finding import Finding
 from dbca_openssl.render import SSL_DIR
-
-if TYPE_CHECKING:
-    from dbca_openssl.host.check import End
 
 FORMAT = option("--format", "For people, or for node_exporter's textfiles.", default="text")
 
@@ -87,22 +83,25 @@ def _on_host(run: Run, directory: Path, limits: checking.Limits) -> tuple[Sequen
 
     found, ends = on_host.check(directory, limits, run.program())
     first = {kind: min(one.end for one in ends if one.kind == kind) for kind in {one.kind for one in ends}}
-    return found, _expiry(first.get("authority"), first.get("crl"), [one for one in ends if one.name])
+    certificates = [(one.name, one.serial, one.end) for one in ends if one.name]
+    return found, _expiry(first.get("authority"), first.get("crl"), certificates)
 
 
 def _prometheus(checked: checking.Checked) -> list[str]:
     counts = Counter(row.status(checked.at) for row in checked.rows)
     by_status = {results.labels(status=word): counts[word] for word in ("valid", "expired", "revoked")}
-    valid = [row for row in checked.rows if row.state == "V"]
+    valid = [(row.name, row.serial, row.end) for row in checked.rows if row.state == "V"]
     return [
         *results.metric("dbca_certificates", "Certificates in the index by status", by_status),
         *_expiry(checked.authority_end, checked.list_end, valid),
     ]
 
 
-def _expiry(authority: datetime | None, crl: datetime | None, certificates: "Sequence[Row | End]") -> list[str]:
+def _expiry(
+    authority: datetime | None, crl: datetime | None, certificates: Sequence[tuple[str, str, datetime]]
+) -> list[str]:
     """When everything expires, each certificate once: with the same labels twice, Prometheus drops everything."""
-    ends = {results.labels(name=one.name, serial=one.serial): one.end.timestamp() for one in certificates}
+    ends = {results.labels(name=name, serial=serial): end.timestamp() for name, serial, end in certificates}
     own, of_crl = ({"": end.timestamp()} if end else None for end in (authority, crl))
     return [
         *results.metric("dbca_authority_not_after_seconds", "When the CA certificate expires", own),

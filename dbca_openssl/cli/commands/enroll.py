@@ -43,14 +43,15 @@ def enroll(
     hosts, ssh = run.hosts(authority, host or (), **asked)
     if run.print_:
         return output.script(print_scripts.enroll(run.for_script(authority), ssh, hosts, how))
+    encrypted = authority.key_is_encrypted()  # a key that cannot be read is found before any host is touched
     asked_later = run.passphrase_file is None and run.passphrase_fd is None and terminal.is_there()
-    if not asked_later:
+    if encrypted and not asked_later:
         authority = run.unlocked(authority)
     if any(one.profile == "guide" and not one.alternative_names for one in hosts):
         output.tell(f"SAN {results.NO_SAN}")
     with terminal.progress(hosts, *enrolment.STATES) as progress:
         states = enrolment.prepare(authority, ssh, hosts, how, run.jobs, progress)
-    if asked_later and any(one.proposal for one in states):
+    if encrypted and asked_later and any(one.proposal for one in states):
         authority = run.unlocked(authority)
     try:
         states = enrolment.sign(authority, states, how)
