@@ -23,7 +23,6 @@ GRAMMAR = os.path.join(os.path.dirname(__file__), "grammar.json")  # noqa: PTH11
 ALLOWED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@-")
 """The characters of a name. No shell has to quote them, and a word with others is not offered."""
 
-
 FEW = 20
 """Up to so many names are searched one by one in the index."""
 
@@ -69,7 +68,7 @@ def candidates(words: Sequence[str]) -> tuple[str, dict[str, str]]:
 class Line:
     """The words before the one that is being typed: the verb (by `as_data` in docs/manual) and its arguments.
 
-    `expects` says what the value of an option may be, where that comes next; `ca` is the CA's directory.
+    `expects` says what the value of an option may be, where that comes next; `given` are the values of the others.
     """
 
     def __init__(self, before: Sequence[str]) -> None:
@@ -78,8 +77,10 @@ class Line:
         self.verb = grammar[name]
         self.arguments: list[str] = []
         self.expects: list[str] | None = None
-        self.ca = os.environ.get("DBCA_CA", "")
-        self.trusted = os.environ.get("DBCA_TRUST_DIRECTORY", "")
+        self.given: dict[str, str | None] = {
+            "--ca": os.environ.get("DBCA_CA"),
+            "--trust-directory": os.environ.get("DBCA_TRUST_DIRECTORY"),
+        }
         for word in remaining:
             if word == "--" and not options_end:
                 options_end = True
@@ -89,10 +90,8 @@ class Line:
                 values = [value] if equals else [next(remaining, None) for _ in range(count)]
                 if values[-1:] == [None]:
                     self.expects = expects
-                elif flag == "--ca":
-                    self.ca = values[0] or ""
-                elif flag == "--trust-directory":
-                    self.trusted = values[0] or ""
+                elif values:
+                    self.given[flag] = values[0]
             elif word in self.verb["below"] and not self.arguments:
                 name = f"{name} {word}".lstrip()
                 self.verb = grammar[name]
@@ -117,8 +116,9 @@ class Line:
 
     def directory(self) -> str:
         """The CA that is meant, as `options.Run.authority` finds it; where it refuses that, no directory."""
-        found = _expanded(self.ca) or ("." if os.path.isfile("database-ca.cnf") else "database-ca")  # noqa: PTH113
-        if self.trusted and ownership.is_same(_expanded(self.trusted), found):
+        found = _expanded(self.given["--ca"]) or ("." if os.path.isfile("database-ca.cnf") else "database-ca")  # noqa: PTH113
+        trusted = _expanded(self.given["--trust-directory"])
+        if trusted and ownership.is_same(trusted, found):
             return found
         return os.devnull if ownership.distrust(found, ownership.sudo_user(os.environ)) else found
 
@@ -132,7 +132,9 @@ class Names:
     def __init__(self, directory: str) -> None:
         self.certificates = _names(f"{directory}/certs", ".cert.pem") or _names(directory, ".cert.pem")
         self.requests = _names(f"{directory}/certreqs", ".req.pem")
-        self.listed = _listed(f"{directory}/database-ca.hosts")
+        lines = _content(f"{directory}/database-ca.hosts").decode("utf-8", "replace").split("\n")
+        listed = {line.split()[0] for line in lines if line[:1].isalnum()}
+        self.listed = {name for name in listed if ALLOWED.issuperset(name)}
         self.known = self.certificates | self.requests
         self.index = _content(f"{directory}/database-ca.index")
 
@@ -191,15 +193,6 @@ def _names(directory: str, ending: str) -> set[str]:
     return {name for name in found if ALLOWED.issuperset(name) and name[:1].isalnum() and name != "database-ca"}
 
 
-def _listed(path: str) -> set[str]:
-    """The names of the list of hosts that can be offered, the first word of each line."""
-    if not os.path.isfile(path):  # noqa: PTH113  as below
-        return set()
-    with open(path, encoding="utf-8", errors="replace") as file:
-        words = {line.split()[0] for line in file if line[:1].isalnum() and "=" not in line.split()[0]}
-    return {word for word in words if ALLOWED.issuperset(word)}
-
-
 def _content(path: str) -> bytes:
     """The bytes of a regular file, or nothing."""
     if not os.path.isfile(path):  # noqa: PTH113  reading a FIFO in its place would never end
@@ -214,9 +207,9 @@ def _state(row: Sequence[str]) -> str:
     return "revoked" if row[0] == "R" else f"valid until {day[:4]}-{day[4:6]}-{day[6:]}"
 
 
-def _expanded(path: str) -> str:
+def _expanded(path: str | None) -> str:
     """A path as the shell would give it."""
-    return os.path.expandvars(os.path.expanduser(path))  # noqa: PTH111
+    return os.path.expandvars(os.path.expanduser(path or ""))  # noqa: PTH111
 
 
 def _unquoted(word: str) -> str:

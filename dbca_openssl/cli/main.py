@@ -65,18 +65,16 @@ def run(arguments: Sequence[str]) -> int:
     import typer
 
     from dbca_openssl.cli import output
-    from dbca_openssl.cli.declaration import UsageError
+    from dbca_openssl.cli.options import UsageError
     from dbca_openssl.errors import DatabaseCaError, of_system
 
     output.begin()
     words = 2 if arguments and arguments[0] in GROUPS else 1
     verb = " ".join(arguments[:words])
-    if verb in VERBS:
-        app, rest = build_one(verb), list(arguments[words:])
-    else:
+    if verb not in VERBS:
         words, verb = 0, ""
-        app, rest = build(VERBS if arguments else ()), list(arguments)
-    command: Any = typer.main.get_command(app)
+    rest = list(arguments[words:])
+    command: Any = typer.main.get_command(build_one(verb) if verb else build(VERBS if arguments else ()))
 
     def failed(error: DatabaseCaError, code: int) -> int:
         option = MONITORING.get(verb)
@@ -134,11 +132,10 @@ def _version() -> str:
 def build(verbs: Sequence[str] = VERBS) -> typer.Typer:
     """The command line with `verbs`; without any it is the bare command."""
     from dbca_openssl.cli.commands.status import status
-    from dbca_openssl.cli.declaration import empty_app
 
-    app = empty_app()
+    app = _app()
     app.callback(invoke_without_command=True)(status)
-    groups = {group: empty_app(help=text) for group, text in GROUPS.items()}
+    groups = {group: _app(help=text) for group, text in GROUPS.items()}
     for verb in verbs:
         group, _, name = verb.rpartition(" ")
         groups.get(group, app).command(name)(_function(verb))
@@ -149,12 +146,24 @@ def build(verbs: Sequence[str] = VERBS) -> typer.Typer:
 
 def build_one(verb: str) -> typer.Typer:
     """One verb, as a command line of its own, so that no other one is imported."""
-    from dbca_openssl.cli.declaration import CONTEXT_SETTINGS, empty_app
-
-    app = empty_app()
+    app = _app()
     app.command(context_settings=CONTEXT_SETTINGS)(_function(verb))
     return app
 
+
+def _app(**settings: Any) -> typer.Typer:
+    import typer
+
+    return typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings=CONTEXT_SETTINGS,
+        **settings,
+    )
+
+
+CONTEXT_SETTINGS = {"help_option_names": ["--help", "-h"], "max_content_width": 100}
 
 GROUPS = {
     "server": """Configure database servers, and check what they really do.

@@ -84,6 +84,11 @@ def verbatim(document: Mapping[str, Any], text: str) -> int:
     return _to_stdout([_json(document)] if as_json else lines)
 
 
+def script(text: str) -> int:
+    """The script of --print. Returns as `result`."""
+    return verbatim({"script": text}, text)
+
+
 def _to_stdout(lines: Iterable[str]) -> int:
     try:
         for line in lines:
@@ -117,11 +122,6 @@ def begin() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         unicode = sys.stdout.encoding.lower() in ("utf-8", "utf8")
         sys.stdout.reconfigure(errors="surrogateescape" if unicode else "backslashreplace")
-
-
-def script(text: str) -> int:
-    """The script of --print. Returns as `result`."""
-    return verbatim({"script": text}, text)
 
 
 def tell(line: str) -> None:
@@ -159,25 +159,19 @@ def draw(*lines: str) -> None:
     global _drawn
     if not can_draw():
         return
-    room = columns(sys.stderr) - 1
+    room = size(sys.stderr).columns - 1
     shown = (line if len(line) <= room else f"{line[: max(0, room - 3)]}..." for line in map(printable, lines))
     with _screen:
-        print(_erase() + "\n".join(shown), end="", file=sys.stderr, flush=True)
+        erase = "\r\033[K" if _drawn < 2 else f"\r\033[{_drawn - 1}A\033[J"
+        print(erase + "\n".join(shown), end="", file=sys.stderr, flush=True)
         _drawn = len(lines)
 
 
 def wipe() -> None:
     """Remove what was drawn."""
-    global _drawn
     with _screen:
         if _drawn:
-            print(_erase(), end="", file=sys.stderr, flush=True)
-            _drawn = 0
-
-
-def _erase() -> str:
-    """What has a terminal erase what was drawn."""
-    return "\r\033[K" if _drawn < 2 else f"\r\033[{_drawn - 1}A\033[J"
+            draw()
 
 
 def progress(steps: int, done: int) -> None:
@@ -229,33 +223,31 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     widths = [0] * len(heads)
     while cells := list(islice(remaining, 10_000)):
         text = "".join(map("".join, cells))
-        is_printable = text.isprintable()
-        is_plain = is_printable and text.isascii()
-        if not is_printable:
+        is_plain = text.isascii() and text.isprintable()
+        if not is_plain:
             cells = [tuple(map(printable, row)) for row in cells]
         columns_of_cells = zip(widths, zip(*cells, strict=True), strict=True)
         widths = [max(widest, *map(len if is_plain else width, column)) for widest, column in columns_of_cells]
         packed.append((is_plain, "\n".join(map("\t".join, cells))))
-    beside = sum(widths[1:]) + 2 * len(widths[1:])
-    is_narrow = sys.stdout.isatty() and widths[0] + beside > columns(sys.stdout)
-    if is_narrow:
-        widths[0] = min(widths[0], max(columns(sys.stdout) - beside, len(heads[0]), LEAST))
-    padded = "  ".join([*(f"%-{widest}s" for widest in widths[:-1]), "%s"])
+    widest_first = widths[0]
+    if sys.stdout.isatty():
+        room = size(sys.stdout).columns - sum(widths[1:]) - 2 * len(widths[1:])
+        widths[0] = min(widest_first, max(room, len(heads[0]), LEAST))
+    widths[-1] = 0
     for is_plain, text in packed:
+        padded = str.ljust if is_plain else _padded
         lines = []
         for line in text.split("\n"):
             first, *others = line.split("\t")
-            if is_plain and not is_narrow:
-                lines.append(padded % (first, *others))
-                continue
-            if width(first) > widths[0]:
+            if widths[0] < widest_first and width(first) > widths[0]:
                 lines.append(first)
                 first = ""
-            cells_of_line = zip((first, *others[:-1]), widths, strict=False)
-            lines.append(
-                "  ".join([*(cell + " " * (widest - width(cell)) for cell, widest in cells_of_line), others[-1]])
-            )
+            lines.append("  ".join(map(padded, (first, *others), widths)))
         yield Printable("\n".join(lines))
+
+
+def _padded(text: str, columns: int) -> str:
+    return text + " " * (columns - width(text))
 
 
 def width(text: str) -> int:
@@ -299,11 +291,7 @@ def _json_lines(document: Mapping[str, Any]) -> Iterator[str]:
     yield f"{last}\n  ]\n}}" if last else _json({name: []})
 
 
-def rows(stream: IO[str]) -> int:
-    """The height of the terminal; 24 where it does not know."""
-    return os.get_terminal_size(stream.fileno()).lines or 24
-
-
-def columns(stream: IO[str]) -> int:
-    """The width of the terminal; 80 where it does not know."""
-    return os.get_terminal_size(stream.fileno()).columns or 80
+def size(stream: IO[str]) -> os.terminal_size:
+    """Columns and lines of the terminal; 80 and 24 where it does not know."""
+    columns, lines = os.get_terminal_size(stream.fileno())
+    return os.terminal_size((columns or 80, lines or 24))

@@ -104,22 +104,18 @@ def progress(hosts: Sequence[KnownHost], *done: str) -> Iterator[Callable[[Known
     """
     lock, drawn = threading.Lock(), output.can_draw()
     doing = {host.name: "" for host in hosts}
-    running: dict[str, str] = {}
-    ended: set[str] = set()
     width = max(map(len, doing), default=0)
 
     def tell(host: KnownHost, word: str) -> None:
         with lock:
-            doing[host.name] = running[host.name] = word
-            ended.discard(host.name)
-            if word in done:
-                ended.add(host.name)
-                del running[host.name]
+            doing[host.name] = word
             if drawn:
-                room = output.rows(sys.stderr) - 2
-                shown = running if len(doing) > room else {name: word for name, word in doing.items() if word}
-                lines = [f"{name:<{width}}  {word}" for name, word in shown.items()]
-                output.draw(*lines[:room], f"[{len(ended)}/{len(doing)}]")
+                room = output.size(sys.stderr).lines - 2
+                begun = [name for name, word in doing.items() if word]
+                running = [name for name in begun if doing[name] not in done]
+                shown = running if len(doing) > room else begun
+                lines = [f"{name:<{width}}  {doing[name]}" for name in shown[:room]]
+                output.draw(*lines, f"[{len(begun) - len(running)}/{len(doing)}]")
             elif not output.as_json:
                 output.tell(f"{host.name}: {word}")
 

@@ -95,7 +95,6 @@ class ThrowawayAuthority:
         """The CA in the directory `root`, which `make` has made, or in a copy of it."""
         self.root = root.absolute()
         self.authority = Authority(self.root / "database-ca")
-        self._issued: list[Issued] = []
         self._asked: dict[str, tuple[object, Issued]] = {}
 
     @classmethod
@@ -160,7 +159,6 @@ class ThrowawayAuthority:
         _copy(self.authority.path(signed.path), issued.certificate_file)
         _copy(self.certificate_file, issued.authority_file)
         _copy(self.revocation_list_file, issued.revocation_list_file)
-        self._issued.append(issued)
         self._asked[name] = (asked, issued)
         return issued
 
@@ -174,8 +172,8 @@ class ThrowawayAuthority:
         rows = revocation.propose(self.authority, str(issued.certificate_file))
         revocation.revoke(self.authority, rows, None, True)
         self._asked.pop(issued.name, None)
-        for one in self._issued:
-            _copy(self.revocation_list_file, one.revocation_list_file)
+        for directory in self.root.glob("hosts/*"):
+            _copy(self.revocation_list_file, directory / LIST)
 
     def client_context(self, client: Issued | None = None) -> SSLContext:
         """A context that trusts only this CA, checks names and the current CRL, and shows `client`'s certificate."""

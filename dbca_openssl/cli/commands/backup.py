@@ -6,17 +6,16 @@ from dbca_openssl import dates
 from dbca_openssl.ca import backup as backups
 from dbca_openssl.ca.layout import CONFIGURATION
 from dbca_openssl.cli import output, results, terminal
-from dbca_openssl.cli.declaration import argument, option
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, argument, flag, verb
 
 
 @verb("ca", "lock_timeout", "yes")
 def backup(
     run: Run,
-    file: Path = argument(..., "FILE", "A new file: *.tar, *.tar.gz or *.tgz."),
-    check: bool = option(False, "--check", "Read FILE, and say what is in it and how old it is; extract nothing."),
-    unencrypted_key: bool = option(
-        False, "--unencrypted-key", "Also where the CA key is not encrypted: whoever reads FILE has it then."
+    file: Path = argument("FILE", "A new file: *.tar, *.tar.gz or *.tgz."),
+    check: bool = flag("--check", "Read FILE, and say what is in it and how old it is; extract nothing."),
+    unencrypted_key: bool = flag(
+        "--unencrypted-key", "Also where the CA key is not encrypted: whoever reads FILE has it then."
     ),
 ) -> int:
     """Write the whole CA to one file, or check such a file.

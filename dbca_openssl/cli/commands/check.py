@@ -3,32 +3,30 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from dbca_openssl.ca import check as checking
 from dbca_openssl.ca import listing
-from dbca_openssl.ca.index import VALID, Row
+from dbca_openssl.ca.index import VALID
 from dbca_openssl.ca.layout import CONFIGURATION, Authority
 from dbca_openssl.cli import output, results, terminal
-from dbca_openssl.cli.declaration import option
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, flag, option, verb
 from dbca_openssl.finding import Finding
 from dbca_openssl.render import SSL_DIR
 
-if TYPE_CHECKING:
-    from dbca_openssl.host.check import End
-
-FORMAT = option("text", "--format", "For people, or for node_exporter's textfiles.")
+FORMAT = option("--format", "For people, or for node_exporter's textfiles.", default="text")
 
 
 @verb("ca", "ssl_dir", "print_")
 def check(
     run: Run,
-    warn_days: int = option(checking.WARN_DAYS, "--warn-days", "Fewer days left than this are a warning.", "N", 0),
-    critical_days: int = option(
-        checking.CRITICAL_DAYS, "--critical-days", "Fewer days left than this are critical.", "N", 0
+    warn_days: int = option(
+        "--warn-days", "Fewer days left than this are a warning.", "N", 0, default=checking.WARN_DAYS
     ),
-    deep: bool = option(False, "--deep", "Read every certificate file, not just the newest thousand."),
+    critical_days: int = option(
+        "--critical-days", "Fewer days left than this are critical.", "N", 0, default=checking.CRITICAL_DAYS
+    ),
+    deep: bool = flag("--deep", "Read every certificate file, not just the newest thousand."),
     format_: Literal["text", "prometheus"] = FORMAT,
 ) -> int:
     """Find what is wrong or will be soon, for cron and monitoring.
@@ -87,21 +85,25 @@ def _on_host(run: Run, directory: Path, limits: checking.Limits) -> tuple[Sequen
 
     found, ends = on_host.check(directory, limits, run.program())
     first = {kind: min(one.end for one in ends if one.kind == kind) for kind in {one.kind for one in ends}}
-    return found, _expiry(first.get("authority"), first.get("crl"), [one for one in ends if one.name])
+    certificates = [(one.name, one.serial, one.end) for one in ends if one.name]
+    return found, _expiry(first.get("authority"), first.get("crl"), certificates)
 
 
 def _prometheus(authority: Authority, checked: checking.Checked) -> list[str]:
     by_status = {results.labels(status=word): checked.counts.get(word, 0) for word in ("valid", "expired", "revoked")}
     rows = listing.each(authority) if checked.counts else ()
+    valid = ((row.name, row.serial, row.end) for row in rows if row.state == VALID)
     return [
         *results.metric("dbca_certificates", "Certificates in the index by status", by_status),
-        *_expiry(checked.authority_end, checked.list_end, (row for row in rows if row.state == VALID)),
+        *_expiry(checked.authority_end, checked.list_end, valid),
     ]
 
 
-def _expiry(authority: datetime | None, crl: datetime | None, certificates: "Iterable[Row | End]") -> list[str]:
+def _expiry(
+    authority: datetime | None, crl: datetime | None, certificates: Iterable[tuple[str, str, datetime]]
+) -> list[str]:
     """When everything expires, each certificate once: with the same labels twice, Prometheus drops everything."""
-    ends = {results.labels(name=one.name, serial=one.serial): one.end.timestamp() for one in certificates}
+    ends = {results.labels(name=name, serial=serial): end.timestamp() for name, serial, end in certificates}
     own, of_crl = ({"": end.timestamp()} if end else None for end in (authority, crl))
     return [
         *results.metric("dbca_authority_not_after_seconds", "When the CA certificate expires", own),

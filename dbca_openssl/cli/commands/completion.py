@@ -4,8 +4,7 @@ from importlib import resources
 from typing import Literal
 
 from dbca_openssl.cli import output
-from dbca_openssl.cli.declaration import argument
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, argument, verb
 
 SCRIPTS = {  # in `share`, which an installation copies to where shells look
     "bash": "share/bash-completion/completions/dbca-openssl",
@@ -17,7 +16,7 @@ SCRIPTS = {  # in `share`, which an installation copies to where shells look
 @verb()
 def completion(
     run: Run,
-    shell: Literal["bash", "zsh", "fish"] = argument(..., "SHELL", "bash, zsh or fish."),
+    shell: Literal["bash", "zsh", "fish"] = argument("SHELL", "bash, zsh or fish."),
 ) -> int:
     """Print the script by which a shell completes command lines.
 

@@ -3,21 +3,20 @@
 from dbca_openssl.ca import canary as canaries
 from dbca_openssl.ca import revoke as revocation
 from dbca_openssl.cli import output, results
-from dbca_openssl.cli.declaration import UsageError, option
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, UsageError, flag, option, verb
 
 
 @verb("ca", "key", "lock_timeout", "print_", "yes")
 def crl(
     run: Run,
     days: int | None = option(
-        None, "--days", "Validity of the CRL in days [default: the configuration's default_crl_days].", "N", 1, 3650
+        "--days", "Validity of the CRL in days [default: the configuration's default_crl_days].", "N", 1, 3650
     ),
-    canary: bool = option(
-        False, "--canary", "From now on have each CRL revoke a client certificate, by which a server proves it loaded."
+    canary: bool = flag(
+        "--canary", "From now on have each CRL revoke a client certificate, by which a server proves it loaded."
     ),
-    drop_expired: bool = option(
-        False, "--drop-expired", "From now on leave out of each CRL what had expired before the CRL that is there."
+    drop_expired: bool = flag(
+        "--drop-expired", "From now on leave out of each CRL what had expired before the CRL that is there."
     ),
 ) -> int:
     """Make a new CRL.

@@ -8,8 +8,7 @@ from dbca_openssl.ca import hosts as known_hosts
 from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.layout import Authority
 from dbca_openssl.cli import output, results, terminal
-from dbca_openssl.cli.declaration import UsageError, argument, option
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, UsageError, argument, flag, verb
 from dbca_openssl.host import deploy as delivery
 from dbca_openssl.host import print_scripts
 from dbca_openssl.host import rotate as rotation
@@ -20,10 +19,10 @@ from dbca_openssl.host.ssh import Ssh
 def deploy(
     run: Run,
     host: list[str] | None = argument(
-        None, "[USER@]HOST...", "What ssh calls it, and its certificate; with --local, NAME."
+        "[USER@]HOST...", "What ssh calls it, and its certificate; with --local, NAME.", default=None
     ),
-    local: bool = option(False, "--local", "To ~/.mysql/ssl (or --ssl-dir) on this machine."),
-    reload: bool = option(False, "--reload", "Have the servers load the files, and prove it by a handshake."),
+    local: bool = flag("--local", "To ~/.mysql/ssl (or --ssl-dir) on this machine."),
+    reload: bool = flag("--reload", "Have the servers load the files, and prove it by a handshake."),
 ) -> int:
     """Copy certificates and CRL to hosts, or to this machine.
 

@@ -2,8 +2,7 @@
 
 from dbca_openssl.ca.sign import Period
 from dbca_openssl.cli import output, results, terminal
-from dbca_openssl.cli.declaration import UsageError, argument, option
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, UsageError, argument, flag, verb
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import enroll as enrolment
 from dbca_openssl.host import print_scripts
@@ -13,9 +12,9 @@ from dbca_openssl.render import HOST_BITS
 @verb("ca", "alt_name", "profile", "days", "cap", "algorithm", "hosts", "key", "lock_timeout", "print_", "yes")
 def enroll(
     run: Run,
-    host: list[str] | None = argument(None, "[USER@]HOST...", "What ssh calls it, and its certificate."),
-    rekey: bool = option(False, "--rekey", "Make a new key, whatever is there, and supersede the certificate."),
-    compromised: bool = option(False, "--compromised", "With --rekey: others may know the old key; never certify it."),
+    host: list[str] | None = argument("[USER@]HOST...", "What ssh calls it, and its certificate.", default=None),
+    rekey: bool = flag("--rekey", "Make a new key, whatever is there, and supersede the certificate."),
+    compromised: bool = flag("--compromised", "With --rekey: others may know the old key; never certify it."),
 ) -> int:
     """Give hosts their key and certificate, all of it over ssh.
 
@@ -44,7 +43,7 @@ def enroll(
     hosts, ssh = run.hosts(authority, host or (), **asked)
     if run.print_:
         return output.script(print_scripts.enroll(run.for_script(authority), ssh, hosts, how))
-    encrypted = authority.key_is_encrypted()
+    encrypted = authority.key_is_encrypted()  # a key that cannot be read is found before any host is touched
     asked_later = run.passphrase_file is None and run.passphrase_fd is None and terminal.is_there()
     if encrypted and not asked_later:
         authority = run.unlocked(authority)

@@ -5,20 +5,21 @@ from pathlib import Path
 from dbca_openssl import names
 from dbca_openssl.ca import export as exporting
 from dbca_openssl.cli import output, terminal
-from dbca_openssl.cli.declaration import UsageError, argument, option
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, UsageError, argument, flag, option, verb
 from dbca_openssl.host.export import Bundle, Format, make, script
 
-FORMAT = option(None, "--format", "PKCS#12, for Java and .NET, or certificate and key in one PEM file.")
+FORMAT = option("--format", "PKCS#12, for Java and .NET, or certificate and key in one PEM file.")
 
 
 @verb("ca", "ssl_dir", "new", "lock_timeout", "print_", "yes")
 def export(
     run: Run,
-    name: str | None = argument(None, "[NAME]", "Whose key and certificate to put into one file, where the key is."),
-    public: Path | None = option(None, "--public", "A new directory, or one that this command has made.", "DIR"),
+    name: str | None = argument(
+        "[NAME]", "Whose key and certificate to put into one file, where the key is.", default=None
+    ),
+    public: Path | None = option("--public", "A new directory, or one that this command has made.", "DIR"),
     format_: Format | None = FORMAT,
-    legacy: bool = option(False, "--legacy", "PKCS#12 that Java before 8u301 reads: 3DES and SHA-1."),
+    legacy: bool = flag("--legacy", "PKCS#12 that Java before 8u301 reads: 3DES and SHA-1."),
 ) -> int:
     """Copy what of the CA may be public, or make a key store.
 

@@ -2,8 +2,7 @@
 
 from dbca_openssl.ca.layout import request_of
 from dbca_openssl.cli import output, results, terminal
-from dbca_openssl.cli.declaration import argument
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, argument, verb
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import fetch as fetching
 from dbca_openssl.host import print_scripts
@@ -12,7 +11,7 @@ from dbca_openssl.host import print_scripts
 @verb("ca", "hosts", "lock_timeout", "print_", "yes")
 def fetch(
     run: Run,
-    host: list[str] | None = argument(None, "[USER@]HOST...", "What ssh calls it, and its certificate."),
+    host: list[str] | None = argument("[USER@]HOST...", "What ssh calls it, and its certificate.", default=None),
 ) -> int:
     """Copy the requests of hosts into certreqs/, to be signed.
 

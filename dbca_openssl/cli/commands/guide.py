@@ -19,7 +19,7 @@ def guide(run: Run) -> int:
       dbca-openssl guide
       dbca-openssl guide --json
     """
-    lines, columns = [], min(WIDEST, output.columns(sys.stdout)) if sys.stdout.isatty() else WIDEST
+    lines, columns = [], min(WIDEST, output.size(sys.stdout).columns) if sys.stdout.isatty() else WIDEST
     for erratum in ERRATA:
         for word, text in (("guide", erratum.guide), ("happens", erratum.happens), ("fix", erratum.fix)):
             head = f"{erratum.number:>2}  " if word == "guide" else "    "

@@ -44,8 +44,7 @@ def _cells(host: KnownHost, row: Row | None) -> tuple[str, ...]:
     certificate: tuple[str, str] = ("-", "-")
     if row:
         status = row.status(dates.now())
-        end = f"{row.end.year}-{row.end.month:02}-{row.end.day:02}"
-        certificate = row.serial, end if status == "valid" else output.coloured(status)
+        certificate = row.serial, f"{row.end:%Y-%m-%d}" if status == "valid" else output.coloured(status)
     if host.is_client:
         return host.name, "client", "-", "-", "-", "-", "-", host.profile, *certificate
     ssh = f"{host.destination}{f' port {host.port}' if host.port else ''}{' sudo' if host.sudo else ''}"

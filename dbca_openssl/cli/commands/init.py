@@ -8,19 +8,18 @@ from dbca_openssl.ca import init as creation
 from dbca_openssl.ca import key as keys
 from dbca_openssl.ca.layout import CERTIFICATE, CRL, KEY
 from dbca_openssl.cli import output, results, terminal
-from dbca_openssl.cli.declaration import UsageError, option
-from dbca_openssl.cli.options import PIN, Run, verb
+from dbca_openssl.cli.options import PIN, Run, UsageError, flag, option, verb
 
 
 @verb("configuration", "profile", "ca", "key", "algorithm", "print_", "yes")
 def init(
     run: Run,
     key: str | None = option(
-        None, "--key", "Take this (encrypted) key instead of making one: a file, or pkcs11:... on a token.", "FILE"
+        "--key", "Take this (encrypted) key instead of making one: a file, or pkcs11:... on a token.", "FILE"
     ),
-    years: int = option(render.YEARS, "--years", "Validity of the CA certificate in years.", "N", 1, 100),
-    renew: bool = option(False, "--renew", "Make a new certificate for the key of this CA."),
-    no_passphrase: bool = option(False, "--no-passphrase", "Do not encrypt the key: for throw-away CAs in CI."),
+    years: int = option("--years", "Validity of the CA certificate in years.", "N", 1, 100, default=render.YEARS),
+    renew: bool = flag("--renew", "Make a new certificate for the key of this CA."),
+    no_passphrase: bool = flag("--no-passphrase", "Do not encrypt the key: for throw-away CAs in CI."),
 ) -> int:
     """Make a certificate authority, or its own certificate again.
 
@@ -63,18 +62,16 @@ def init(
         not no_passphrase,
         algorithm.options(),
     )
-    if run.print_:
-        authority = run.for_script(authority)
     if key and token:
-        authority = authority._replace(
-            key=keys.on_token(key, authority.openssl)._replace(passphrase=authority.key.passphrase)
-        )
+        authority = authority._replace(key=keys.on_token(key, authority.openssl))
+    if run.print_:
+        secret = run.for_script(authority).key.passphrase
+    else:
+        creation.require_possible(authority, new)
+        secret = None if no_passphrase else run.passphrase(PIN) if token else run.passphrase(new=key is None)
+    authority = authority._replace(key=authority.key._replace(passphrase=secret))
     if run.print_:
         return output.script(creation.plan(authority, new).script())
-    creation.require_possible(authority, new)
-    if not no_passphrase:
-        secret = run.passphrase(PIN) if token else run.passphrase(new=key is None)
-        authority = authority._replace(key=authority.key._replace(passphrase=secret))
     with terminal.busy("making the CA" if key else f"making a key ({algorithm})"):
         crl_end = creation.create(authority, new).end
     return output.result(

@@ -9,18 +9,17 @@ from dbca_openssl import dates
 from dbca_openssl.ca import index, listing
 from dbca_openssl.ca.index import Row
 from dbca_openssl.cli import output
-from dbca_openssl.cli.declaration import option
 from dbca_openssl.cli.main import DONE
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, flag, option, verb
 
 
 @verb("ca")
 def list_(
     run: Run,
-    valid: bool = option(False, "--valid", "Those that are valid."),
-    expired: bool = option(False, "--expired", "Those that have expired."),
-    revoked: bool = option(False, "--revoked", "Those that are revoked."),
-    expiring: int | None = option(None, "--expiring", "Those that expire within DAYS days.", "DAYS", 0),
+    valid: bool = flag("--valid", "Those that are valid."),
+    expired: bool = flag("--expired", "Those that have expired."),
+    revoked: bool = flag("--revoked", "Those that are revoked."),
+    expiring: int | None = option("--expiring", "Those that expire within DAYS days.", "DAYS", 0),
 ) -> int:
     """List the certificates of hosts and clients.
 

@@ -21,7 +21,7 @@ def passphrase(run: Run) -> int:
     authority = run.existing_authority()
     changing.require_file(authority)
     if run.print_:
-        new = run.changed(passphrase_file=run.new_passphrase_file).for_script(authority).key.passphrase
+        new = run.for_script(authority, new=True).key.passphrase
         return output.script(changing.script(run.for_script(authority), new))
     changing.change(run.unlocked(authority), run.new_passphrase("New pass phrase of the CA key: "))
     return output.result(

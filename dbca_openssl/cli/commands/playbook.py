@@ -3,15 +3,14 @@
 from pathlib import Path
 
 from dbca_openssl.cli import output
-from dbca_openssl.cli.declaration import option
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, option, verb
 from dbca_openssl.host import playbook as playbooks
 
 
 @verb()
 def playbook(
     run: Run,
-    role: Path = option(..., "--role", "Where the role is written; Ansible calls it by the last part.", "DIR"),
+    role: Path = option("--role", "Where the role is written; Ansible calls it by the last part.", "DIR", default=...),
 ) -> int:
     """Write an Ansible role that enrolls and renews many hosts.
 

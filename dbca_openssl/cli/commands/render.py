@@ -5,17 +5,16 @@ from typing import Literal
 from dbca_openssl import names
 from dbca_openssl import render as templates
 from dbca_openssl.cli import output
-from dbca_openssl.cli.declaration import argument, option
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, argument, option, verb
 from dbca_openssl.host.request import NewRequest
 
 
 @verb("configuration", "alt_name", "profile")
 def render(
     run: Run,
-    file: Literal["database-ca.cnf", "openssl.cnf"] = argument(..., "FILE", "database-ca.cnf or openssl.cnf."),
-    bits: int | None = option(None, "--bits", "The size of the key [default: 4096 and 3072].", "N", 2048, 16384),
-    name: str = option("localhost", "--name", "Whose openssl.cnf it is.", "NAME"),
+    file: Literal["database-ca.cnf", "openssl.cnf"] = argument("FILE", "database-ca.cnf or openssl.cnf."),
+    bits: int | None = option("--bits", "The size of the key [default: 4096 and 3072].", "N", 2048, 16384),
+    name: str = option("--name", "Whose openssl.cnf it is.", "NAME", default="localhost"),
 ) -> int:
     """Print a configuration file as init or request writes it.
 

@@ -3,15 +3,14 @@
 from dbca_openssl.ca import renew as renewal
 from dbca_openssl.ca.sign import Period
 from dbca_openssl.cli import output, results, terminal
-from dbca_openssl.cli.declaration import UsageError, argument, option
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
 
 
 @verb("ca", "days", "cap", "allow_alt_name", "no_crl", "yes", "key", "lock_timeout", "print_")
 def renew(
     run: Run,
-    names: list[str] | None = argument(None, "NAME...", "Hosts or clients."),
-    expiring: int | None = option(None, "--expiring", "All that expire within DAYS days, or have expired.", "DAYS", 0),
+    names: list[str] | None = argument("NAME...", "Hosts or clients.", default=None),
+    expiring: int | None = option("--expiring", "All that expire within DAYS days, or have expired.", "DAYS", 0),
 ) -> int:
     """Sign stored requests again, superseding the old certificates.
 

@@ -7,17 +7,16 @@ from dbca_openssl.ca import report as reporting
 from dbca_openssl.ca.report import Seen
 from dbca_openssl.cli import output, results, terminal
 from dbca_openssl.cli.commands.status import next_commands
-from dbca_openssl.cli.declaration import option
 from dbca_openssl.cli.main import DONE, FAILED
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, flag, option, verb
 from dbca_openssl.errors import DatabaseCaError
 
 
 @verb("ca", "yes", "ssh_config", "jobs", "timeout")
 def report(
     run: Run,
-    file: Path = option(..., "--output -o", "A new file, or an older page about the same CA.", "FILE.html"),
-    probe: bool = option(False, "--probe", "Ask each host over ssh what it serves, and which CRL it has."),
+    file: Path = option("--output -o", "A new file, or an older page about the same CA.", "FILE.html", default=...),
+    probe: bool = flag("--probe", "Ask each host over ssh what it serves, and which CRL it has."),
 ) -> int:
     """Write one static page about the CA.
 

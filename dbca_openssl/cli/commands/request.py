@@ -5,16 +5,15 @@ import socket
 
 from dbca_openssl import names, render
 from dbca_openssl.cli import output, terminal
-from dbca_openssl.cli.declaration import argument, option
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, argument, flag, verb
 from dbca_openssl.host import request as requests
 
 
 @verb("ssl_dir", "alt_name", "profile", "algorithm", "lock_timeout", "print_", "yes", "ca")
 def request(
     run: Run,
-    name: str = argument(..., "NAME", "The host's full name, or a client's."),
-    kit: bool = option(False, "--kit", "Print one script to carry to the host, which needs only openssl there."),
+    name: str = argument("NAME", "The host's full name, or a client's."),
+    kit: bool = flag("--kit", "Print one script to carry to the host, which needs only openssl there."),
 ) -> int:
     """On a host or client: make a key and its signing request.
 
@@ -31,7 +30,7 @@ def request(
     if plain != name:
         output.tell(f"the name is written {plain}")
     algorithm = run.key_algorithm(render.HOST_BITS)
-    new = requests.NewRequest(plain, run.directory(), run.names_to_add(), run.profile_of(plain), *algorithm)
+    new = requests.NewRequest(plain, run.directory(), run.names_to_add(), _profile(run, plain), *algorithm)
     if kit:
         from dbca_openssl.ca import host_variables
         from dbca_openssl.host import scripts
@@ -53,3 +52,13 @@ def request(
             f"  {output.command('sign', plain)}",
         ],
     )
+
+
+def _profile(run: Run, name: str) -> str:
+    """--profile, or that which a host or a new one has in the CA's list; the guide's where there is none."""
+    if run.profile is not None:
+        return run.profile
+    from dbca_openssl.ca import hosts
+
+    known = hosts.read(run.authority())
+    return (known.hosts.get(name) or known.new(name)).profile

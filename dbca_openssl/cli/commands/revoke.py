@@ -6,8 +6,7 @@ from dbca_openssl import dates
 from dbca_openssl.ca import revoke as revocation
 from dbca_openssl.ca.layout import issued
 from dbca_openssl.cli import output, results
-from dbca_openssl.cli.declaration import argument, option
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, argument, option, verb
 
 _REASONS = f"Why: {', '.join(get_args(revocation.Reason))}."
 
@@ -15,8 +14,8 @@ _REASONS = f"Why: {', '.join(get_args(revocation.Reason))}."
 @verb("ca", "no_crl", "yes", "key", "lock_timeout", "print_")
 def revoke(
     run: Run,
-    what: str = argument(..., "NAME|SERIAL|FILE", "With a name, all of its valid certificates."),
-    reason: revocation.Reason | None = option(None, "--reason", _REASONS, "REASON"),
+    what: str = argument("NAME|SERIAL|FILE", "With a name, all of its valid certificates."),
+    reason: revocation.Reason | None = option("--reason", _REASONS, "REASON"),
 ) -> int:
     """Revoke certificates, and make a new CRL.
 

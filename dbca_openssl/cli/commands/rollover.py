@@ -1,7 +1,7 @@
 """`rollover`: move the hosts from an old CA to a new one."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from dbca_openssl.ca import hosts as known_hosts
 from dbca_openssl.ca import rollover as moving
@@ -10,8 +10,7 @@ from dbca_openssl.ca.layout import Authority, request_of
 from dbca_openssl.ca.rollover import Pair
 from dbca_openssl.ca.sign import Period
 from dbca_openssl.cli import output, results, terminal
-from dbca_openssl.cli.declaration import UsageError, argument, option
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, UsageError, argument, flag, option, verb
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import rollover as stages
 from dbca_openssl.host.rollover import Bound, Stage
@@ -20,11 +19,11 @@ from dbca_openssl.host.rollover import Bound, Stage
 @verb("ca", "days", "cap", "ssh_config", "jobs", "timeout", "key", "old_passphrase_file", "lock_timeout", "yes")
 def rollover(
     run: Run,
-    old: Path = argument(..., "OLD", "The directory of the old CA."),
-    advance: bool = option(False, "--advance", "Do the next stage on all hosts, and prove it on each."),
-    back: bool = option(False, "--back", "Undo the last stage on all hosts."),
-    bundle: Path | None = option(None, "--output -o", "Write the files of both CAs there, for a client.", "DIR"),
-    sql: Path | None = option(None, "--sql", "Write the statements for accounts there, two files a host.", "DIR"),
+    old: Path = argument("OLD", "The directory of the old CA."),
+    advance: bool = flag("--advance", "Do the next stage on all hosts, and prove it on each."),
+    back: bool = flag("--back", "Undo the last stage on all hosts."),
+    bundle: Path | None = option("--output -o", "Write the files of both CAs there, for a client.", "DIR"),
+    sql: Path | None = option("--sql", "Write the statements for accounts there, two files a host.", "DIR"),
 ) -> int:
     """Move the hosts from an old CA to a new one.
 
@@ -63,7 +62,7 @@ def rollover(
     if step is None and (advance or back):
         moving.finish(both)  # where the run that brought them there was interrupted
     if step is None or bound:
-        return _show(both, proven, written, _Bound(bound, statements, refused=step is not None))
+        return _show(both, proven, written, bound, statements, refused=step is not None)
     run.confirm(f"Have {len(step.hosts)} hosts go to stage {step.to:d}: a host that {step.to}?")
     if step.old_needs_canary:
         both = both._replace(old=run.unlocked(both.old, is_old=True))
@@ -71,7 +70,7 @@ def rollover(
         both = both._replace(new=run.unlocked(both.new))
     with terminal.progress(hosts, *map(str, Stage)) as progress:
         proven |= stages.go(both, ssh, step, period, progress)
-    return _show(both, proven, written, _Bound({}, [], refused=False))
+    return _show(both, proven, written)
 
 
 def _hosts(both: Pair) -> list[KnownHost]:
@@ -80,52 +79,44 @@ def _hosts(both: Pair) -> list[KnownHost]:
     return list({host.name: host for host in listed}.values())
 
 
-class _Bound(NamedTuple):
-    """Accounts that require an ISSUER, the files with the statements for them, and whether they are in the way."""
+def _show(
+    both: Pair,
+    proven: Mapping[KnownHost, Stage | DatabaseCaError],
+    bundle: Sequence[str],
+    bound: Mapping[KnownHost, Bound | DatabaseCaError] | None = None,
+    sql: Sequence[str] = (),
+    *,
+    refused: bool = False,
+) -> int:
+    """Print the stage of each host, and what to do next: first the statements for accounts, or the files with them.
 
-    found: dict[KnownHost, Bound | DatabaseCaError]
-    files: list[str]
-    refused: bool
-
-    def error(self, host: KnownHost) -> DatabaseCaError | None:
-        """What is wrong with a host."""
-        one = self.found.get(host)
-        if isinstance(one, Bound) and self.refused:
-            some = ", ".join(one.accounts[:3])
-            return DatabaseCaError(
-                f"{host.name}: by their ISSUER, accounts refuse the certificates of this stage: {some}",
-                "run the statements on it first; those for afterwards bind the accounts to the ISSUER that comes",
-                *(() if self.files else ("--sql DIR writes them into files",)),
-            )
-        return one if isinstance(one, DatabaseCaError) else None
-
-    def lines(self) -> list[str]:
-        """The statements, or where they are."""
-        lines = list(self.files)
-        for host, one in self.found.items():
-            if isinstance(one, Bound) and not self.files:
-                lines += [f"-- on {host.name}, before its certificates change", *one.before.splitlines()]
-                lines += [f"-- on {host.name}, when all is done", *one.after.splitlines()]
-        return lines
-
-
-def _show(both: Pair, proven: dict[KnownHost, Stage | DatabaseCaError], written: list[str], bound: _Bound) -> int:
-    outcomes = []
+    With `refused` these are why no host went on.
+    """
+    outcomes, following = [], [*(f"{path}  of both CAs" for path in bundle), *sql]
     for host, stage in proven.items():
         if isinstance(stage, DatabaseCaError):
             outcomes.append(results.HostOutcome(host, stage, cells=("-", output.coloured("failed"))))
             continue
-        one = bound.found.get(host)
-        more = {"stage": stage, **(one._asdict() if isinstance(one, Bound) else {})}
-        outcomes.append(results.HostOutcome(host, bound.error(host), str(stage), (f"{stage:d}", str(stage)), more))
+        accounts, more = (bound or {}).get(host), {"stage": stage}
+        error = accounts if isinstance(accounts, DatabaseCaError) else None
+        if isinstance(accounts, Bound):
+            more |= accounts._asdict()
+            if not sql:
+                following += [f"-- on {host.name}, before its certificates change", *accounts.before.splitlines()]
+                following += [f"-- on {host.name}, when all is done", *accounts.after.splitlines()]
+            if refused:
+                some = ", ".join(accounts.accounts[:3])
+                error = DatabaseCaError(
+                    f"{host.name}: by their ISSUER, accounts refuse the certificates of this stage: {some}",
+                    "run the statements on it first; those for afterwards bind the accounts to the ISSUER that comes",
+                    *(() if sql else ("--sql DIR writes them into files",)),
+                )
+        outcomes.append(results.HostOutcome(host, error, str(stage), (f"{stage:d}", str(stage)), more))
     clients = sorted(both.names_of_other(both.new) - {host.name for host in proven})
     least = min((stage for stage in proven.values() if isinstance(stage, Stage)), default=Stage.OLD)
     new = str(both.new.directory)
-    following = [*(f"{path}  of both CAs" for path in written), *bound.lines()]
     if least < Stage.NEW:
         following.append(output.command("rollover", str(both.old.directory), "--ca", new, "--advance"))
     for name in clients[:5]:
         following.append(output.command("sign", str(both.old.path(request_of(name))), "--ca", new))
-    return results.hosts(
-        ("STAGE", "IT"), outcomes, following, {"clients": clients, "bundle": written, "sql": bound.files}
-    )
+    return results.hosts(("STAGE", "IT"), outcomes, following, {"clients": clients, "bundle": bundle, "sql": sql})

@@ -8,9 +8,8 @@ from dbca_openssl.ca import rollover
 from dbca_openssl.ca.layout import CRL
 from dbca_openssl.ca.sign import Period
 from dbca_openssl.cli import output, results, terminal
-from dbca_openssl.cli.declaration import argument, option
 from dbca_openssl.cli.main import FAILED
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, argument, option, verb
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import print_scripts
 from dbca_openssl.host import rotate as rotation
@@ -20,8 +19,8 @@ from dbca_openssl.host.rotate import HostResult, Rotation
 @verb("ca", "days", "cap", "hosts", "key", "old_passphrase_file", "lock_timeout", "print_", "yes")
 def rotate(
     run: Run,
-    host: list[str] | None = argument(None, "[USER@]HOST...", "Hosts, as database-ca.hosts or ssh knows them."),
-    within: int = option(rotation.DAYS, "--within", "Renew what expires within DAYS days.", "DAYS", 0),
+    host: list[str] | None = argument("[USER@]HOST...", "Hosts, as database-ca.hosts or ssh knows them.", default=None),
+    within: int = option("--within", "Renew what expires within DAYS days.", "DAYS", 0, default=rotation.DAYS),
 ) -> int:
     """Renew, deliver, reload and prove whatever is due on hosts.
 
@@ -98,9 +97,8 @@ def _show(outcome: rotation.Outcome, behind: DatabaseCaError | None = None) -> i
         shown.append(results.HostOutcome(one.host, one.error, one.state, cells, more))
     made = [f"{CRL}  number {outcome.crl.number}, valid until {dates.shown(outcome.crl.end)}"] if outcome.crl else []
     waiting = [f"the new CRL waits for {', '.join(outcome.kept_back_for)}"] if outcome.kept_back_for else []
-    extra: dict[str, object] = {"crl": results.crl_document(outcome.crl), "crl_waits_for": outcome.kept_back_for}
-    extra["other_crl"] = behind and behind.message
     output.show(made + waiting)
-    code = results.hosts(("STATE", "SERIAL", "UNTIL"), shown, [], extra)
+    crl = {"crl": results.crl_document(outcome.crl), "crl_waits_for": outcome.kept_back_for}
+    code = results.hosts(("STATE", "SERIAL", "UNTIL"), shown, [], crl | {"other_crl": behind and behind.message})
     results.host_errors([behind] if behind else [])
     return FAILED if behind else code

@@ -5,14 +5,13 @@ from typing import Any
 from dbca_openssl import dates
 from dbca_openssl.ca import index, listing
 from dbca_openssl.cli import output, results
-from dbca_openssl.cli.declaration import argument
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, argument, verb
 
 
 @verb("ca")
 def show(
     run: Run,
-    what: str = argument(..., "NAME|SERIAL|FILE", "A name in certs/, a serial, or a file."),
+    what: str = argument("NAME|SERIAL|FILE", "A name in certs/, a serial, or a file."),
 ) -> int:
     """Show one certificate in full.
 

@@ -3,15 +3,14 @@
 from dbca_openssl.ca import sign as signing
 from dbca_openssl.ca import sign_many
 from dbca_openssl.cli import output, results, terminal
-from dbca_openssl.cli.declaration import UsageError, argument, option
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, UsageError, argument, flag, verb
 
 
 @verb("ca", "days", "cap", "allow_alt_name", "yes", "key", "lock_timeout", "print_")
 def sign(
     run: Run,
-    what: list[str] | None = argument(None, "NAME|FILE...", "A name in certreqs/, or a request file."),
-    every: bool = option(False, "--all", "Every request in certreqs/ that has no certificate yet."),
+    what: list[str] | None = argument("NAME|FILE...", "A name in certreqs/, or a request file.", default=None),
+    every: bool = flag("--all", "Every request in certreqs/ that has no certificate yet."),
 ) -> int:
     """Vet, show and sign requests: all of them, or none.
 

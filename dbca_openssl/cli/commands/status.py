@@ -10,9 +10,8 @@ from dbca_openssl.ca import backup, listing
 from dbca_openssl.ca import check as checking
 from dbca_openssl.ca.layout import Authority
 from dbca_openssl.cli import output, results
-from dbca_openssl.cli.declaration import option
 from dbca_openssl.cli.main import DONE
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, flag, verb
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.finding import REPAIR
 
@@ -24,7 +23,7 @@ CRL_SOON = listing.SOON // 2
 def status(
     run: Run,
     context: typer.Context,
-    version: bool = option(False, "--version", "Print the version."),
+    version: bool = flag("--version", "Print the version."),
 ) -> int:
     """A private certificate authority for MariaDB and MySQL.
 

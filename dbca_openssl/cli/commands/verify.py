@@ -2,15 +2,14 @@
 
 from dbca_openssl.ca import verify as verification
 from dbca_openssl.cli import output
-from dbca_openssl.cli.declaration import argument, option
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, argument, option, verb
 
 
 @verb("ca")
 def verify(
     run: Run,
-    what: str = argument(..., "NAME|FILE", "A name in certs/, or a certificate file."),
-    host: str | None = option(None, "--host", "It must be valid for this host name or address.", "HOST"),
+    what: str = argument("NAME|FILE", "A name in certs/, or a certificate file."),
+    host: str | None = option("--host", "It must be valid for this host name or address.", "HOST"),
 ) -> int:
     """Ask openssl whether a server or client would accept it.
 

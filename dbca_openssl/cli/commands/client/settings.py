@@ -2,17 +2,16 @@
 
 from dbca_openssl import names
 from dbca_openssl.cli import output
-from dbca_openssl.cli.declaration import argument, option
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, argument, option, verb
 from dbca_openssl.database import settings as settings_
 
-FOR = option(None, "--for", "What the client is [default: list what there is].")
+FOR = option("--for", "What the client is [default: list what there is].")
 
 
 @verb("ssl_dir", "host", "port", "user", "ca")
 def settings(
     run: Run,
-    name: str = argument(..., "NAME", "The client's name in its certificate."),
+    name: str = argument("NAME", "The client's name in its certificate."),
     kind: settings_.Kind | None = FOR,
 ) -> int:
     """Print what makes a client use TLS, and verify its server.

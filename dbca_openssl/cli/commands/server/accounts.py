@@ -7,7 +7,7 @@ from dbca_openssl.cli.main import DONE, FAILED
 from dbca_openssl.cli.options import Run, verb
 from dbca_openssl.database import accounts as accounts_
 from dbca_openssl.database.accounts import Entry
-from dbca_openssl.database.client import Reached
+from dbca_openssl.database.client import Client
 from dbca_openssl.errors import DatabaseCaError
 
 
@@ -29,25 +29,13 @@ def accounts(run: Run) -> int:
 
     The guide: its warning that TLS is not enforced.
     """
-    if run.all_:
-        return _accounts_of_all(run)
-    with terminal.busy("asking the server"):
-        client, flavor = run.client()
-        found, closed = accounts_.accounts(client, flavor), accounts_.secure_transport(client)
-    return output.result(_document(found, closed), _lines(found, closed))
-
-
-def _accounts_of_all(run: Run) -> int:
-    def ask(reached: Reached, _: object) -> tuple[dict[str, object], list[str]]:
-        client = reached.client
-        found, closed = accounts_.accounts(client, client.server_flavor()), accounts_.secure_transport(client)
-        return _document(found, closed), _lines(found, closed)
-
+    if not run.all_:
+        with terminal.busy("asking the server"):
+            document, lines = _asked(servers.client(run))
+        return output.result(document, lines)
     with terminal.busy("asking the servers"):
-        outcomes = servers.each(run, ask)
-    documents: list[dict[str, object]] = []
-    lines: list[str] = []
-    errors = []
+        outcomes = servers.each(run, lambda reached, _: _asked(reached.client))
+    documents, lines, errors = list[dict[str, object]](), list[str](), list[DatabaseCaError]()
     for host, outcome in outcomes.items():
         if isinstance(outcome, DatabaseCaError):
             errors.append(outcome)
@@ -60,19 +48,14 @@ def _accounts_of_all(run: Run) -> int:
     return FAILED if errors else DONE
 
 
-def _document(found: Sequence[Entry], closed: bool) -> dict[str, object]:
-    return {
-        "require_secure_transport": closed,
-        "accounts": [
-            {
-                "account": entry.account.shown(),
-                **entry.account._asdict(),
-                "kind": entry.kind,
-                "requires": entry.requires,
-            }
-            for entry in found
-        ],
-    }
+def _asked(client: Client) -> tuple[dict[str, object], list[str]]:
+    """The accounts of a server, for --json and in lines."""
+    found, closed = accounts_.accounts(client, client.server_flavor()), accounts_.secure_transport(client)
+    documents = [
+        {"account": one.account.shown(), **one.account._asdict(), "kind": one.kind, "requires": one.requires}
+        for one in found
+    ]
+    return {"require_secure_transport": closed, "accounts": documents}, _lines(found, closed)
 
 
 def _lines(found: Sequence[Entry], closed: bool) -> list[str]:

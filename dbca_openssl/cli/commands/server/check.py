@@ -5,8 +5,7 @@ from pathlib import Path
 from dbca_openssl import dates
 from dbca_openssl.cli import results, servers
 from dbca_openssl.cli.commands.server.probe import CANARY
-from dbca_openssl.cli.declaration import UsageError, argument
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, UsageError, argument, verb
 from dbca_openssl.database import check as inspection
 from dbca_openssl.database import probe as probes
 from dbca_openssl.database.client import Reached
@@ -18,7 +17,7 @@ from dbca_openssl.finding import Finding
 def check(
     run: Run,
     server: str | None = argument(
-        None, "[HOST[:PORT]]", "The server, by the name in its certificate, which is probed too."
+        "[HOST[:PORT]]", "The server, by the name in its certificate, which is probed too.", default=None
     ),
     canary: tuple[Path, Path] | None = CANARY,
 ) -> int:
@@ -56,10 +55,10 @@ def check(
     def found() -> list[Finding]:
         if run.all_:
             trust = run.trust()
-            return servers.of_hosts(servers.each(run, lambda reached, _: whole(reached, trust)))
+            return servers.with_names(servers.findings(run, lambda reached: whole(reached, trust)))
         if server is not None:
             return whole(servers.reached(run, server), run.trust())
-        client, kind = run.client()
-        return inspection.inspect(client, kind, run.trust() if run.ca else None, dates.now())
+        client, compared = servers.client(run), run.trust() if run.ca else None
+        return inspection.inspect(client, client.server_flavor(), compared, dates.now())
 
     return results.ask_server("servers" if run.all_ else server or run.host or "server", found)

@@ -6,8 +6,7 @@ from typing import Literal
 from dbca_openssl import dates
 from dbca_openssl.cli import results, servers
 from dbca_openssl.cli.commands.check import FORMAT
-from dbca_openssl.cli.declaration import UsageError, argument, option
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
 from dbca_openssl.database import probe as probes
 from dbca_openssl.database.client import Reached
 from dbca_openssl.database.handshake import ClientCertificate, Target
@@ -15,17 +14,17 @@ from dbca_openssl.database.trust import Trust
 from dbca_openssl.finding import OK, Finding
 
 CANARY = option(
-    None, "--canary", "A revoked client certificate, which must be refused [default: that of crl --canary].", "CERT KEY"
+    "--canary", "A revoked client certificate, which must be refused [default: that of crl --canary].", "CERT KEY"
 )
 
 
 @verb("all", "connect", "ca")
 def probe(
     run: Run,
-    server: str | None = argument(None, "[HOST[:PORT]]", "The server, by the name in its certificate."),
+    server: str | None = argument("[HOST[:PORT]]", "The server, by the name in its certificate.", default=None),
     canary: tuple[Path, Path] | None = CANARY,
     client: tuple[Path, Path] | None = option(
-        None, "--client", "A valid client certificate, which must be let in.", "CERT KEY"
+        "--client", "A valid client certificate, which must be let in.", "CERT KEY"
     ),
     format_: Literal["text", "prometheus"] = FORMAT,
 ) -> int:
@@ -50,32 +49,28 @@ def probe(
     Exit codes, as monitoring plugins have them: 0 OK, 1 warning, 2 critical, 3 unknown or wrong usage.
     """
 
-    if (server is None) != run.all_:
-        raise UsageError("name a HOST, or give --all")
+    run.require_host_or_all(server)
     if run.all_ and client:
         raise UsageError("--client needs a HOST: with --all, its key would be sent to every host")
     refused = servers.canary(run, canary)
-
-    def found() -> list[Finding]:
-        trust = run.trust()
-        if server is None:
-            outcomes = servers.each(run, lambda reached, _: on_host(trust, reached))
-            for host, outcome in outcomes.items():
-                by_server[host.name] = servers.findings_of(outcome)
-            return servers.of_hosts(outcomes)
-        accepted = ClientCertificate(*client) if client else None
-        name, where = run.server(server)
-        by_server[name] = probes.probe(probes.Probe(trust, name, where, refused, accepted), dates.now())
-        return by_server[name]
 
     def on_host(trust: Trust, reached: Reached) -> list[Finding]:
         where = reached.where or Target("127.0.0.1")
         return probes.probe(probes.Probe(trust, reached.name, where, refused, there=reached.client.there), dates.now())
 
-    by_server: dict[str, list[Finding]] = {}
+    def found() -> tuple[list[Finding], list[str]]:
+        trust = run.trust()
+        if server is None:
+            by_server = servers.findings(run, lambda reached: on_host(trust, reached))
+            return servers.with_names(by_server), _prometheus(by_server)
+        accepted = ClientCertificate(*client) if client else None
+        name, where = servers.named(run, server)
+        of_one = probes.probe(probes.Probe(trust, name, where, refused, accepted), dates.now())
+        return of_one, _prometheus({name: of_one})
+
     if format_ == "prometheus" and not run.json:
-        return results.metrics(_STATUS, lambda: (found(), _prometheus(by_server)))
-    return results.ask_server(server or "servers", found)
+        return results.metrics(_STATUS, found)
+    return results.ask_server(server or "servers", lambda: found()[0])
 
 
 _STATUS = ("dbca_probe_status", "All servers together: 0 OK, 1 warning, 2 critical, 3 unknown")

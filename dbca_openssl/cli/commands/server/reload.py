@@ -5,8 +5,7 @@ from dbca_openssl.ca import index
 from dbca_openssl.ca.host_variables import BY_STATEMENT
 from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.cli import output, results, servers, terminal
-from dbca_openssl.cli.declaration import UsageError, argument
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, argument, verb
 from dbca_openssl.database import reload as reloading
 from dbca_openssl.database.client import Reached
 from dbca_openssl.database.trust import Trust
@@ -17,7 +16,7 @@ from dbca_openssl.x509 import Certificate
 @verb("all", "connect", "ca", "server", "yes")
 def reload(
     run: Run,
-    server: str | None = argument(None, "[HOST[:PORT]]", "The server, by the name in its certificate."),
+    server: str | None = argument("[HOST[:PORT]]", "The server, by the name in its certificate.", default=None),
 ) -> int:
     """Have a server read new files, and see that it serves them.
 
@@ -35,10 +34,11 @@ def reload(
     Certificate, key and CRL are read again. Nothing is interrupted: open sessions stay open, also those of a revoked
     client.
     """
+    run.require_host_or_all(server)
     trust = run.trust()
-    if server is None or run.all_:
-        return _reload_all(run, trust, server)
-    trust.issued(run.server(server)[0])
+    if server is None:
+        return _reload_all(run, trust)
+    trust.issued(servers.named(run, server)[0])
     with terminal.busy("asking the server"):
         reached = servers.reached(run, server)
         where, issued = reloading.reload(reached, trust, dates.now())
@@ -47,10 +47,7 @@ def reload(
     )
 
 
-def _reload_all(run: Run, trust: Trust, server: str | None) -> int:
-    if server is not None or not run.all_:
-        raise UsageError("name a HOST, or give --all")
-
+def _reload_all(run: Run, trust: Trust) -> int:
     def reload_one(reached: Reached, host: KnownHost) -> Certificate:
         command = None if host.reload == BY_STATEMENT else host.reload
         return reloading.reload(reached, trust, dates.now(), command)[1]

@@ -4,9 +4,8 @@ from pathlib import Path
 
 from dbca_openssl import names
 from dbca_openssl.cli import output, results
-from dbca_openssl.cli.declaration import UsageError, option
 from dbca_openssl.cli.main import DONE
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, UsageError, flag, option, verb
 from dbca_openssl.database import handshake, settings, statements, trust
 from dbca_openssl.database import replication as replications
 
@@ -14,19 +13,21 @@ from dbca_openssl.database import replication as replications
 @verb("ssl_dir", "ca", "server", "no_issuer")
 def replication(
     run: Run,
-    source: str | None = option(None, "--source", "The source, by the name in its certificate.", "HOST[:PORT]"),
-    replica: str | None = option(None, "--replica", "The replica, by the name in its certificate.", "HOST"),
-    replication_user: str = option("replication", "--replication-user", "The account that the replica uses.", "USER"),
+    source: str | None = option("--source", "The source, by the name in its certificate.", "HOST[:PORT]"),
+    replica: str | None = option("--replica", "The replica, by the name in its certificate.", "HOST"),
+    replication_user: str = option(
+        "--replication-user", "The account that the replica uses.", "USER", default="replication"
+    ),
     account_host: str | None = option(
-        None, "--account-host", "Where the source sees it come from [default: --replica].", "HOST"
+        "--account-host", "Where the source sees it come from [default: --replica].", "HOST"
     ),
     password_file: Path | None = option(
-        None, "--password-file", "Its password [default: a new one, which is printed].", "FILE"
+        "--password-file", "Its password [default: a new one, which is printed].", "FILE"
     ),
-    gtid: bool = option(False, "--gtid", "Follow by global transaction identifiers."),
-    existing: bool = option(False, "--existing", "For a replication that runs: only TLS is added to it."),
-    write_to: Path | None = option(None, "--output", "Write one file for each server there, where none is yet.", "DIR"),
-    check: bool = option(False, "--check", "Ask the replica instead whether it replicates over TLS."),
+    gtid: bool = flag("--gtid", "Follow by global transaction identifiers."),
+    existing: bool = flag("--existing", "For a replication that runs: only TLS is added to it."),
+    write_to: Path | None = option("--output", "Write one file for each server there, where none is yet.", "DIR"),
+    check: bool = flag("--check", "Ask the replica instead whether it replicates over TLS."),
 ) -> int:
     """Print the statements for replication over TLS, or check it.
 
@@ -48,7 +49,10 @@ def replication(
     The guide: "both the master and slave servers require secure connections".
     """
     if check:
-        return results.ask_server("replication", lambda: replications.check(*run.client()))
+        from dbca_openssl.cli import servers
+
+        client = servers.client(run)
+        return results.ask_server("replication", lambda: replications.check(client, client.server_flavor()))
     if source is None or replica is None:
         raise UsageError("give --source HOST and --replica HOST, or --check")
     name = names.entity_name(replica)
@@ -68,19 +72,14 @@ def replication(
         by_gtid=gtid,
     )
     document = {"source": on_source, "replica": on_replica}
-    heads = f"-- on the source, {where.host}\n", f"-- on the replica, {name}\n"
+    texts = f"-- on the source, {where.host}\n{on_source}", f"-- on the replica, {name}\n{on_replica}"
     if write_to is None:
-        output.verbatim(document, f"{heads[0]}{on_source}{heads[1]}{on_replica}")
+        output.verbatim(document, "".join(texts))
     else:
-        files = [
-            write_to / f"{where.host}.for-{name}.sql",
-            write_to / f"{name}.from-{where.host}.sql",
-        ]
-        settings.write({files[0]: heads[0] + on_source, files[1]: heads[1] + on_replica}, 0o600)
-        output.result(
-            document | {"files": [str(path) for path in files]},
-            [f"{files[0]}  run it on {where.host} first", f"{files[1]}  then run it on {name}"],
-        )
+        files = [write_to / f"{where.host}.for-{name}.sql", write_to / f"{name}.from-{where.host}.sql"]
+        settings.write(dict(zip(files, texts, strict=True)), 0o600)
+        following = [f"{files[0]}  run it on {where.host} first", f"{files[1]}  then run it on {name}"]
+        output.result(document | {"files": files}, following)
     if not existing and not password_file:
         output.tell("the statements hold a new password: keep them to yourself")
     return DONE

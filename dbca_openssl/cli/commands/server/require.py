@@ -2,21 +2,18 @@
 
 from dbca_openssl import names
 from dbca_openssl.cli import output, terminal
-from dbca_openssl.cli.declaration import UsageError, argument, option
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, UsageError, argument, flag, option, verb
 from dbca_openssl.database import accounts, statements, trust
 
 
 @verb("ca", "server", "no_issuer", "yes")
 def require(
     run: Run,
-    account: str = argument(..., "USER@HOST", "The account; or in SQL's quotes, 'app'@'%'."),
-    ssl: bool = option(False, "--ssl", "It must use TLS."),
-    x509: bool = option(False, "--x509", "And it must show a certificate of the CA."),
-    certificate: str | None = option(
-        None, "--certificate", "It must show the certificate that was issued to NAME.", "NAME"
-    ),
-    apply: bool = option(False, "--apply", "Execute it; without, it is only printed."),
+    account: str = argument("USER@HOST", "The account; or in SQL's quotes, 'app'@'%'."),
+    ssl: bool = flag("--ssl", "It must use TLS."),
+    x509: bool = flag("--x509", "And it must show a certificate of the CA."),
+    certificate: str | None = option("--certificate", "It must show the certificate that was issued to NAME.", "NAME"),
+    apply: bool = flag("--apply", "Execute it; without, it is only printed."),
 ) -> int:
     """Have an account use TLS, or show a certificate.
 
@@ -41,9 +38,10 @@ def require(
     sql = statements.script(statements.require(who, requirement))
     if not apply:
         return output.verbatim({"sql": sql, "applied": False}, sql)
+    from dbca_openssl.cli import servers
+
     with terminal.busy("asking the server"):
-        client, _ = run.client()
-        accounts.require(client, who, requirement)
+        accounts.require(servers.client(run), who, requirement)
     return output.result(
         {"sql": sql, "applied": True},
         [

@@ -4,18 +4,17 @@ from pathlib import Path
 
 from dbca_openssl import names
 from dbca_openssl.cli import output
-from dbca_openssl.cli.declaration import UsageError, argument, option
-from dbca_openssl.cli.options import Run, verb
+from dbca_openssl.cli.options import Run, UsageError, argument, flag, option, verb
 from dbca_openssl.database import settings as settings_
 
 
 @verb("ssl_dir", "flavor", "ca", "yes")
 def settings(
     run: Run,
-    name: str = argument(..., "HOST", "The host, by its full name."),
-    galera: bool = option(False, "--galera", "For a node of a Galera cluster of MariaDB."),
-    staged: bool = option(False, "--staged", "Offer TLS, but do not require it yet: server check says when."),
-    write_to: Path | None = option(None, "--output", "Write it there, where no file is yet.", "FILE"),
+    name: str = argument("HOST", "The host, by its full name."),
+    galera: bool = flag("--galera", "For a node of a Galera cluster of MariaDB."),
+    staged: bool = flag("--staged", "Offer TLS, but do not require it yet: server check says when."),
+    write_to: Path | None = option("--output", "Write it there, where no file is yet.", "FILE"),
 ) -> int:
     """Print the option file that makes a server use TLS.
 
