@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from dbca_openssl import crls, dates
@@ -49,6 +49,9 @@ WARN_DAYS, CRITICAL_DAYS = 30, 7
 
 WHILE_REFRESHED = 60.0
 """Seconds: how long `check` waits for an `export` that replaces files of the copy."""
+
+SKEW = timedelta(hours=1)
+"""How far the clocks of two machines that work on the same CA may be apart."""
 
 MISNAMED = {MISNAMED_CONFIGURATION: CONFIGURATION, "private/mariadatabase-ca.key.pem": KEY}
 """The names that the guide gives by mistake (errata 1 and 4), and the right ones."""
@@ -138,7 +141,7 @@ def _check(authority: Authority, limits: Limits) -> Checked:
         hosts = listing.of_hosts(rows, own)
         findings += _rows(rows, hosts, allows_duplicates(authority))
         findings += archive.findings(authority, files, rows, own, limits.deep)
-        findings += _certificates(hosts, own, at, limits)
+        findings += _certificates(authority, hosts, own, at, limits)
         findings += _list(authority, hosts, at)
         findings += backup.findings(authority, rows)
     try:
@@ -149,18 +152,22 @@ def _check(authority: Authority, limits: Limits) -> Checked:
     else:
         revoked = None if rows is None else [row for row in rows if row.state == index.REVOKED]
         findings += _crl(authority, current, revoked, at, limits)
+    if own:
+        findings += _clock(own, current, at)
     ends = own.end if own else None, current.end if current else None
     return Checked(tuple(findings), *ends, tuple(hosts), at)
 
 
 def urgent(authority: Authority, found: listing.Status) -> list[Finding]:
-    """What of the same the bare command names too: missing files, what killed processes left, revocations to come.
+    """What of the same the bare command names too: missing files, what killed processes left, revocations to come, and
+    a wrong clock.
 
     Raises DatabaseCaError where the CRL cannot be read.
     """
     findings = [*_files(authority), *_leftovers(authority)]
     if found.revocation_list:
         findings += _crl(authority, found.revocation_list, found.revoked, found.at, Limits())
+    findings += _clock(found.own, found.revocation_list, found.at)
     return [one for one in findings if (one.level == CRITICAL and one.code != "mode") or one.fix == DELIVER_FIRST]
 
 
@@ -302,12 +309,17 @@ def _number(authority: Authority, name: str, code: str, taken: int, why: str) ->
         yield Finding(WARNING, code, f"{name} has no line end", REPAIR)
 
 
-def _certificates(hosts: Sequence[Row], own: Certificate, at: datetime, limits: Limits) -> Iterator[Finding]:
+def _certificates(
+    authority: Authority, hosts: Sequence[Row], own: Certificate, at: datetime, limits: Limits
+) -> Iterator[Finding]:
     """Certificates of hosts and clients that expire soon, or have expired, or expire after the CA certificate."""
-    soon = dates.days_after(at, limits.warn_days)
+    soon, servers = dates.days_after(at, limits.warn_days), set[str]()
+    with suppress(DatabaseCaError):  # a list that cannot be read is a finding of its own
+        servers = {one.name for one in known_hosts.read(authority).hosts.values() if not one.is_client}
     for row in hosts:
         if row.state == index.VALID and not soon <= (end := row.end) <= own.end:
-            yield from _expiring(end, at, limits, "certificate", row.name, f"renew {row.name}")
+            verb = "rotate" if row.name in servers else "renew"
+            yield from _expiring(end, at, limits, "certificate", row.name, f"{verb} {row.name}")
             if end > own.end:
                 text = f"{row.name} expires after the CA certificate"
                 yield Finding(WARNING, "outlives", text, f"dbca-openssl renew {row.name} --cap")
@@ -363,6 +375,14 @@ def _crl(
             f"dbca-openssl revoke {text}, or the next CRL takes it back",
         )
     yield from _number(authority, CRL_NUMBER, "crl-number", current.number, "the number of the CRL")
+
+
+def _clock(own: Certificate, crl: RevocationList | None, at: datetime) -> Iterator[Finding]:
+    """Whether the clock is behind what was made before: then nothing else that is said of dates can be believed."""
+    start = max(own.start, crl.start if crl else own.start)
+    if start - at > SKEW:
+        text = f"the clock here says {dates.shown(at)}, but the CA has a file of {dates.shown(start)}"
+        yield Finding(CRITICAL, "clock", text, "set the clock; if it was wrong when the CRL was made: dbca-openssl crl")
 
 
 def _has_content(authority: Authority, name: str) -> bool:

@@ -239,15 +239,17 @@ class Run:
     def _from_file(self, file: Path) -> Passphrase:
         return passphrases.from_file(file, ownership.believed(ownership.sudo_user(os.environ)))
 
-    def unlocked(self, authority: Authority, *, is_old: bool = False) -> Authority:
+    def unlocked(self, authority: Authority, *, is_old: bool = False, is_signing: bool = True) -> Authority:
         """The CA, which may be the old one of a rollover, with the pass phrase of its key, where that is encrypted."""
+        from dbca_openssl.ca import certificates
+
+        certificates.require_ready(authority, is_signing=is_signing)  # before anybody is asked
         if not authority.key_is_encrypted():
             return authority
-        found = authority.unlocked(None)  # before anybody is asked: is there a way to the token?
         run = self
         if is_old and self.old_passphrase_file:
             run = self.changed(passphrase_file=self.old_passphrase_file, passphrase_fd=None)
-        question = PIN if found.key.uri else "Pass phrase of the CA key: "
+        question = PIN if authority.is_on_token() else "Pass phrase of the CA key: "
         return authority.unlocked(run.passphrase(question.replace("the CA", "the old CA") if is_old else question))
 
     def for_script(self, authority: Authority) -> Authority:

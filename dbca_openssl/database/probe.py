@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from dbca_openssl import finding
+from dbca_openssl import dates, finding
 from dbca_openssl.ca import index, verify
 from dbca_openssl.database import handshake
 from dbca_openssl.database.handshake import ClientCertificate, Runner, Served, Target
@@ -85,7 +85,9 @@ def certificate(what: Probe, served: Served, issued: Certificate, at: datetime) 
     )
     yield _judged("revocation", _refusal(what.trust, served.certificate, *_by_crl(what.trust)), "not revoked")
     if at < shown.start:
-        yield Finding(Level.CRITICAL, "validity", f"valid from {shown.start:%Y-%m-%d %H:%M:%S}Z")
+        yield Finding(
+            Level.CRITICAL, "validity", f"valid from {dates.shown(shown.start)}; the clock here says {dates.shown(at)}"
+        )
     else:
         yield finding.until("validity", shown.end, at, finding.CERTIFICATE_DAYS)
 

@@ -38,6 +38,7 @@ from tools.damage import (
     without_final_newline,
 )
 from tools.support import (
+    HOSTS,
     ORGANIZATION,
     ROOT,
     done,
@@ -53,8 +54,8 @@ from tools.support import (
     tool,
 )
 
-BY_THE_CLOCK = {"authority", "certificate", "crl", "outlives"}
-"""Codes of what comes with time alone: see `test_what_ends`."""
+BY_THE_CLOCK = {"authority", "certificate", "crl", "outlives", "clock"}
+"""Codes of what comes with time alone: see `test_what_ends` and `test_a_clock_that_is_behind`."""
 
 OF_THE_LIST = {"hosts", "no-san"}
 """Codes of what the list of hosts says: see test_profile.py."""
@@ -218,6 +219,34 @@ def test_every_code_is_covered() -> None:
         "token",  # in test_token.py
         *OF_THE_LIST,
     }
+
+
+def test_a_clock_that_is_behind(fleet: Path, environment: dict[str, str]) -> None:
+    """Nothing expires then, and what is signed would be valid for nobody."""
+    now, before = "2020-01-01 00:00:00", snapshot(fleet, without=(".lock", "frozen-openssl"))
+    checked = frozen_tool(now, "check", "--json", directory=fleet)
+    [finding] = checked.document["findings"]
+    assert (checked.code, finding["code"]) == (2, "clock")
+    assert finding["text"].startswith("the clock here says 2020-01-01 00:00:00Z, but the CA has a file of 20")
+    assert (
+        frozen_tool(now, "--json", directory=fleet).document["next"][0].startswith("dbca-openssl check  # the clock ")
+    )
+    for words in (("crl",), ("renew", HOSTS[0], "--yes"), ("revoke", HOSTS[0], "--yes")):
+        refused = frozen_tool(now, *words, directory=fleet, environment=environment)
+        assert refusal(refused)
+    verified = frozen_tool(now, "verify", HOSTS[0], directory=fleet)
+    assert verified.code == 1 and "hint: the clock here says 2020-01-01 00:00:00Z" in verified.messages
+    assert snapshot(fleet, without=(".lock", "frozen-openssl")) == before
+
+
+def test_a_host_of_the_list_is_rotated_and_not_renewed(fleet: Path) -> None:
+    """`renew` makes a CRL that refuses the host until the new certificate is there."""
+    (fleet / "database-ca.hosts").write_text(f"[databases]\n{HOSTS[0]}\n")
+    clock = f"{datetime.now(UTC) + timedelta(days=345):%Y-%m-%d %H:%M:%S}"
+    found = frozen_tool(clock, "check", "--json", directory=fleet).document["findings"]
+    fixes = {one["text"].split()[0]: one["fix"] for one in found if one["code"] == "certificate"}
+    assert fixes[HOSTS[0]] == f"dbca-openssl rotate {HOSTS[0]}"
+    assert fixes[HOSTS[1]] == f"dbca-openssl renew {HOSTS[1]}"
 
 
 def test_what_ends(
