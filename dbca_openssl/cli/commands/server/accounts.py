@@ -1,7 +1,9 @@
 """`server accounts`: who may connect without TLS, and what the others must show."""
 
+import shlex
 from collections.abc import Sequence
 
+from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.cli import output, results, servers, terminal
 from dbca_openssl.cli.main import DONE, FAILED
 from dbca_openssl.cli.options import Run, verb
@@ -38,10 +40,11 @@ def accounts(run: Run) -> int:
 
 
 def _accounts_of_all(run: Run) -> int:
-    def ask(reached: Reached, _: object) -> tuple[dict[str, object], list[str]]:
-        client = reached.client
-        found, closed = accounts_.accounts(client, client.server_flavor()), accounts_.secure_transport(client)
-        return _document(found, closed), _lines(found, closed)
+    def ask(reached: Reached, host: KnownHost) -> tuple[dict[str, object], list[str]]:
+        client, flavor = reached.client, reached.client.server_flavor()
+        found, closed = accounts_.accounts(client, flavor), accounts_.secure_transport(client)
+        there = ["sudo"] * host.sudo + [flavor] + [f"--socket={host.socket}"] * bool(host.socket)
+        return _document(found, closed), _lines(found, closed, f" | ssh {host.destination} {shlex.join(there)}")
 
     with terminal.busy("asking the servers"):
         outcomes = servers.each(run, ask)
@@ -75,7 +78,7 @@ def _document(found: Sequence[Entry], closed: bool) -> dict[str, object]:
     }
 
 
-def _lines(found: Sequence[Entry], closed: bool) -> list[str]:
+def _lines(found: Sequence[Entry], closed: bool, there: str = "") -> list[str]:
     shown = [entry for kind in ("open", "socket", "tls") for entry in found if entry.kind == kind]
     free = [entry for entry in shown if entry.kind != "tls"]
     others = {kind: sum(entry.kind == kind for entry in found) for kind in ("tls", "locked", "role", "system")}
@@ -87,5 +90,5 @@ def _lines(found: Sequence[Entry], closed: bool) -> list[str]:
         "the server refuses all of them over TCP: require_secure_transport is on"
         if closed
         else "the server itself refuses none of them: require_secure_transport is off",
-        *(("next:", f"  dbca-openssl server require {free[0].account.argument()} --ssl") if free else ()),
+        *(("next:", f"  dbca-openssl server require {free[0].account.argument()} --ssl{there}") if free else ()),
     ]
