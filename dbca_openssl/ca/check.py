@@ -50,9 +50,6 @@ WARN_DAYS, CRITICAL_DAYS = 30, 7
 WHILE_REFRESHED = 60.0
 """Seconds: how long `check` waits for an `export` that replaces files of the copy."""
 
-SKEW = timedelta(hours=1)
-"""How far the clocks of two machines that work on the same CA may be apart."""
-
 MISNAMED = {MISNAMED_CONFIGURATION: CONFIGURATION, "private/mariadatabase-ca.key.pem": KEY}
 """The names that the guide gives by mistake (errata 1 and 4), and the right ones."""
 
@@ -312,13 +309,15 @@ def _number(authority: Authority, name: str, code: str, taken: int, why: str) ->
 def _certificates(
     authority: Authority, hosts: Sequence[Row], own: Certificate, at: datetime, limits: Limits
 ) -> Iterator[Finding]:
-    """Certificates of hosts and clients that expire soon, or have expired, or expire after the CA certificate."""
-    soon, servers = dates.days_after(at, limits.warn_days), set[str]()
+    """What expires soon, or after the CA certificate, or has expired; if so marked by openssl, only names of the list."""
+    soon, known = dates.days_after(at, limits.warn_days), dict[str, known_hosts.KnownHost]()
     with suppress(DatabaseCaError):  # a list that cannot be read is a finding of its own
-        servers = {one.name for one in known_hosts.read(authority).hosts.values() if not one.is_client}
+        known.update(known_hosts.read(authority).hosts)
+    last = {row.name: row for row in hosts if row.name in known} if known else {}
     for row in hosts:
-        if row.state == index.VALID and not soon <= (end := row.end) <= own.end:
-            verb = "rotate" if row.name in servers else "renew"
+        is_missed = row.state == index.EXPIRED and last.get(row.name) is row
+        if (row.state == index.VALID or is_missed) and not soon <= (end := row.end) <= own.end:
+            verb = "rotate" if row.name in known and not known[row.name].is_client else "renew"
             yield from _expiring(end, at, limits, "certificate", row.name, f"{verb} {row.name}")
             if end > own.end:
                 text = f"{row.name} expires after the CA certificate"
@@ -380,7 +379,7 @@ def _crl(
 def _clock(own: Certificate, crl: RevocationList | None, at: datetime) -> Iterator[Finding]:
     """Whether the clock is behind what was made before: then nothing else that is said of dates can be believed."""
     start = max(own.start, crl.start if crl else own.start)
-    if start - at > SKEW:
+    if start - at > timedelta(hours=1):  # the clocks of two machines that work on one CA may be so far apart
         text = f"the clock here says {dates.shown(at)}, but the CA has a file of {dates.shown(start)}"
         yield Finding(CRITICAL, "clock", text, "set the clock; if it was wrong when the CRL was made: dbca-openssl crl")
 

@@ -249,6 +249,21 @@ def test_a_host_of_the_list_is_rotated_and_not_renewed(fleet: Path) -> None:
     assert fixes[HOSTS[1]] == f"dbca-openssl renew {HOSTS[1]}"
 
 
+def test_who_is_in_the_list_is_missed_when_openssl_has_marked_it_as_expired(
+    fleet: Path, environment: dict[str, str]
+) -> None:
+    """Each renewal marks all that has expired; nobody was told of those any more."""
+    clock = f"{datetime.now(UTC) + timedelta(days=400):%Y-%m-%d %H:%M:%S}"
+    (fleet / "database-ca.hosts").write_text(f"[databases]\n{HOSTS[0]}\n[clients]\n{HOSTS[1]}\n")
+    renewed = frozen_tool(clock, "renew", HOSTS[0], "--yes", directory=fleet, environment=environment)
+    assert renewed.code == 0, renewed.messages
+    assert [row[0] for row in index_rows(fleet)].count("E") == 3
+    [finding] = frozen_tool(clock, "check", "--json", directory=fleet).document["findings"]
+    assert finding["text"].startswith(f"{HOSTS[1]} expired on ")
+    following = frozen_tool(clock, "--json", directory=fleet).document["next"]
+    assert following[0] == f"dbca-openssl renew {HOSTS[1]} --no-crl"
+
+
 def test_what_ends(
     ca: Path, keys: Path, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,8 +8,8 @@ import typer
 
 from dbca_openssl import __version__, dates
 from dbca_openssl.ca import check as checking
-from dbca_openssl.ca import listing
-from dbca_openssl.ca.layout import Authority
+from dbca_openssl.ca import index, listing
+from dbca_openssl.ca.layout import INDEX, Authority
 from dbca_openssl.ca.revoke import RevocationList
 from dbca_openssl.cli import output, results
 from dbca_openssl.cli.declaration import option
@@ -126,11 +126,14 @@ def next_commands(authority: Authority, found: listing.Status) -> list[str]:
     is_renewed = dates.days_left(found.own.end, found.at) < listing.SOON
     if is_renewed:
         lines.append(command("init", "--renew"))
-    ending = [row.name for row in (*found.expired, *found.ending_soon)]
+    known, ending = results.known_hosts(authority), [row.name for row in (*found.expired, *found.ending_soon)]
+    if known and found.counts["expired"] > len(found.expired):  # of those that openssl has marked, who is in the list
+        last = {row.name: row for row in index.some(authority.read(INDEX), names=known)}
+        ending += [row.name for row in last.values() if row.name in known and row.state == index.EXPIRED]
     is_due = crl is None or bool({CRL_FIX, checking.DELIVER_FIRST} & {*fixes}) or _is_ending(crl, found.at)
     waiting = ["--all"] if len(found.waiting) > 3 else found.waiting
     lines += [command("sign", name) for name in waiting]
-    servers = {name for name, host in results.known_hosts(authority).items() if not host.is_client}
+    servers = {name for name, host in known.items() if not host.is_client}
     if servers and (is_due or is_renewed or ending):
         others = [name for name in ending if name not in servers]
         if crl is None:
