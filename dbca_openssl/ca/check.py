@@ -309,7 +309,7 @@ def _number(authority: Authority, name: str, code: str, taken: int, why: str) ->
 def _certificates(
     authority: Authority, hosts: Sequence[Row], own: Certificate, at: datetime, limits: Limits
 ) -> Iterator[Finding]:
-    """What expires soon, or after the CA certificate, or has expired; if so marked by openssl, only names of the list."""
+    """What expires soon or after the CA, or has expired; if openssl has marked it, only names of the list."""
     soon, known = dates.days_after(at, limits.warn_days), dict[str, known_hosts.KnownHost]()
     with suppress(DatabaseCaError):  # a list that cannot be read is a finding of its own
         known.update(known_hosts.read(authority).hosts)

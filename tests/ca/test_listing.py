@@ -302,6 +302,9 @@ def test_the_bare_command_knows_what_check_knows(fleet: Path, environment: dict[
     assert next_steps(fleet) == ["dbca-openssl list"]
     done("revoke", MARGARET, "--no-crl", "--yes", directory=fleet, environment=environment)
     assert next_steps(fleet) == ["dbca-openssl crl", "dbca-openssl deploy HOST"]
+    for path in fleet.glob("database-ca.index*"):
+        path.unlink()
+    assert "hint: dbca-openssl check says what is wrong, dbca-openssl repair fixes it" in tool(directory=fleet).messages
 
 
 def test_a_hundred_thousand_rows(ca: Path) -> None:

@@ -1,5 +1,6 @@
 """`rollover`: move the hosts from an old CA to a new one."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,6 +65,8 @@ def rollover(
         moving.finish(both)  # where the run that brought them there was interrupted
     if step is None or bound:
         return _show(both, proven, written, _Bound(bound, statements, refused=step is not None))
+    if step.to == Stage.NEW and (clients := _clients(both, hosts)):
+        output.tell(f"who has no certificate of the new CA will be refused: {', '.join(clients[:5])}")
     run.confirm(f"Have {len(step.hosts)} hosts go to stage {step.to:d}: a host that {step.to}?")
     if step.old_needs_canary:
         both = both._replace(old=run.unlocked(both.old, is_old=True))
@@ -80,6 +83,11 @@ def _hosts(both: Pair) -> list[KnownHost]:
     """All hosts of both lists; what the new one says of a host counts."""
     listed = [host for one in both for host in known_hosts.read(one).hosts.values() if not host.is_client]
     return list({host.name: host for host in listed}.values())
+
+
+def _clients(both: Pair, hosts: Iterable[KnownHost]) -> list[str]:
+    """Who has a certificate of the old CA only, and is no host that the rollover moves."""
+    return sorted(both.names_of_other(both.new) - {host.name for host in hosts})
 
 
 class _Bound(NamedTuple):
@@ -120,14 +128,14 @@ def _show(both: Pair, proven: dict[KnownHost, Stage | DatabaseCaError], written:
         one = bound.found.get(host)
         more = {"stage": stage, **(one._asdict() if isinstance(one, Bound) else {})}
         outcomes.append(results.HostOutcome(host, bound.error(host), str(stage), (f"{stage:d}", str(stage)), more))
-    clients = sorted(both.names_of_other(both.new) - {host.name for host in proven})
+    clients = _clients(both, proven)
     least = min((stage for stage in proven.values() if isinstance(stage, Stage)), default=Stage.OLD)
     new = str(both.new.directory)
     following = [*(f"{path}  of both CAs" for path in written), *bound.lines()]
+    signing = [output.command("sign", str(both.old.path(request_of(name))), "--ca", new) for name in clients[:5]]
     if least < Stage.NEW:
-        following.append(output.command("rollover", str(both.old.directory), "--ca", new, "--advance"))
-    for name in clients[:5]:
-        following.append(output.command("sign", str(both.old.path(request_of(name))), "--ca", new))
+        signing.append(output.command("rollover", str(both.old.directory), "--ca", new, "--advance"))
+    following += reversed(signing) if least == Stage.OLD else signing  # hosts trust a client of the new CA from 1 on
     return results.hosts(
         ("STAGE", "IT"), outcomes, following, {"clients": clients, "bundle": written, "sql": bound.files}
     )
