@@ -200,7 +200,7 @@ def go(both: Pair, ssh: Ssh, step: Step, period: Period, jobs: int, progress: Pr
 
     outcomes = ssh.each(step.hosts, work, jobs)
     if alone and not any(outcomes):
-        rollover.finish(both)
+        rollover.finish(both, both.old if step.to == Stage.NEW else both.new)
     return outcomes
 
 

@@ -93,11 +93,14 @@ def test_no_client_is_refused_from_the_first_stage_to_the_last_and_back(site: Si
     assert client.refused == []
     assert client.connections > 10
     records = [ca / "database-ca.rollover" for ca in (site.ca, new)]
-    assert not any(record.exists() for record in records)
+    assert [record.exists() and record.read_text() for record in records] == ["left ../new-ca\n", False]
+    refused = site.rotate()
+    assert refused.code == 1 and f"have left this CA, and trust the one in '{new}'" in refused.messages
+    assert proven(site, new) == {STAGES[3]}, "a timer that was forgotten does not take them back"
     for record, word in zip(records, ("new ../new-ca", "old ../database-ca"), strict=True):
         record.write_text(f"{word}\n")  # as a run leaves them that was killed behind the last host
     assert rollover(site, new, "--advance").code == 0
-    assert not any(record.exists() for record in records)
+    assert [record.exists() for record in records] == [True, False]
 
 
 def refused_and_loosened(site: Site, new: Path, direction: str) -> None:

@@ -62,7 +62,7 @@ def rollover(
     bound = stages.bound(both, ssh, asked, issuer, run.jobs) if issuer else {}
     statements = stages.write_statements(bound, sql) if sql is not None else []
     if step is None and (advance or back):
-        moving.finish(both)  # where the run that brought them there was interrupted
+        moving.finish(both, both.new if back else both.old)  # where the run that brought them there was interrupted
     if step is None or bound:
         return _show(both, proven, written, _Bound(bound, statements, refused=step is not None))
     if step.to == Stage.NEW and (clients := _clients(both, hosts)):
