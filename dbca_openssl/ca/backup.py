@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from io import BytesIO
@@ -61,10 +61,14 @@ class Made(NamedTuple):
         """The first line of `database-ca.backup`."""
         return f"# backup {dates.iso(self.at)} serial {index.serial_text(self.highest)} revoked {self.revoked}\n"
 
-    def since(self, rows: Sequence[Row]) -> tuple[int, int]:
+    def since(self, rows: Iterable[Row]) -> tuple[int, int]:
         """How many certificates were signed and revoked since, the canary's left out: those are worthless."""
-        signed = [row for row in rows if int(row.serial, 16) > self.highest and row.name != canary.NAME]
-        return len(signed), max(0, _revoked(rows) - self.revoked)
+        signed = revoked = 0
+        for row in rows:
+            is_new, is_revoked = int(row.serial, 16) > self.highest, row.state == index.REVOKED
+            if (is_new or is_revoked) and row.name != canary.NAME:
+                signed, revoked = signed + is_new, revoked + is_revoked
+        return signed, max(0, revoked - self.revoked)
 
 
 class Content(NamedTuple):
@@ -87,7 +91,7 @@ def last(authority: Authority) -> Made | None:
 def findings(authority: Authority, rows: Sequence[Row]) -> Iterator[Finding]:
     """What was signed or revoked since the last backup, where one was ever made."""
     if (made := last(authority)) is not None and any(made.since(rows)):
-        yield Finding(WARNING, "backup", f"{_since(made, rows)} since the backup", "dbca-openssl backup FILE")
+        yield Finding(WARNING, "backup", _since(made, rows), "dbca-openssl backup FILE")
 
 
 def write(authority: Authority, target: Path, *, unencrypted_key: bool = False) -> Content:
@@ -204,9 +208,8 @@ def check(path: Path, authority: Authority | None) -> list[Finding]:
     if lost := {row.serial for row in rows} - {row.serial for row in now}:
         text = f"{len(lost)} certificates in it are not in the index of {authority.directory}"
         found.append(Finding(CRITICAL, "ahead", text, "was an older backup restored? docs/disasters.md"))
-    behind = _since(made, now)
     if any(made.since(now)):
-        found.append(Finding(WARNING, "behind", f"{behind} since in {authority.directory}", _AGAIN))
+        found.append(Finding(WARNING, "behind", f"{_since(made, now)}, in {authority.directory}", _AGAIN))
     return found
 
 
@@ -235,7 +238,7 @@ def _consistent(content: Content) -> tuple[x509.Certificate, Sequence[Row], list
 
 def _since(made: Made, rows: Sequence[Row]) -> str:
     signed, revoked = made.since(rows)
-    return f"{signed} signed and {revoked} revoked after {dates.shown(made.at)}".replace("  ", " ")
+    return f"{signed} signed and {revoked} revoked since the backup of {dates.shown(made.at)}"
 
 
 def _revoked(rows: Sequence[Row]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from dbca_openssl import x509
+from dbca_openssl import dates, x509
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import CERTIFICATE, Authority, certificate_of
 from dbca_openssl.der import UnreadableError
@@ -19,6 +19,21 @@ _LIST = "dbca-openssl list tells which there are"
 def own_certificate(authority: Authority) -> Certificate:
     """The CA certificate. Raises DatabaseCaError where it cannot be read."""
     return read_certificate(authority, CERTIFICATE)
+
+
+def require_ready(authority: Authority, *, is_signing: bool) -> None:
+    """Have the CA ready to be unlocked, for signing or for something else.
+
+    Raises DatabaseCaError where the clock is before the CA certificate, so that what is signed would be valid for
+    nobody, and where the token with the key does not answer: a command that needs the key would wait for ever.
+    """
+    if is_signing and (at := dates.now()) < (start := own_certificate(authority).start):
+        raise DatabaseCaError(
+            f"the clock here says {dates.shown(at)}, and the CA certificate is valid from {dates.shown(start)}",
+            "set the clock; if that of the CA certificate was wrong: dbca-openssl init --renew",
+        )
+    if authority.is_on_token():
+        authority.found_key().public_key(authority.openssl)
 
 
 def read_certificate(authority: Authority, name: str) -> Certificate:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import heapq
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from dbca_openssl import crls, dates
@@ -19,6 +19,7 @@ from dbca_openssl.ca import archive, backup, exposure, index, listing
 from dbca_openssl.ca import hosts as known_hosts
 from dbca_openssl.ca import revoke as revocation
 from dbca_openssl.ca.certificates import own_certificate, read_certificate
+from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.key import URI
 from dbca_openssl.ca.layout import (
@@ -113,6 +114,7 @@ def _check(authority: Authority, limits: Limits) -> Checked:
     authority.openssl.version  # noqa: B018  # without openssl nothing can be said
     at = dates.now()
     own, survey, current = None, None, None
+    known: Mapping[str, KnownHost] = {}
     findings = [*_files(authority), *_leftovers(authority)]
     findings += (*sorted(exposure.writable(authority)), *exposure.configuration(authority))
     try:
@@ -121,11 +123,13 @@ def _check(authority: Authority, limits: Limits) -> Checked:
         findings += _token(authority, own)
     except DatabaseCaError as error:
         findings.append(Finding(CRITICAL, "authority", error.message, "newcerts/ and every host have a copy of it"))
+    with suppress(DatabaseCaError):  # a list that cannot be read is a finding of its own
+        known = known_hosts.read(authority).hosts
     files = archive.serials(authority)
     if authority.path(INDEX).is_file():
         data = authority.read(INDEX)
         try:
-            survey = _survey(authority, data, own, files, limits, at)
+            survey = _survey(authority, data, own, files, known, limits, at)
         except DatabaseCaError as error:
             fix = FROM_A_BACKUP if archive.repaired_index(authority, data) is None else REPAIR
             findings.append(Finding(CRITICAL, "index", error.message, fix))
@@ -140,7 +144,7 @@ def _check(authority: Authority, limits: Limits) -> Checked:
     if survey is not None and own is not None:
         findings += _rows(survey, allows_duplicates(authority))
         findings += archive.findings(authority, survey, own)
-        findings += _certificates(survey.ending, own, at, limits)
+        findings += _certificates(survey, known, own, at, limits)
         findings += _list(authority, survey.newest_valid)
         findings += backup.findings(authority, survey.changed)
     try:
@@ -151,26 +155,36 @@ def _check(authority: Authority, limits: Limits) -> Checked:
     else:
         revoked = None if survey is None else [row for row in survey.changed if row.state == index.REVOKED]
         findings += _crl(authority, current, revoked, at, limits)
+    if own:
+        findings += _clock(own, current, at)
     ends = own.end if own else None, current.end if current else None
     return Checked(tuple(findings), *ends, survey.counts if survey and own else {})
 
 
 def _survey(
-    authority: Authority, data: bytes, own: Certificate | None, files: Sequence[str], limits: Limits, at: datetime
+    authority: Authority,
+    data: bytes,
+    own: Certificate | None,
+    files: Sequence[str],
+    known: Collection[str],
+    limits: Limits,
+    at: datetime,
 ) -> Survey:
     saved = backup.last(authority)
     chosen = set(files if limits.deep else heapq.nlargest(archive.READ_AT_MOST, files, lambda serial: int(serial, 16)))
-    return Survey(data, own, files, chosen, saved.highest if saved else None, limits.warn_days, at)
+    return Survey(data, own, files, chosen, known, saved.highest if saved else None, limits.warn_days, at)
 
 
 def urgent(authority: Authority, found: listing.Status) -> list[Finding]:
-    """What of the same the bare command names too: missing files, what killed processes left, revocations to come.
+    """What of the same the bare command names too: missing files, what killed processes left, revocations to come, and
+    a wrong clock.
 
     Raises DatabaseCaError where the CRL cannot be read.
     """
     findings = [*_files(authority), *_leftovers(authority)]
     if found.revocation_list:
         findings += _crl(authority, found.revocation_list, found.revoked, found.at, Limits())
+    findings += _clock(found.own, found.revocation_list, found.at)
     return [one for one in findings if (one.level == CRITICAL and one.code != "mode") or one.fix == DELIVER_FIRST]
 
 
@@ -309,10 +323,14 @@ def _number(authority: Authority, name: str, code: str, taken: int, why: str) ->
         yield Finding(WARNING, code, f"{name} has no line end", REPAIR)
 
 
-def _certificates(rows: Sequence[Row], own: Certificate, at: datetime, limits: Limits) -> Iterator[Finding]:
-    """Certificates of hosts and clients that expire soon, or have expired, or expire after the CA certificate."""
-    for row in rows:
-        yield from _expiring(row.end, at, limits, "certificate", row.name, f"renew {row.name}")
+def _certificates(
+    survey: Survey, known: Mapping[str, KnownHost], own: Certificate, at: datetime, limits: Limits
+) -> Iterator[Finding]:
+    """What expires soon or after the CA, or has expired; if openssl has marked it, only names of the list."""
+    missed = [row for row in survey.newest_listed.values() if row.state == index.EXPIRED]
+    for row in (*survey.ending, *missed):
+        verb = "rotate" if row.name in known and not known[row.name].is_client else "renew"
+        yield from _expiring(row.end, at, limits, "certificate", row.name, f"{verb} {row.name}")
         if row.end > own.end:
             text = f"{row.name} expires after the CA certificate"
             yield Finding(WARNING, "outlives", text, f"dbca-openssl renew {row.name} --cap")
@@ -368,6 +386,14 @@ def _crl(
             f"dbca-openssl revoke {text}, or the next CRL takes it back",
         )
     yield from _number(authority, CRL_NUMBER, "crl-number", current.number, "the number of the CRL")
+
+
+def _clock(own: Certificate, crl: RevocationList | None, at: datetime) -> Iterator[Finding]:
+    """Whether the clock is behind what was made before: then nothing else that is said of dates can be believed."""
+    start = max(own.start, crl.start if crl else own.start)
+    if start - at > timedelta(hours=1):  # the clocks of two machines that work on one CA may be so far apart
+        text = f"the clock here says {dates.shown(at)}, but the CA has a file of {dates.shown(start)}"
+        yield Finding(CRITICAL, "clock", text, "set the clock; if it was wrong when the CRL was made: dbca-openssl crl")
 
 
 def _has_content(authority: Authority, name: str) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from dbca_openssl import diagnosis
 from dbca_openssl.ca import key as keys
 from dbca_openssl.ca import recovery
 from dbca_openssl.ca.key import Key, is_encrypted
@@ -120,5 +121,6 @@ class Authority(NamedTuple):
         try:
             return read_file(self.path(name))
         except OSError as error:
-            hint = "name the CA's directory with --ca DIR"
+            is_there = self.path(CONFIGURATION).is_file()
+            hint = diagnosis.REPAIR if is_there else "name the CA's directory with --ca DIR"
             raise of_system(f"cannot read {self.path(name)}", error, hint) from None

@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import NamedTuple
 
 from dbca_openssl import dates
-from dbca_openssl.ca import index
+from dbca_openssl.ca import backup, index
 from dbca_openssl.ca import revoke as revocation
 from dbca_openssl.ca import sign as signing
+from dbca_openssl.ca.backup import Made
 from dbca_openssl.ca.certificates import certificate_path, is_path, not_found, own_certificate, read_certificate
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import INDEX, Authority, certificate_of, issued
@@ -27,7 +28,8 @@ class Status(NamedTuple):
     """The state of the CA: its certificate, its CRL (None: none that can be read), the certificates of the others.
 
     `counts` are how many are `valid`, `expired` and `revoked`. Rows are kept of those that are `revoked`, of those that
-    are `ending_soon`, within 30 days, and of those that are `expired`, but that nobody has renewed or revoked.
+    are `ending_soon`, within 30 days, and of those that are `expired`, but that nobody has renewed or revoked. `saved`
+    is the last backup (None: the CA knows of none), `is_behind` whether anything was signed or revoked since.
     """
 
     own: Certificate
@@ -38,6 +40,8 @@ class Status(NamedTuple):
     ending_soon: Sequence[Row]
     waiting: list[str]
     at: datetime
+    saved: Made | None
+    is_behind: bool
 
     @property
     def is_empty(self) -> bool:
@@ -78,7 +82,10 @@ def status(authority: Authority) -> Status:
     calendar, soon = dates.Calendar(at), dates.days_after(at, SOON)
     counts = dict.fromkeys(("valid", "expired", "revoked"), 0)
     revoked, expired, ending = list[Row](), list[Row](), list[Row]()
+    saved, is_behind = backup.last(authority), False
     for row in each(authority):
+        if saved and not is_behind and int(row.serial, 16) > saved.highest:
+            is_behind = any(saved.since([row]))
         _, left, is_over = calendar(row.until)
         if row.state == index.REVOKED:
             counts["revoked"] += 1
@@ -91,8 +98,10 @@ def status(authority: Authority) -> Status:
             counts["valid"] += 1
             if left <= SOON and row.end <= soon:
                 ending.append(row)
-    waiting = signing.waiting(authority)
-    return Status(own_certificate(authority), _list(authority), counts, revoked, expired, ending, waiting, at)
+    waiting, own = signing.waiting(authority), own_certificate(authority)
+    if saved:
+        is_behind = is_behind or own.serial > saved.highest or any(saved.since(revoked))
+    return Status(own, _list(authority), counts, revoked, expired, ending, waiting, at, saved, is_behind)
 
 
 def details(authority: Authority, what: str) -> Details:

@@ -25,7 +25,7 @@ from dbca_openssl.ca.revoke import RevocationList
 from dbca_openssl.command import require_absent
 from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError, of_system
-from dbca_openssl.files import read_file
+from dbca_openssl.files import beside, read_file
 from dbca_openssl.plan import replace, write_new
 from dbca_openssl.x509 import Certificate
 
@@ -59,6 +59,7 @@ def write(authority: Authority, path: Path, text: str) -> None:
     require_ours(authority, path)
     try:
         if path.is_file():
+            require_ours(authority, Path(beside(str(path))))  # of a killed report, and no other
             replace(path, text.encode())
         else:
             write_new(path, text.encode())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -23,14 +24,18 @@ from dbca_openssl.ca.layout import CERTIFICATE, CONFIGURATION, CRL, DATABASE, RE
 from dbca_openssl.command import require_absent
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.files import fsync
+from dbca_openssl.names import shown
 from dbca_openssl.plan import write_new
 from dbca_openssl.transaction import Transaction
 from dbca_openssl.x509 import Certificate
 
 RECORD = "database-ca.rollover"
-"""In the directory of each of the two CAs, while hosts trust both: `old` or `new`, and where the other one is."""
+"""In the directory of each of the two CAs, while hosts trust both: `old` or `new`, and where the other one is.
 
-_RECORD = re.compile(r"(old|new) ([^\n\0]+)\n")
+Afterwards, in that of the CA that they have left: `left`, and where the one is that they trust.
+"""
+
+_RECORD = re.compile(r"(old|new|left) ([^\n\0]+)\n")
 
 
 class Pair(NamedTuple):
@@ -117,12 +122,26 @@ def under_way(authority: Authority) -> Pair | None:
     said = _RECORD.fullmatch(authority.read(RECORD).decode("utf-8", "surrogateescape"))
     if not said:
         raise DatabaseCaError(f"{path} is damaged", "dbca-openssl rollover OLD --ca NEW --advance writes it again")
+    if said[1] == "left":
+        return None
     other = authority._replace(directory=Path(os.path.normpath(authority.path(said[2]))))
     if not other.path(CERTIFICATE).is_file():
         raise DatabaseCaError(
             f"the other CA of the rollover is not in {other.directory}", f"bring it there, or correct {path}"
         )
     return pair(other, authority) if said[1] == "old" else pair(authority, other)
+
+
+def require_current(authority: Authority) -> None:
+    """Raise DatabaseCaError where the hosts have left a CA: a timer that goes on with it would take them back."""
+    path = authority.path(RECORD)
+    said = _RECORD.fullmatch(authority.read(RECORD).decode("utf-8", "surrogateescape")) if path.is_file() else None
+    if said and said[1] == "left":
+        raise DatabaseCaError(
+            f"the hosts have left this CA, and trust the one in {shown(os.path.normpath(authority.path(said[2])))}",
+            "name that one with --ca DIR or DBCA_CA, in timers too",
+            f"if hosts are to use this one again: rm {shlex.quote(str(path))}",
+        )
 
 
 def begin(both: Pair) -> None:
@@ -132,12 +151,14 @@ def begin(both: Pair) -> None:
         _record(authority, f"{word} {place}\n".encode("utf-8", "surrogateescape"))
 
 
-def finish(both: Pair) -> None:
-    """Record that hosts trust only one of the two. Raises DatabaseCaError."""
-    for authority in both:
-        with _locked(authority):
-            authority.path(RECORD).unlink(missing_ok=True)
-            fsync(authority.directory)
+def finish(both: Pair, left: Authority) -> None:
+    """Record that hosts trust only one of the two, and have `left` the other. Raises DatabaseCaError."""
+    if left.path(RECORD).is_file():
+        place = os.path.relpath(both.other(left).directory, left.directory)
+        _record(left, f"left {place}\n".encode("utf-8", "surrogateescape"))
+    with _locked(both.other(left)):
+        both.other(left).path(RECORD).unlink(missing_ok=True)
+        fsync(both.other(left).directory)
 
 
 def _record(authority: Authority, data: bytes) -> None:

@@ -19,7 +19,8 @@ class Survey:
     """The rows of an index; those of the CA itself count only for serials and subjects.
 
     `not_in_index` are the serials of files without a row, `without_copy` the rows without a file, by serial. `chosen`
-    are the rows whose files are to be read, by serial, and `newest` those of them that are the newest of their name.
+    are the rows whose files are to be read, by serial, and `newest` those of them that are the newest of their name;
+    `newest_listed` are those of the names in the list of hosts.
     `changed` are all that are revoked, or have a serial above that of the last backup. `counts` are how many are
     `valid`, `expired` and `revoked`. Of the valid ones, `ending` expire in fewer than `warn_days` days or after the CA
     certificate, `bad_names` have names that no host can have, and `newest_valid` are the last thousand.
@@ -33,20 +34,22 @@ class Survey:
         own: Certificate | None,
         files: Collection[str],
         chosen: Collection[str],
+        listed: Collection[str],
         later_than: int | None,
         warn_days: int,
         at: datetime,
     ) -> None:
         """Read the index `data` of the CA with the certificate `own`. Raises DatabaseCaError where it is damaged.
 
-        `files` are the serials in `newcerts/`, `chosen` those whose files are to be read, and `later_than` is the
-        highest serial of the last backup (None: there is none).
+        `files` are the serials in `newcerts/`, `chosen` those whose files are to be read, `listed` the names in the
+        list of hosts, and `later_than` is the highest serial of the last backup (None: there is none).
         """
         self.highest = max((int(serial, 16) for serial in files), default=-1)
         self.not_in_index = set(files)
         self.without_copy: dict[str, Row] = {}
         self.chosen: dict[str, Row] = {}
         self.newest: dict[str, Row] = {}
+        self.newest_listed: dict[str, Row] = {}
         self.changed: list[Row] = []
         self.counts = {"valid": 0, "expired": 0, "revoked": 0}
         self.ending: list[Row] = []
@@ -76,6 +79,8 @@ class Survey:
             if row.state == index.VALID:
                 self._subjects.append(hash(row.subject))
             if row.subject != own_subject:
+                if listed and row.name in listed:
+                    self.newest_listed[row.name] = row
                 _, left, is_over = calendar(row.until)
                 status = "revoked" if is_revoked else "expired" if is_over or row.state == index.EXPIRED else "valid"
                 self.counts[status] += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from dbca_openssl import dates
 from dbca_openssl.ca.certificates import certificate_path
 from dbca_openssl.ca.layout import CERTIFICATE, CRL, Authority
 from dbca_openssl.command import Result
@@ -39,7 +40,10 @@ def verify(authority: Authority, what: str, host: str | None = None) -> Path:
     if not why:
         return path
     hint = next((hint for reason, hint in _HINTS.items() if reason.lower() in why.lower()), None)
-    raise DatabaseCaError(f"{path} is not accepted: {why}", *([hint] if hint else []), detail=_messages(result))
+    hints = [hint] if hint else []
+    if "not yet valid" in why or "expired" in why:
+        hints.append(f"the clock here says {dates.shown(dates.now())}")
+    raise DatabaseCaError(f"{path} is not accepted: {why}", *hints, detail=_messages(result))
 
 
 def for_name(name: str) -> tuple[str, str]:

@@ -103,7 +103,7 @@ def run(arguments: Sequence[str]) -> int:
         output.drop_output()
         return BUG if verb in MONITORING else FAILED
     except OSError as error:
-        return failed(of_system(str(error.filename or "a file"), error), FAILED)
+        return failed(of_system(str(error.filename or "the operating system refused a call"), error), FAILED)
     except Exception as error:
         if os.environ.get("DBCA_TRACEBACK"):
             raise

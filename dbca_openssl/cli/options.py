@@ -232,14 +232,16 @@ class Run:
             )
         return _passphrase(self.new_passphrase_file, self.new_passphrase_fd, prompt, new=True)
 
-    def unlocked(self, authority: Authority, *, is_old: bool = False) -> Authority:
+    def unlocked(self, authority: Authority, *, is_old: bool = False, is_signing: bool = True) -> Authority:
         """The CA, which may be the old one of a rollover, with the pass phrase of its key, where that is encrypted."""
+        from dbca_openssl.ca import certificates
+
+        certificates.require_ready(authority, is_signing=is_signing)  # before anybody is asked
         if not authority.key_is_encrypted():
             return authority
-        found = authority.unlocked(None)  # before anybody is asked: is there a way to the token?
         if is_old and self.old_passphrase_file:
             return authority.unlocked(_passphrase(self.old_passphrase_file))
-        question = PIN if found.key.uri else "Pass phrase of the CA key: "
+        question = PIN if authority.is_on_token() else "Pass phrase of the CA key: "
         return authority.unlocked(self.passphrase(question.replace("the CA", "the old CA") if is_old else question))
 
     def for_script(self, authority: Authority, *, new: bool = False) -> Authority:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 RELOAD = "have the servers read it: FLUSH SSL (MariaDB), ALTER INSTANCE RELOAD TLS (MySQL)"
 
+CLIENTS_CRL = "each client with a CRL: once that has expired, it refuses every server"
+
 NO_SAN = "none: Go and other TLS libraries refuse it (--profile modern)"
 """What a certificate without a SAN means."""
 
@@ -67,23 +69,45 @@ def signed_document(one: Signed) -> dict[str, Any]:
     return {"name": one.name, "serial": one.serial, "certificate": one.path, "not_after": one.end}
 
 
-def deploy_lines(authority: Authority, names: Sequence[str] = ()) -> list[str]:
-    """The commands that bring their files to hosts and clients; without names, the public files to every host."""
-    known: Mapping[str, KnownHost] = {}
+def command(authority: Authority, *words: str) -> str:
+    """A command to be typed here for this CA."""
+    here = Path.cwd()
+    ca = [] if authority.directory in (here, here / "database-ca") else ["--ca", str(authority.directory)]
+    return output.command(*words, *ca)
+
+
+def known_hosts(authority: Authority) -> Mapping[str, KnownHost]:
+    """The CA's list by name; empty where it cannot be read, which is said where it is needed."""
     if authority.path(HOSTS).exists():
         from dbca_openssl.ca import hosts
 
-        with suppress(DatabaseCaError):  # which is said where the list is needed
-            known = hosts.read(authority).hosts
+        with suppress(DatabaseCaError):
+            return hosts.read(authority).hosts
+    return {}
+
+
+def first_lines(authority: Authority, *, is_saved: bool) -> list[str]:
+    """The commands for a CA that has signed nothing yet; a key without a pass phrase is none to keep."""
+    with suppress(DatabaseCaError):
+        is_saved = is_saved or not authority.key_is_encrypted()
+    return [
+        *([] if is_saved else [command(authority, "backup", "FILE.tar.gz") + "  # away from this device"]),
+        command(authority, "enroll", "root@HOST", "--owner", "mysql") + "  # a host that ssh reaches",
+        "dbca-openssl request NAME  # on any other host, or a client; here, with its NAME.req.pem in certreqs/:",
+        command(authority, "sign", "NAME"),
+    ]
+
+
+def deploy_lines(authority: Authority, names: Sequence[str] = ()) -> list[str]:
+    """The commands that bring their files to hosts and clients; without names, the public files to every host."""
+    known = known_hosts(authority)
     servers = {name for name, host in known.items() if not host.is_client}
     clients = [name for name in names if name not in servers and ("@" in name or name in known)]
     reached = [name for name in names if name not in clients]
     commands = [["--local", name] for name in clients]
     if reached or not names:
         commands.insert(0, ["--all"] if servers and servers.issuperset(reached) and len(reached) != 1 else reached)
-    here = Path.cwd()
-    ca = [] if authority.directory in (here, here / "database-ca") else ["--ca", str(authority.directory)]
-    return [f"  {output.command('deploy', *(words or ['HOST']), *ca)}" for words in commands]
+    return [f"  {command(authority, 'deploy', *(words or ['HOST']))}" for words in commands]
 
 
 def crl_document(made: RevocationList | None) -> dict[str, object] | None:
@@ -102,7 +126,8 @@ def crl_lines(authority: Authority, made: RevocationList) -> list[str]:
 
 def copy_lines(authority: Authority) -> list[str]:
     """What to do next with a public file of the CA that has changed."""
-    return ["next, deliver it to every host:", *deploy_lines(authority), f"and {RELOAD}"]
+    local = f"  {command(authority, 'deploy', '--local')}  # {CLIENTS_CRL}"
+    return ["next, deliver it to every host:", *deploy_lines(authority), local, f"and {RELOAD}"]
 
 
 def findings(title: str, found: Sequence[Finding]) -> finding.Level:

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from dbca_openssl import finding
+from dbca_openssl import dates, finding
 from dbca_openssl.ca import index, verify
 from dbca_openssl.database import handshake
 from dbca_openssl.database.handshake import ClientCertificate, Served, Target, There
@@ -75,7 +75,8 @@ def _certificate(what: Probe, served: Served, issued: Certificate, at: datetime)
         refusal = _refusal(what.trust, served.certificate, *options)
         yield Finding(CRITICAL, code, refusal) if refusal else Finding(OK, code, fine)
     if at < shown.start:
-        yield Finding(CRITICAL, "validity", f"valid from {shown.start:%Y-%m-%d %H:%M:%S}Z")
+        text = f"valid from {dates.shown(shown.start)}; the clock here says {dates.shown(at)}"
+        yield Finding(CRITICAL, "validity", text)
     else:
         yield finding.until("validity", shown.end, at, finding.CERTIFICATE_DAYS)
 

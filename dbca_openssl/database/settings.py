@@ -39,6 +39,9 @@ KINDS: dict[Kind, str] = {
 LONGEST_LINE = 1000
 """Bytes: MariaDB and MySQL read an option file in pieces of 4096, unixODBC in those of 1000, each of them as a line."""
 
+SECTIONS = ("maxscale", "include", "odbc")
+"""What neither a server in maxscale.cnf nor a data source in odbc.ini can be called."""
+
 EXAMPLE = "aiken.example.net"
 """The server in settings of clients, where none is named: the guide's."""
 
@@ -67,6 +70,10 @@ def of_client(
         raise DatabaseCaError(f"not a host name or address: {shown(host)}", f"for example {EXAMPLE}")
     if host:
         _, host = names.alternative_name(host)
+    account = name.partition("@")[0]
+    section = {"maxscale": host or EXAMPLE, "odbc": account}.get(kind, "")
+    if section.lower() in SECTIONS:
+        raise DatabaseCaError(f"the section [{section}] is for something else in this format", "use another name")
     if kind == "jdbc" and "\\u" in str(directory):
         raise DatabaseCaError(f"{shown(str(directory))} has a \\u, of which Java makes a character even in a comment")
     return _lines(
@@ -79,7 +86,7 @@ def of_client(
         port=port,
         user=user,
         example=EXAMPLE,
-        account=name.partition("@")[0],
+        account=account,
         address=str(Target(host or EXAMPLE, port or PORT)),
     )
 

@@ -21,9 +21,10 @@ LIST = "database-ca.crl"
 def trusted(authority: Authority) -> tuple[Authority, ...]:
     """The CAs that the hosts of a CA trust: it alone, or in a rollover the new one and the old one.
 
-    Raises DatabaseCaError where there is no CA, or the other one of a rollover is not there.
+    Raises DatabaseCaError where there is no CA, the other one of a rollover is not there, or the hosts have left it.
     """
     authority.require()
+    rollover.require_current(authority)
     both = rollover.under_way(authority)
     return (both.new, both.old) if both else (authority,)
 

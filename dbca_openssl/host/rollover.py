@@ -195,7 +195,7 @@ def go(
 
     outcomes = ssh.each(step.hosts, work, progress)
     if alone and all(isinstance(one, Stage) for one in outcomes.values()):
-        rollover.finish(both)
+        rollover.finish(both, both.old if step.to == Stage.NEW else both.new)
     return outcomes
 
 

@@ -72,16 +72,19 @@ def test_check_warns_once_the_ca_is_ahead_of_its_last_backup(
     file = made(fleet)
     assert tool("check", directory=fleet).code == 0
     plain_request(fleet, "new.example.net", keys / "host.key.pem")
-    done("crl", directory=fleet, environment=environment)
+    done("crl", "--canary", directory=fleet, environment=environment)
     assert tool("check", directory=fleet).code == 0
+    assert "backup" not in str(done("--json", directory=fleet).document["next"]), "a canary is not worth one"
     done("sign", "new.example.net", "--yes", directory=fleet, environment=environment)
     done("revoke", AIKEN, "--yes", directory=fleet, environment=environment)
     checked = tool("check", "--json", directory=fleet).document["findings"]
     [finding] = checked
     assert (finding["level"], finding["code"], finding["fix"]) == ("WARNING", "backup", "dbca-openssl backup FILE")
-    assert finding["text"].startswith("1 signed and 1 revoked after ")
+    assert finding["text"].startswith("1 signed and 1 revoked since the backup of ")
+    assert "dbca-openssl backup FILE.tar.gz" in done("--json", directory=fleet).document["next"]
     assert findings(file, fleet) == ("WARNING", {"backup", "behind"})
     newer = made(fleet, "newer.tar")
+    assert done("--json", directory=fleet).document["next"] == ["dbca-openssl list"]
     assert tool("check", directory=fleet).code == 0
     other = fleet.parent / "other"
     other.mkdir()

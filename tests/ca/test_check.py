@@ -33,6 +33,7 @@ from tools.damage import (
     sign_plainly,
 )
 from tools.support import (
+    HOSTS,
     ROOT,
     done,
     frozen_tool,
@@ -45,8 +46,8 @@ from tools.support import (
     tool,
 )
 
-BY_THE_CLOCK = {"authority", "certificate", "crl", "outlives"}
-"""Codes of what comes with time alone: see `test_what_ends`."""
+BY_THE_CLOCK = {"authority", "certificate", "crl", "outlives", "clock"}
+"""Codes of what comes with time alone: see `test_what_ends` and `test_a_clock_that_is_behind`."""
 
 OF_OTHERS = {"writable", "owner", "loads-code", "weak-digest", "extension"}
 """Codes of what lets others decide: see test_exposure.py."""
@@ -119,6 +120,49 @@ def test_every_code_is_covered() -> None:
         *OF_THE_LIST,
         *OF_OTHERS,
     }
+
+
+def test_a_clock_that_is_behind(fleet: Path, environment: dict[str, str]) -> None:
+    """Nothing expires then, and what is signed would be valid for nobody."""
+    now, before = "2020-01-01 00:00:00", snapshot(fleet, without=(".lock", "frozen-openssl"))
+    checked = frozen_tool(now, "check", "--json", directory=fleet)
+    [finding] = checked.document["findings"]
+    assert (checked.code, finding["code"]) == (2, "clock")
+    assert finding["text"].startswith("the clock here says 2020-01-01 00:00:00Z, but the CA has a file of 20")
+    assert (
+        frozen_tool(now, "--json", directory=fleet).document["next"][0].startswith("dbca-openssl check  # the clock ")
+    )
+    for words in (("crl",), ("renew", HOSTS[0], "--yes"), ("revoke", HOSTS[0], "--yes")):
+        refused = frozen_tool(now, *words, directory=fleet, environment=environment)
+        assert refusal(refused)
+    verified = frozen_tool(now, "verify", HOSTS[0], directory=fleet)
+    assert verified.code == 1 and "hint: the clock here says 2020-01-01 00:00:00Z" in verified.messages
+    assert snapshot(fleet, without=(".lock", "frozen-openssl")) == before
+
+
+def test_a_host_of_the_list_is_rotated_and_not_renewed(fleet: Path) -> None:
+    """`renew` makes a CRL that refuses the host until the new certificate is there."""
+    (fleet / "database-ca.hosts").write_text(f"[databases]\n{HOSTS[0]}\n")
+    clock = f"{datetime.now(UTC) + timedelta(days=345):%Y-%m-%d %H:%M:%S}"
+    found = frozen_tool(clock, "check", "--json", directory=fleet).document["findings"]
+    fixes = {one["text"].split()[0]: one["fix"] for one in found if one["code"] == "certificate"}
+    assert fixes[HOSTS[0]] == f"dbca-openssl rotate {HOSTS[0]}"
+    assert fixes[HOSTS[1]] == f"dbca-openssl renew {HOSTS[1]}"
+
+
+def test_who_is_in_the_list_is_missed_when_openssl_has_marked_it_as_expired(
+    fleet: Path, environment: dict[str, str]
+) -> None:
+    """Each renewal marks all that has expired; nobody was told of those any more."""
+    clock = f"{datetime.now(UTC) + timedelta(days=400):%Y-%m-%d %H:%M:%S}"
+    (fleet / "database-ca.hosts").write_text(f"[databases]\n{HOSTS[0]}\n[clients]\n{HOSTS[1]}\n")
+    renewed = frozen_tool(clock, "renew", HOSTS[0], "--yes", directory=fleet, environment=environment)
+    assert renewed.code == 0, renewed.messages
+    assert [row[0] for row in index_rows(fleet)].count("E") == 3
+    [finding] = frozen_tool(clock, "check", "--json", directory=fleet).document["findings"]
+    assert finding["text"].startswith(f"{HOSTS[1]} expired on ")
+    following = frozen_tool(clock, "--json", directory=fleet).document["next"]
+    assert following[0] == f"dbca-openssl renew {HOSTS[1]} --no-crl"
 
 
 def test_what_ends(

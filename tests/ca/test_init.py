@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dbca_openssl.passphrase import Passphrase
-from tools.support import PASSPHRASE, openssl
+from tools.support import PASSPHRASE, done, openssl
 from tools.terminal import INTERRUPT, typed
 
 ORGANIZATION, PHRASE, AGAIN = "The organization that runs the CA: ", "Pass phrase of the CA key: ", "once more: "
@@ -69,3 +69,14 @@ def test_it_does_not_ask_where_nobody_is_to_be_asked(option: str, tmp_path: Path
 )
 def test_the_word_on_a_pass_phrase_is_by_its_length(phrase: str, strength: str) -> None:
     assert Passphrase(phrase.encode()).strength() == strength
+
+
+def test_what_is_next_is_what_the_bare_command_says(keys: Path, tmp_path: Path) -> None:
+    for options, words in (
+        (("--passphrase-file", keys / "phrase"), ["backup", "enroll", "request", "sign"]),
+        (("--no-passphrase", "--ca", "other"), ["enroll", "request", "sign"]),
+    ):
+        made = done("init", "-o", "Lab", "--bits", "2048", *options, directory=tmp_path).output
+        following = made.partition("next:\n")[2]
+        assert [line.split()[1] for line in following.splitlines()] == words
+        assert done(*options[1:][:2] if "other" in options else (), directory=tmp_path).output.endswith(following)

@@ -239,7 +239,8 @@ def test_the_bare_command_says_what_is_next(ca: Path, keys: Path, environment: d
     empty.mkdir()
     assert next_steps(empty) == ["dbca-openssl init --organization NAME"]
     assert "no CA here yet" in done(directory=empty).output
-    assert next_steps(ca) == ["dbca-openssl request NAME  # on each host"]
+    first = next_steps(ca)
+    assert [line.split()[1] for line in first] == ["backup", "enroll", "request", "sign"]
     for name in ("one", "two"):
         plain_request(ca, name, keys / "host.key.pem")
     assert next_steps(ca) == ["dbca-openssl sign one", "dbca-openssl sign two"]
@@ -256,8 +257,23 @@ def test_the_bare_command_says_what_is_next(ca: Path, keys: Path, environment: d
     assert "dbca-openssl init --renew" in next_steps(ca, 5 * 365 - 10)
     (ca / "crl/database-ca.crl").write_text("")
     (ca / "database-ca.hosts").write_text("[databases]\none\n")
-    assert next_steps(ca) == ["dbca-openssl crl", "dbca-openssl deploy --all"]
+    assert next_steps(ca) == ["dbca-openssl crl", "dbca-openssl rotate --all"]
     assert "CRL       none" in done(directory=ca).output
+
+
+def test_what_is_due_on_hosts_of_the_list_is_one_command(fleet: Path, environment: dict[str, str]) -> None:
+    (fleet / "database-ca.hosts").write_text(f"[databases]\n{AIKEN}\n{GANNIBAL}\n[clients]\n{MARGARET}\n")
+    assert next_steps(fleet) == ["dbca-openssl list"]
+    assert next_steps(fleet, 50) == ["dbca-openssl rotate --all"]
+    assert next_steps(fleet, 345) == [
+        f"dbca-openssl renew {MARGARET} --no-crl",
+        f"dbca-openssl deploy --local {MARGARET}",
+        "dbca-openssl rotate --all",
+    ]
+    done("renew", AIKEN, "--no-crl", "--yes", directory=fleet, environment=environment)
+    assert next_steps(fleet) == ["dbca-openssl rotate --all"]
+    elsewhere = done("--json", "--ca", fleet, directory=fleet.parent.parent).document
+    assert elsewhere["next"] == [f"dbca-openssl rotate --all --ca {fleet}"]
 
 
 def test_the_bare_command_knows_what_check_knows(fleet: Path, environment: dict[str, str]) -> None:
@@ -286,6 +302,9 @@ def test_the_bare_command_knows_what_check_knows(fleet: Path, environment: dict[
     assert next_steps(fleet) == ["dbca-openssl list"]
     done("revoke", MARGARET, "--no-crl", "--yes", directory=fleet, environment=environment)
     assert next_steps(fleet) == ["dbca-openssl crl", "dbca-openssl deploy HOST"]
+    for path in fleet.glob("database-ca.index*"):
+        path.unlink()
+    assert "hint: dbca-openssl check says what is wrong, dbca-openssl repair fixes it" in tool(directory=fleet).messages
 
 
 def test_a_hundred_thousand_rows(ca: Path) -> None:

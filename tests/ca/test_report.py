@@ -256,6 +256,10 @@ def test_it_replaces_its_own_page_and_nothing_else(fleet: Path, keys: Path, tmp_
     assert refusal(tool("report", "-o", "database-ca.cnf", directory=fleet)).startswith(
         "database-ca.cnf exists already"
     )
+    (tmp_path / ".commit.report.html").write_text("mine")
+    before = snapshot(tmp_path)
+    refused = tool("report", "-o", page, directory=fleet)
+    assert refusal(refused) == f"{tmp_path}/.commit.report.html exists already, and nothing is overwritten"
     assert snapshot(tmp_path) == before
 
 

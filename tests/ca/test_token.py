@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from dbca_openssl.ca import key
 from dbca_openssl.ca.key import on_token
+from dbca_openssl.ca.layout import Authority
+from dbca_openssl.cli.options import Run
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.openssl import ENGINE, PROVIDER, OpenSSL
 from tools.support import done, plain_request, recorded, recording_openssl, refusal, shell, snapshot, tool
@@ -147,6 +150,17 @@ def test_without_a_module_names_the_package(made: Path, hsm: Token, tmp_path: Pa
         assert "libengine-pkcs11-openssl" in refused.messages
     assert not (tmp_path / "new").exists()
     assert snapshot(made, without=(".lock",)) == before
+
+
+def test_a_token_that_never_answers_is_not_waited_for(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "openssl"
+    path.write_text(f'#!/bin/sh\ncase "$*" in *pkcs11:*) exec sleep 60 ;; esac\nexec {shutil.which("openssl")} "$@"\n')
+    path.chmod(0o755)
+    monkeypatch.setattr(key, "ANSWERS_WITHIN", 0.2)
+    with pytest.raises(DatabaseCaError, match="no token answers"):
+        Run().unlocked(Authority(made, OpenSSL(str(path))))
 
 
 def test_check_says_whether_the_token_answers(ca: Path, hsm: Token) -> None:

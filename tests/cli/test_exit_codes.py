@@ -31,6 +31,13 @@ def broken(*words: str | Path, directory: Path, **environment: str) -> Finished:
     return run(sys.executable, "-c", WITH_A_BUG, *words, directory=directory, environment=environment)
 
 
+def test_an_error_of_the_system_without_a_file_names_none(tmp_path: Path) -> None:
+    script = WITH_A_BUG.replace('ZeroDivisionError("of ours")', 'OSError(22, "Invalid argument")')
+    finished = run(sys.executable, "-c", script, "list", "--ca", ".", directory=tmp_path)
+    message = "the operating system refused a call: Invalid argument"
+    assert (finished.code, finished.messages) == (FAILED, f"dbca-openssl: {message}\n")
+
+
 def test_they_are_what_the_help_says(tmp_path: Path) -> None:
     shown = " ".join(tool("--help", directory=tmp_path).output.split())
     assert (DONE, FAILED, USAGE, main.BUG, main.INTERRUPTED) == (0, 1, 2, 3, 130)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,7 @@ def test_the_accounts_of_all_servers(hosts: Hosts) -> None:
     (hosts.fleet.machines[AIKEN].etc / SOCKET.removeprefix("/etc/")).unlink()
     shown = hosts.all("accounts")
     assert shown.code == 1
+    assert re.search(rf"server require \S+ --ssl \| ssh {MARGARET} {hosts.programs.flavor}", shown.output)
     rows = [line.split() for line in shown.output.splitlines()]
     assert ["'root'@'localhost'", "open", "-"] in rows, "each row is a line"
     assert f"dbca-openssl: {AIKEN}: {Path(hosts.programs.client).name}: ERROR 2002" in shown.messages

@@ -123,6 +123,16 @@ def test_servers_and_clients_read_odd_paths_as_they_are(programs: Programs, tmp_
         assert f"={tmp_path / folder}/private/{AIKEN}.key.pem" in read
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "host", "section"),
+    [("maxscale", "app", "MaxScale", "maxscale"), ("odbc", "ODBC@x", AIKEN, "ODBC")],
+)
+def test_a_section_that_is_for_something_else(kind: str, name: str, host: str, section: str, tmp_path: Path) -> None:
+    refused = tool("client", "settings", name, "--for", kind, "--host", host, directory=tmp_path)
+    assert (refused.code, refused.output) == (1, "")
+    assert f"the section [{section}] is for something else" in refused.messages
+
+
 @pytest.mark.parametrize("folder", ["a\nb", 'a"b', "a\tb"])
 def test_paths_that_no_option_file_can_carry(tmp_path: Path, folder: str) -> None:
     refused = tool("server", "settings", AIKEN, "--ssl-dir", tmp_path / folder, directory=tmp_path)

@@ -29,6 +29,10 @@ def test_three_hosts_from_nothing_and_a_second_run(ca: Path, fleet: Fleet, reach
         (name, "enrolled", f"0{number}") for number, name in enumerate(HOSTS, 1)
     ]
     require_agreement(ca, machines)
+    for name in ("database-ca.cert.pem", f"{AIKEN}.cert.pem"):
+        (machines[0].ssl / name).unlink()
+    shown = reach("enroll", AIKEN, *QUICK, "--owner", "mysql")
+    assert f"next:\n  dbca-openssl server settings {AIKEN} > 99-tls.cnf" in shown.output, "its server has no TLS yet"
     for machine in machines:
         assert machine.mode(f"private/{machine.name}.key.pem") == ("-rw-r-----", 0, MYSQL)
         assert machine.mode("private") == ("drwx--x---", 0, MYSQL)

@@ -95,7 +95,8 @@ def test_a_new_ca(ca: Path, fleet: Fleet, machines: list[Machine], environment: 
     new = ca.parent / "new-ca"
     require_agreement(new, machines)
     assert [key(machine) for machine in machines] == keys
-    assert not (ca / "database-ca.rollover").exists() and not (new / "database-ca.rollover").exists()
+    assert (ca / "database-ca.rollover").read_text() == "left ../new-ca\n"
+    assert not (new / "database-ca.rollover").exists()
 
 
 def test_galera(ca: Path, fleet: Fleet, environment: dict[str, str]) -> None:

@@ -57,7 +57,6 @@ def connected(replica: Server) -> str:
 def test_no_client_is_refused_from_the_first_stage_to_the_last_and_back(site: Site, new: Path) -> None:
     assert proven(site, new) == {STAGES[0]}
     both = site.ca.parent / "both"
-    done("sign", site.ca / f"certreqs/{CLIENT}.req.pem", "--yes", "--ca", new, directory=site.ca.parent)
     with Client(site) as client:
         replica = replicate(site)
         for stage in (1, 2):
@@ -76,6 +75,10 @@ def test_no_client_is_refused_from_the_first_stage_to_the_last_and_back(site: Si
         assert proven(site, new) == {STAGES[1]}
         assert connected(replica) == "Yes"
         assert rollover(site, new, "--advance").code == 0
+        last = ("rollover", site.ca, "--ca", new, "--ssh-config", site.fleet.config, "--advance")
+        asked = tool(*last, directory=site.ca.parent, environment=site.environment)
+        assert asked.code == 1 and f"who has no certificate of the new CA will be refused: {CLIENT}" in asked.messages
+        done("sign", site.ca / f"certreqs/{CLIENT}.req.pem", "--yes", "--ca", new, directory=site.ca.parent)
         before = client.connections
         client.certificate = new / f"certs/{CLIENT}.cert.pem"
         while client.connections < before + 2 * len(HOSTS):
@@ -90,11 +93,14 @@ def test_no_client_is_refused_from_the_first_stage_to_the_last_and_back(site: Si
     assert client.refused == []
     assert client.connections > 10
     records = [ca / "database-ca.rollover" for ca in (site.ca, new)]
-    assert not any(record.exists() for record in records)
+    assert [record.exists() and record.read_text() for record in records] == ["left ../new-ca\n", False]
+    refused = site.rotate()
+    assert refused.code == 1 and f"have left this CA, and trust the one in '{new}'" in refused.messages
+    assert proven(site, new) == {STAGES[3]}, "a timer that was forgotten does not take them back"
     for record, word in zip(records, ("new ../new-ca", "old ../database-ca"), strict=True):
         record.write_text(f"{word}\n")  # as a run leaves them that was killed behind the last host
     assert rollover(site, new, "--advance").code == 0
-    assert not any(record.exists() for record in records)
+    assert [record.exists() for record in records] == [True, False]
 
 
 def refused_and_loosened(site: Site, new: Path, direction: str) -> None:
@@ -125,6 +131,8 @@ def test_no_host_goes_on_while_another_is_behind(site: Site, new: Path) -> None:
         listed.write_text(listed.read_text().replace("dbca_reload=true", ""))
     assert rollover(site, new, "--advance").code == 0
     assert proven(site, new) == {STAGES[1]}
+    following = rollover(site, new).output
+    assert following.index(f"{CLIENT}.req.pem") < following.index("--advance"), "clients come first now"
 
     before = snapshot(new, without=(".lock",))
     issuer = openssl(

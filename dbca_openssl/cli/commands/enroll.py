@@ -1,12 +1,15 @@
 """`enroll`: key, request, certificate and delivery for hosts, over ssh."""
 
+from collections.abc import Sequence
+
+from dbca_openssl.ca.layout import Authority
 from dbca_openssl.ca.sign import Period
 from dbca_openssl.cli import output, results, terminal
 from dbca_openssl.cli.options import Run, UsageError, argument, flag, verb
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import enroll as enrolment
 from dbca_openssl.host import print_scripts
-from dbca_openssl.render import HOST_BITS
+from dbca_openssl.render import HOST_BITS, SSL_DIR
 
 
 @verb("ca", "alt_name", "profile", "days", "cap", "algorithm", "hosts", "key", "lock_timeout", "print_", "yes")
@@ -62,7 +65,20 @@ def enroll(
         states = enrolment.deliver(authority, ssh, states, progress)
     if compromised and any(one.state == enrolment.REKEYED for one in states):
         output.tell("the other hosts need the new CRL: dbca-openssl deploy HOST...")
-    return results.hosts(("STATE", "SERIAL", "UNTIL"), [_outcome(one) for one in states])
+    return results.hosts(("STATE", "SERIAL", "UNTIL"), [_outcome(one) for one in states], _following(authority, states))
+
+
+def _following(authority: Authority, states: Sequence[enrolment.HostResult]) -> list[str] | None:
+    """What is next where hosts are new: their servers do not use these files yet. None: that they read them again."""
+    new = [one.host for one in states if one.changed and one.state == enrolment.ENROLLED]
+    if not new:
+        return None
+    words = ["server", "settings", new[0].name if len(new) == 1 else "HOST"]
+    words += ["--ssl-dir", new[0].directory] if new[0].directory != SSL_DIR else []
+    return [
+        f"{output.command(*words)} > 99-tls.cnf  # on the host in /etc/mysql/mariadb.conf.d; restart the server",
+        results.command(authority, "server", "probe", "--all"),
+    ]
 
 
 def _outcome(one: enrolment.HostResult) -> results.HostOutcome:

@@ -97,10 +97,7 @@ def init(
                     "crl": f"{CRL}, valid until {dates.shown(crl_end)}",
                 }
             ),
-            "next, on each host:",
-            "  dbca-openssl request NAME",
-            "and here, once its NAME.req.pem is in certreqs/:",
-            f"  {output.command('sign', 'NAME', '--ca', str(authority.directory))}",
+            *results.next_lines(results.first_lines(authority, is_saved=False)),
         ],
     )
 
@@ -111,7 +108,7 @@ def renew_certificate(run: Run, years: int) -> int:
 
     authority = run.existing_authority()
     start, end = creation.period(dates.now(), years)
-    new = rollover.renew_own_certificate(run.unlocked(authority), start, end)
+    new = rollover.renew_own_certificate(run.unlocked(authority, is_signing=False), start, end)
     return output.result(
         {
             "certificate": CERTIFICATE,

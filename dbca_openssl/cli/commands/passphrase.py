@@ -23,7 +23,7 @@ def passphrase(run: Run) -> int:
     if run.print_:
         new = run.for_script(authority, new=True).key.passphrase
         return output.script(changing.script(run.for_script(authority), new))
-    changing.change(run.unlocked(authority), run.new_passphrase("New pass phrase of the CA key: "))
+    changing.change(run.unlocked(authority, is_signing=False), run.new_passphrase("New pass phrase of the CA key: "))
     return output.result(
         {"key": KEY},
         [

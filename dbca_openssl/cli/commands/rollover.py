@@ -1,6 +1,6 @@
 """`rollover`: move the hosts from an old CA to a new one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from dbca_openssl.ca import hosts as known_hosts
@@ -60,9 +60,11 @@ def rollover(
     bound = stages.bound(both, ssh, asked, issuer) if issuer else {}
     statements = stages.write_statements(bound, sql) if sql is not None else []
     if step is None and (advance or back):
-        moving.finish(both)  # where the run that brought them there was interrupted
+        moving.finish(both, both.new if back else both.old)  # where the run that brought them there was interrupted
     if step is None or bound:
         return _show(both, proven, written, bound, statements, refused=step is not None)
+    if step.to == Stage.NEW and (clients := _clients(both, hosts)):
+        output.tell(f"who has no certificate of the new CA will be refused: {', '.join(clients[:5])}")
     run.confirm(f"Have {len(step.hosts)} hosts go to stage {step.to:d}: a host that {step.to}?")
     if step.old_needs_canary:
         both = both._replace(old=run.unlocked(both.old, is_old=True))
@@ -77,6 +79,11 @@ def _hosts(both: Pair) -> list[KnownHost]:
     """All hosts of both lists; what the new one says of a host counts."""
     listed = [host for one in both for host in known_hosts.read(one).hosts.values() if not host.is_client]
     return list({host.name: host for host in listed}.values())
+
+
+def _clients(both: Pair, hosts: Iterable[KnownHost]) -> list[str]:
+    """Who has a certificate of the old CA only, and is no host that the rollover moves."""
+    return sorted(both.names_of_other(both.new) - {host.name for host in hosts})
 
 
 def _show(
@@ -112,11 +119,13 @@ def _show(
                     *(() if sql else ("--sql DIR writes them into files",)),
                 )
         outcomes.append(results.HostOutcome(host, error, str(stage), (f"{stage:d}", str(stage)), more))
-    clients = sorted(both.names_of_other(both.new) - {host.name for host in proven})
+    clients = _clients(both, proven)
     least = min((stage for stage in proven.values() if isinstance(stage, Stage)), default=Stage.OLD)
     new = str(both.new.directory)
-    if least < Stage.NEW:
-        following.append(output.command("rollover", str(both.old.directory), "--ca", new, "--advance"))
-    for name in clients[:5]:
-        following.append(output.command("sign", str(both.old.path(request_of(name))), "--ca", new))
+    signing = [output.command("sign", str(both.old.path(request_of(name))), "--ca", new) for name in clients[:5]]
+    advance = [output.command("rollover", str(both.old.directory), "--ca", new, "--advance")]
+    if least == Stage.OLD:
+        following += [*advance, *signing]  # hosts trust a client of the new CA from the next stage on
+    else:
+        following += [*signing, *(advance if least < Stage.NEW else ())]
     return results.hosts(("STAGE", "IT"), outcomes, following, {"clients": clients, "bundle": bundle, "sql": sql})

@@ -4,9 +4,10 @@ from functools import partial
 
 from dbca_openssl import dates
 from dbca_openssl.ca import hosts as known_hosts
-from dbca_openssl.ca import rollover
-from dbca_openssl.ca.layout import CRL
-from dbca_openssl.ca.sign import Period
+from dbca_openssl.ca import index, rollover
+from dbca_openssl.ca.index import Row
+from dbca_openssl.ca.layout import CRL, INDEX, Authority
+from dbca_openssl.ca.sign import Period, Signed
 from dbca_openssl.cli import output, results, terminal
 from dbca_openssl.cli.main import FAILED
 from dbca_openssl.cli.options import Run, argument, option, verb
@@ -51,7 +52,7 @@ def rotate(
     if run.print_:
         return output.script(print_scripts.rotate(run.for_script(authority), ssh, plan, period))
     if not plan.is_signing and not plan.other and not any(due.missing for due in plan.hosts):
-        return _show(rotation.Outcome(plan.hosts))
+        return _show(authority, rotation.Outcome(plan.hosts))
     if not run.yes:
         output.show(_plan_lines(plan))
     run.confirm("Do it?")
@@ -65,7 +66,7 @@ def rotate(
         plan = rotation.decide(authority, seen, served, within, period)
     with terminal.progress(hosts, *rotation.STATES) as progress:
         outcome = rotation.rotate(authority, ssh, plan, period, progress)
-    return _show(outcome, behind)
+    return _show(authority, outcome, behind)
 
 
 def _plan_lines(plan: Rotation) -> list[str]:
@@ -82,23 +83,32 @@ def _due(due: HostResult) -> str:
     renew = []
     if due.renewal:
         before = due.renewal.superseded
-        why = f"the one there is valid until {before[-1].end:%Y-%m-%d}" if before else "the one there has expired"
+        is_over = not before or before[-1].end <= dates.now()
+        why = "the one there has expired" if is_over else f"the one there is valid until {before[-1].end:%Y-%m-%d}"
         renew = [f"a new certificate, {why}"]
     return "; ".join([*renew, *due.missing]) or "nothing"
 
 
-def _show(outcome: rotation.Outcome, behind: DatabaseCaError | None = None) -> int:
-    signed = {one.name: one for one in outcome.signed}
+def _show(authority: Authority, outcome: rotation.Outcome, behind: DatabaseCaError | None = None) -> int:
+    both = rollover.under_way(authority)
+    names = {one.host.name for one in outcome.hosts if not one.error}
+    names -= both.names_of_other(authority) if both else frozenset()
+    rows = index.some(authority.read(INDEX), names=names) if names else ()
+    has: dict[str, Row | Signed] = {row.name: row for row in rows if row.state == index.VALID}
+    has |= {one.name: one for one in outcome.signed}
     shown = []
     for one in outcome.hosts:
-        new = signed.get(one.host.name)
-        cells = (output.coloured(one.state), new.serial if new else "-", f"{new.end:%Y-%m-%d}" if new else "-")
-        more = {"serial": new and new.serial, "not_after": new and new.end, "changed": one.changed}
+        own = has.get(one.host.name)
+        cells = (output.coloured(one.state), own.serial if own else "-", f"{own.end:%Y-%m-%d}" if own else "-")
+        more = {"serial": own and own.serial, "not_after": own and own.end, "changed": one.changed}
         shown.append(results.HostOutcome(one.host, one.error, one.state, cells, more))
     made = [f"{CRL}  number {outcome.crl.number}, valid until {dates.shown(outcome.crl.end)}"] if outcome.crl else []
     waiting = [f"the new CRL waits for {', '.join(outcome.kept_back_for)}"] if outcome.kept_back_for else []
     output.show(made + waiting)
-    crl = {"crl": results.crl_document(outcome.crl), "crl_waits_for": outcome.kept_back_for}
-    code = results.hosts(("STATE", "SERIAL", "UNTIL"), shown, [], crl | {"other_crl": behind and behind.message})
+    crl: dict[str, object] = {"crl": results.crl_document(outcome.crl), "crl_waits_for": outcome.kept_back_for}
+    clients = outcome.crl and any(one.is_client for one in results.known_hosts(authority).values())
+    following = [f"{results.command(authority, 'deploy', '--local')}  # {results.CLIENTS_CRL}"] if clients else []
+    crl["other_crl"] = behind and behind.message
+    code = results.hosts(("STATE", "SERIAL", "UNTIL"), shown, following, crl)
     results.host_errors([behind] if behind else [])
     return FAILED if behind else code

@@ -1,14 +1,16 @@
 """The bare command: the state of the CA, and what to do next."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 
 import typer
 
 from dbca_openssl import __version__, dates
-from dbca_openssl.ca import backup, listing
 from dbca_openssl.ca import check as checking
-from dbca_openssl.ca.layout import Authority
+from dbca_openssl.ca import index, listing
+from dbca_openssl.ca.layout import INDEX, Authority
+from dbca_openssl.ca.revoke import RevocationList
 from dbca_openssl.cli import output, results
 from dbca_openssl.cli.main import DONE
 from dbca_openssl.cli.options import Run, flag, verb
@@ -17,6 +19,9 @@ from dbca_openssl.finding import REPAIR
 
 CRL_SOON = listing.SOON // 2
 """Days from which on a new CRL is asked for."""
+
+CRL_FIX = "dbca-openssl crl"
+BEHIND = ", and the CA has changed since"
 
 
 @verb("ca")
@@ -62,8 +67,8 @@ def status(
     crl, own, at = found.revocation_list, found.own, found.at
     soon = [row.name for row in found.ending_soon]
     following = next_commands(authority, found)
-    following = following or ["dbca-openssl request NAME  # on each host" if found.is_empty else "dbca-openssl list"]
-    counts, saved = found.counts, backup.last(authority)
+    following = following or [results.command(authority, "list")]
+    counts, saved = found.counts, found.saved
     return output.result(
         {
             "directory": str(authority.directory),
@@ -87,7 +92,7 @@ def status(
                     "signed": ", ".join(f"{count} {word}" for word, count in counts.items()),
                     "expiring": output.coloured(_some(soon), "warning") if soon else None,
                     "waiting": _some(found.waiting) if found.waiting else None,
-                    "backup": dates.shown(saved.at) if saved else None,
+                    "backup": saved and dates.shown(saved.at) + (BEHIND if found.is_behind else ""),
                 }
             ),
             *results.next_lines(following),
@@ -108,29 +113,49 @@ def _some(names: Sequence[str]) -> str:
 
 def next_commands(authority: Authority, found: listing.Status) -> list[str]:
     """The commands that the state of the CA asks for, in their order."""
+    command = partial(results.command, authority)
     urgent = checking.urgent(authority, found)
     crl, fixes = found.revocation_list, [one.fix for one in urgent]
     lines = [
-        one.fix if one.fix == REPAIR else f"dbca-openssl check  # {one.text}" for one in urgent if one.code != "crl"
+        command("repair") if one.fix == REPAIR else f"{command('check')}  # {one.text}"
+        for one in urgent
+        if one.code != "crl"
     ]
     lines = list(dict.fromkeys(lines))
-    if dates.days_left(found.own.end, found.at) < listing.SOON:
-        lines.append("dbca-openssl init --renew")
-    if checking.DELIVER_FIRST in fixes:
-        deploy = "dbca-openssl deploy HOST...  # the"
-        lines += [f"{deploy} new certificates, before the CRL", "dbca-openssl crl", f"{deploy} CRL"]
-    elif crl is None or "dbca-openssl crl" in fixes or dates.days_left(crl.end, found.at) < CRL_SOON:
-        lines.append("dbca-openssl crl")
-    if len(found.waiting) > 3:
-        lines.append("dbca-openssl sign --all")
+    is_renewed = dates.days_left(found.own.end, found.at) < listing.SOON
+    if is_renewed:
+        lines.append(command("init", "--renew"))
+    known, ending = results.known_hosts(authority), [row.name for row in (*found.expired, *found.ending_soon)]
+    if known and found.counts["expired"] > len(found.expired):  # of those that openssl has marked, who is in the list
+        last = {row.name: row for row in index.some(authority.read(INDEX), names=known)}
+        ending += [row.name for row in last.values() if row.name in known and row.state == index.EXPIRED]
+    is_due = crl is None or bool({CRL_FIX, checking.DELIVER_FIRST} & {*fixes}) or _is_ending(crl, found.at)
+    waiting = ["--all"] if len(found.waiting) > 3 else found.waiting
+    lines += [command("sign", name) for name in waiting]
+    servers = {name for name, host in known.items() if not host.is_client}
+    if servers and (is_due or is_renewed or ending):
+        others = [name for name in ending if name not in servers]
+        if crl is None:
+            lines.append(command("crl"))  # rotate has to read the one that is there
+        if others:
+            lines.append(command("renew", *(others if len(others) <= 5 else ["--expiring", "30"]), "--no-crl"))
+            lines += (line.strip() for line in results.deploy_lines(authority, others[:5]))
+        lines.append(command("rotate", "--all"))
+    elif checking.DELIVER_FIRST in fixes:
+        deploy = f"{command('deploy', 'HOST...')}  # the"
+        lines += [f"{deploy} new certificates, before the CRL", command("crl"), f"{deploy} CRL"]
     else:
-        lines += [output.command("sign", name) for name in found.waiting]
-    if found.ending_soon or found.expired:
-        lines.append(f"dbca-openssl renew --expiring {listing.SOON}")
-    if (
-        not found.is_empty
-        and checking.DELIVER_FIRST not in fixes
-        and any(" crl" in line or "renew" in line for line in lines)
-    ):
-        lines += (line.strip() for line in results.deploy_lines(authority))
+        lines += [command("crl")] if is_due else []
+        lines += [command("renew", "--expiring", str(listing.SOON))] if ending else []
+        if not found.is_empty and (is_due or is_renewed or ending):
+            lines += (line.strip() for line in results.deploy_lines(authority))
+    if found.is_behind:
+        lines.append(command("backup", "FILE.tar.gz"))
+    if found.is_empty and not lines and not authority.is_public():
+        lines = results.first_lines(authority, is_saved=found.saved is not None)
     return lines
+
+
+def _is_ending(crl: RevocationList, at: datetime) -> bool:
+    """Whether a CRL has less than CRL_SOON days left, and less than half of its life, so that `rotate` renews it."""
+    return crl.end - at < min(timedelta(CRL_SOON), (crl.end - crl.start) / 2)

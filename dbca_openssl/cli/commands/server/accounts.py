@@ -1,13 +1,15 @@
 """`server accounts`: who may connect without TLS, and what the others must show."""
 
+import shlex
 from collections.abc import Sequence
 
+from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.cli import output, results, servers, terminal
 from dbca_openssl.cli.main import DONE, FAILED
 from dbca_openssl.cli.options import Run, verb
 from dbca_openssl.database import accounts as accounts_
 from dbca_openssl.database.accounts import Entry
-from dbca_openssl.database.client import Client
+from dbca_openssl.database.client import Client, Reached
 from dbca_openssl.errors import DatabaseCaError
 
 
@@ -33,8 +35,15 @@ def accounts(run: Run) -> int:
         with terminal.busy("asking the server"):
             document, lines = _asked(servers.client(run))
         return output.result(document, lines)
+
+    def ask(reached: Reached, host: KnownHost) -> tuple[dict[str, object], list[str]]:
+        there = (
+            ["sudo"] * host.sudo + [reached.client.server_flavor()] + [f"--socket={host.socket}"] * bool(host.socket)
+        )
+        return _asked(reached.client, f" | ssh {host.destination} {shlex.join(there)}")
+
     with terminal.busy("asking the servers"):
-        outcomes = servers.each(run, lambda reached, _: _asked(reached.client))
+        outcomes = servers.each(run, ask)
     documents, lines, errors = list[dict[str, object]](), list[str](), list[DatabaseCaError]()
     for host, outcome in outcomes.items():
         if isinstance(outcome, DatabaseCaError):
@@ -48,17 +57,17 @@ def accounts(run: Run) -> int:
     return FAILED if errors else DONE
 
 
-def _asked(client: Client) -> tuple[dict[str, object], list[str]]:
+def _asked(client: Client, there: str = "") -> tuple[dict[str, object], list[str]]:
     """The accounts of a server, for --json and in lines."""
     found, closed = accounts_.accounts(client, client.server_flavor()), accounts_.secure_transport(client)
     documents = [
         {"account": one.account.shown(), **one.account._asdict(), "kind": one.kind, "requires": one.requires}
         for one in found
     ]
-    return {"require_secure_transport": closed, "accounts": documents}, _lines(found, closed)
+    return {"require_secure_transport": closed, "accounts": documents}, _lines(found, closed, there)
 
 
-def _lines(found: Sequence[Entry], closed: bool) -> list[str]:
+def _lines(found: Sequence[Entry], closed: bool, there: str = "") -> list[str]:
     shown = [entry for kind in ("open", "socket", "tls") for entry in found if entry.kind == kind]
     free = [entry for entry in shown if entry.kind != "tls"]
     others = {kind: sum(entry.kind == kind for entry in found) for kind in ("tls", "locked", "role", "system")}
@@ -70,5 +79,5 @@ def _lines(found: Sequence[Entry], closed: bool) -> list[str]:
         "the server refuses all of them over TCP: require_secure_transport is on"
         if closed
         else "the server itself refuses none of them: require_secure_transport is off",
-        *(("next:", f"  dbca-openssl server require {free[0].account.argument()} --ssl") if free else ()),
+        *(("next:", f"  dbca-openssl server require {free[0].account.argument()} --ssl{there}") if free else ()),
     ]
