@@ -129,17 +129,15 @@ class Certificate(NamedTuple):
         return next((extension.value for oid, extension in self.extensions if oid == kind), None)
 
 
-def certificate_der(data: bytes) -> bytes:
-    """The DER bytes of the certificate in a PEM file.
-
-    Raises UnreadableError where the file has another PEM block too: of several, openssl would take one and we another.
-    """
-    return only_block(data, "certificate", "CERTIFICATE", "X509 CERTIFICATE")
-
-
 def certificate_in(data: bytes) -> Certificate:
-    """The certificate in a PEM file. Raises UnreadableError as `certificate_der` and `certificate` do."""
-    return certificate(certificate_der(data))
+    """The certificate in a PEM file. Raises UnreadableError, also where there are more.
+
+    Of several, openssl would take one and we another.
+    """
+    certificates = certificates_in(data)
+    if len(certificates) != 1:
+        raise UnreadableError("it does not hold one certificate and nothing else")
+    return certificates[0]
 
 
 def certificates_in(data: bytes) -> list[Certificate]:
@@ -243,14 +241,6 @@ def certificate(encoded: bytes) -> Certificate:
         signature_algorithm=_algorithm(algorithm),
         names_issuers_serial=any(part.tag == _context(2) for part in issuer_key),
     )
-
-
-def only_block(data: bytes, what: str, *labels: str) -> bytes:
-    """The only PEM block in a file, with one of the labels; `what` should be there. Raises UnreadableError."""
-    blocks = pem_blocks(data)
-    if len(blocks) != 1 or blocks[0][0] not in labels:
-        raise UnreadableError(f"it does not hold one {what} and nothing else")
-    return blocks[0][1]
 
 
 def all_blocks(data: bytes, what: str, *labels: str) -> list[bytes]:

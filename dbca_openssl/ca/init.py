@@ -29,8 +29,8 @@ from dbca_openssl.ca.layout import (
     Authority,
     issued,
 )
-from dbca_openssl.ca.revoke import RevocationList
 from dbca_openssl.command import require_absent
+from dbca_openssl.crls import Crl
 from dbca_openssl.errors import DatabaseCaError, of_system
 from dbca_openssl.files import PUBLIC_DIRECTORY, fsync, set_mode
 from dbca_openssl.lock import Lock
@@ -110,7 +110,7 @@ def require_possible(authority: Authority, new: NewAuthority) -> None:
             )
 
 
-def create(authority: Authority, new: NewAuthority) -> RevocationList:
+def create(authority: Authority, new: NewAuthority) -> Crl:
     """Make the CA in a directory beside its own, and move it there when it is complete.
 
     The pass phrase of `authority` encrypts a new key, or opens the one in `new.key`. Returns the first CRL.

@@ -14,7 +14,7 @@ from dbca_openssl.ca import sign as signing
 from dbca_openssl.ca.certificates import certificate_path, is_path, not_found, own_certificate, read_certificate
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import INDEX, Authority, certificate_of, issued
-from dbca_openssl.ca.revoke import RevocationList
+from dbca_openssl.crls import Crl
 from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.x509 import Certificate
@@ -31,7 +31,7 @@ class Status(NamedTuple):
     """
 
     own: Certificate
-    revocation_list: RevocationList | None
+    revocation_list: Crl | None
     counts: Mapping[str, int]
     revoked: Sequence[Row]
     expired: Sequence[Row]
@@ -114,7 +114,7 @@ def details(authority: Authority, what: str) -> Details:
     return Details(certificate, str(authority.path(path)), row, names, fingerprint, *shown)
 
 
-def _list(authority: Authority) -> RevocationList | None:
+def _list(authority: Authority) -> Crl | None:
     try:
         return revocation.current_list(authority)
     except DatabaseCaError:

@@ -15,8 +15,9 @@ from dbca_openssl.ca.certificates import read_certificate
 from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import HOSTS, INDEX, Authority, issued, request_of
-from dbca_openssl.ca.revoke import SUPERSEDED, Reason, RevocationList
+from dbca_openssl.ca.revoke import SUPERSEDED, Reason
 from dbca_openssl.ca.sign import Period, Proposal, Signed
+from dbca_openssl.crls import Crl
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.plan import Plan, Section
 
@@ -107,7 +108,7 @@ def renew(
     reached: Sequence[KnownHost] = (),
     *,
     reason: Reason = SUPERSEDED,
-) -> tuple[list[Signed], RevocationList | None]:
+) -> tuple[list[Signed], Crl | None]:
     """Sign again, revoke for `reason` and make a new CRL (None: not `with_list`), in one transaction.
 
     As keyCompromise also what has expired is revoked, since only then is its key refused.

@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-from dbca_openssl import crls, dates
+from dbca_openssl import dates
 from dbca_openssl.ca import archive, index
 from dbca_openssl.ca import check as checking
 from dbca_openssl.ca import revoke as revocation
@@ -20,7 +20,6 @@ from dbca_openssl.ca.certificates import own_certificate
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import (
     ATTRIBUTES,
-    CRL,
     CRL_NUMBER,
     DATA_FILES,
     DIRECTORIES,
@@ -32,7 +31,6 @@ from dbca_openssl.ca.layout import (
     issued,
 )
 from dbca_openssl.ca.recovery import restore
-from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.files import PRIVATE_DIRECTORY, PRIVATE_FILE, fsync, mode_of, set_mode
 from dbca_openssl.lock import Lock
@@ -146,9 +144,8 @@ def _rebuilt(authority: Authority) -> bytes:
     """
     try:
         own = own_certificate(authority)
-        revocation.current_list(authority)
-        revoked = dict(crls.crl_in(authority.read(CRL)).revoked)
-    except (DatabaseCaError, UnreadableError):
+        revoked = dict(revocation.current_list(authority).revoked)
+    except DatabaseCaError:
         return b""
     files = sorted(archive.serials(authority), key=lambda serial: int(serial, 16), reverse=True)
     signed, at, newer = archive.signed_by(authority, files), dates.now(), dict[str, Certificate]()

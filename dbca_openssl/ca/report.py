@@ -21,8 +21,8 @@ from dbca_openssl.ca.certificates import own_certificate
 from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import INDEX, Authority
-from dbca_openssl.ca.revoke import RevocationList
 from dbca_openssl.command import require_absent
+from dbca_openssl.crls import Crl
 from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError, of_system
 from dbca_openssl.files import read_file
@@ -191,7 +191,7 @@ def _certificate(row: Row, certificate: Certificate | None, host: KnownHost | No
 
 def _events(
     authority: Authority,
-    crl: RevocationList | None,
+    crl: Crl | None,
     hosts: Collection[Row],
     rows: Sequence[Row],
     certificates: Mapping[str, Certificate],

@@ -75,11 +75,7 @@ def next_updates(openssl: OpenSSL, pem: bytes, label: str, authorities: Path | N
     ends: dict[bytes, datetime] = {}
     for crl in found:
         if authorities:
-            # of PEM on its standard input openssl reads each byte by itself, which takes seconds for 100,000 entries
-            command = ("crl", "-inform", "DER", "-noout", "-CAfile", str(authorities))
-            result = openssl.run(command, directory=Path("/"), data=crl.encoded)
-            if "verify OK" not in result.messages:
-                raise DatabaseCaError(f"{label} is no CRL of this CA", detail=result.messages)
+            crls.require_signed(crl, openssl, authorities, label)
         ends[crl.issuer] = max(crl.end, ends.get(crl.issuer, crl.end))
     return ends
 
