@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
+
+from dbca_openssl.errors import DatabaseCaError
 
 try:  # as the standard library's own `random` does, for the same reason: hashlib is slow to load
     from _sha2 import sha256  # type: ignore[import-not-found]  # Python 3.12 and newer
@@ -84,20 +84,46 @@ def is_fat(directory: Path) -> bool:
     return False
 
 
+def require_absent(path: Path) -> None:
+    """Raise DatabaseCaError where there is a file, a directory or a link of that name, also a dangling one."""
+    if os.path.lexists(path):
+        raise DatabaseCaError(f"{path} exists already, and nothing is overwritten", "move it away first")
+
+
+def write_new(path: Path, data: bytes, mode: int = PUBLIC_FILE) -> None:
+    """Write and fsync a new file. Raises DatabaseCaError as `require_absent`, and OSError."""
+    require_absent(path)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            set_mode(path, mode)
+            os.fsync(descriptor)
+    except BaseException:
+        path.unlink()  # a part of a file would be in the way of the next attempt
+        raise
+
+
+def replace(path: Path, data: bytes, mode: int | None = None) -> None:
+    """Replace a file by a rename, or make it; it keeps its mode. Raises OSError."""
+    new = beside(path)
+    new.unlink(missing_ok=True)
+    write_new(new, data, mode_of(path) if mode is None else mode)
+    new.replace(path)
+
+
+def beside(path: Path) -> Path:
+    """Where `replace` keeps the new file until it is whole."""
+    return path.with_name(f".commit.{path.name}")
+
+
 def move_by_copy(source: str, target: str) -> None:
     """Move a file so that it is durable in its new place before it leaves the old one. Raises OSError.
 
     On FAT a rename between two directories is two changes, and a power cut may keep the removal alone.
     """
-    copy = beside(target)
-    with suppress(FileNotFoundError):
-        os.unlink(copy)
-    with open(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-        file.write(read_file(source))
-    with suppress(OSError):  # FAT has no modes
-        shutil.copymode(source, copy)
-    fsync(copy)
-    os.rename(copy, target)
+    replace(Path(target), read_file(source), mode_of(source))
     fsync(os.path.dirname(target))
     os.unlink(source)
 
@@ -118,12 +144,6 @@ def mode_of(path: str | Path) -> int:
         return os.stat(path).st_mode & 0o777
     except OSError:
         return PUBLIC_FILE
-
-
-def beside(target: str) -> str:
-    """Where `move_by_copy` keeps its copy until it is whole."""
-    folder, name = os.path.split(target)
-    return f"{folder}/.commit.{name}" if folder else f".commit.{name}"
 
 
 def fsync(path: str | Path) -> None:

@@ -294,7 +294,7 @@ def _finish(directory: Path, entries: Sequence[_Entry]) -> bool:
             installed = not (commit / entry.name).exists() and state(f"{directory}/{entry.name}") == entry.after
             if entry.kind == NEW and entry.before == ABSENT and installed:
                 (directory / entry.name).unlink()
-            Path(beside(f"{directory}/{entry.name}")).unlink(missing_ok=True)
+            beside(directory / entry.name).unlink(missing_ok=True)
     for folder in {os.path.dirname(f"{directory}/{entry.name}") for entry in entries}:
         fsync(folder)
     (commit / MANIFEST).unlink(missing_ok=True)

@@ -28,7 +28,8 @@ LEVELS = (
     ("command",),
     ("finding", "passphrase", "render"),
     ("algorithm", "names", "dates", "errata", "ownership"),
-    ("errors", "files", "__init__"),
+    ("files",),
+    ("errors", "__init__"),
 )
 """A module imports from its own package and from the levels below it, never from beside or above."""
 

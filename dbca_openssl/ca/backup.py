@@ -21,10 +21,9 @@ from dbca_openssl.ca.certificates import own_certificate
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.key import URI, is_encrypted
 from dbca_openssl.ca.layout import CERTIFICATE, CONFIGURATION, CRL, CRL_NUMBER, INDEX, KEY, SERIAL, Authority
-from dbca_openssl.command import require_absent
 from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError, of_system, reason
-from dbca_openssl.files import PRIVATE_FILE, fsync, open_file, read_file
+from dbca_openssl.files import PRIVATE_FILE, fsync, open_file, read_file, require_absent
 from dbca_openssl.finding import CRITICAL, OK, WARNING, Finding
 from dbca_openssl.lock import LOCK
 from dbca_openssl.names import shown

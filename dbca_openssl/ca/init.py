@@ -29,10 +29,9 @@ from dbca_openssl.ca.layout import (
     Authority,
     issued,
 )
-from dbca_openssl.command import require_absent
 from dbca_openssl.crls import Crl
 from dbca_openssl.errors import DatabaseCaError, of_system
-from dbca_openssl.files import PUBLIC_DIRECTORY, fsync, set_mode
+from dbca_openssl.files import PUBLIC_DIRECTORY, fsync, require_absent, set_mode
 from dbca_openssl.lock import Lock
 from dbca_openssl.plan import CopyFile, MakeDirectories, Plan, Section, Step, WriteFile, tell_lost_modes
 from dbca_openssl.render import YEARS, AuthoritySettings, authority_configuration

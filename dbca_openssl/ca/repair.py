@@ -32,10 +32,10 @@ from dbca_openssl.ca.layout import (
 )
 from dbca_openssl.ca.recovery import restore
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.files import PRIVATE_DIRECTORY, PRIVATE_FILE, fsync, mode_of, set_mode
+from dbca_openssl.files import PRIVATE_DIRECTORY, PRIVATE_FILE, fsync, mode_of, replace, set_mode, write_new
 from dbca_openssl.lock import Lock
 from dbca_openssl.names import is_entity_name
-from dbca_openssl.plan import MakeDirectories, write_new
+from dbca_openssl.plan import MakeDirectories
 from dbca_openssl.transaction import COMMIT, STAGE, recover
 from dbca_openssl.x509 import Certificate
 
@@ -255,10 +255,8 @@ def _replace(authority: Authority, name: str, data: bytes) -> None:
 
 
 def _put(authority: Authority, name: str, data: bytes) -> None:
-    target = authority.path(name)
-    staged = target.with_name(f".{target.name}.{os.urandom(4).hex()}")
-    write_new(staged, data, mode_of(target))
-    _rename(staged, target)
+    replace(authority.path(name), data)
+    fsync(authority.path(name).parent)
 
 
 def _rename(source: Path, target: Path) -> None:

@@ -21,12 +21,10 @@ from dbca_openssl.ca.certificates import own_certificate
 from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import INDEX, Authority
-from dbca_openssl.command import require_absent
 from dbca_openssl.crls import Crl
 from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError, of_system
-from dbca_openssl.files import read_file
-from dbca_openssl.plan import replace, write_new
+from dbca_openssl.files import read_file, replace, require_absent, write_new
 from dbca_openssl.x509 import Certificate
 
 MOST_TICKS, RIGHTMOST_TICK = 6, 92

@@ -20,10 +20,8 @@ from dbca_openssl.ca.certificates import own_certificate, read_certificate
 from dbca_openssl.ca.change import BACKUPS, Change
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import CERTIFICATE, CONFIGURATION, CRL, DATABASE, REQUEST, Authority, issued
-from dbca_openssl.command import require_absent
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.files import fsync
-from dbca_openssl.plan import write_new
+from dbca_openssl.files import fsync, replace, require_absent
 from dbca_openssl.transaction import Transaction
 from dbca_openssl.x509 import Certificate
 
@@ -175,8 +173,6 @@ def write_bundle(both: Pair, directory: Path) -> list[str]:
             require_absent(directory / name)
     directory.mkdir(exist_ok=True)
     for name, data in files.items():
-        new = directory / f".{name}.{os.getpid()}"
-        write_new(new, data)
-        new.replace(directory / name)
+        replace(directory / name, data)
     fsync(directory)
     return [str(directory / name) for name in files]

@@ -10,8 +10,8 @@ from dbca_openssl import names
 from dbca_openssl.ca.layout import CERTIFICATE, CRL
 from dbca_openssl.database.statements import Flavor
 from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.files import write_new
 from dbca_openssl.names import shown
-from dbca_openssl.plan import write_new
 from dbca_openssl.render import SSL_DIR, rendered
 
 Kind = Literal[

@@ -18,10 +18,10 @@ from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.layout import CERTIFICATE, INDEX, Authority, issued, request_of
 from dbca_openssl.ca.rollover import Pair
 from dbca_openssl.ca.sign import Period, Proposal
-from dbca_openssl.command import require_absent
 from dbca_openssl.database import accounts, settings, statements, trust
 from dbca_openssl.database.client import Client
 from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.files import require_absent
 from dbca_openssl.host import deploy, scripts, server
 from dbca_openssl.host.deploy import LIST
 from dbca_openssl.host.fetch import Progress

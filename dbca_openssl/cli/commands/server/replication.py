@@ -7,9 +7,9 @@ from dbca_openssl.cli import output, results
 from dbca_openssl.cli.declaration import UsageError, option
 from dbca_openssl.cli.main import DONE
 from dbca_openssl.cli.options import Run, verb
-from dbca_openssl.command import require_absent
 from dbca_openssl.database import handshake, settings, statements, trust
 from dbca_openssl.database import replication as replications
+from dbca_openssl.files import require_absent
 
 
 @verb("ssl_dir", "ca", "server", "no_issuer")
