@@ -60,7 +60,7 @@ def read_file(path: str | Path, limit: int = LARGEST) -> bytes:
     """The bytes of a regular file of at most `limit` bytes, opened as by `open_file`. Raises OSError as it does."""
     with open(open_file(path), "rb") as file:
         if os.fstat(file.fileno()).st_size > limit:
-            raise OSError(errno.EFBIG, f"it has more than {limit} bytes", str(path))
+            raise OSError(errno.EFBIG, f"it has more than {limit // 1024} KiB", str(path))
         return file.read()
 
 
