@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
-from io import BytesIO
+from io import BufferedIOBase, BytesIO
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, NamedTuple
 
 from dbca_openssl import crls, dates, x509
 from dbca_openssl.ca import archive, canary, index
@@ -28,9 +28,6 @@ from dbca_openssl.finding import CRITICAL, OK, WARNING, Finding
 from dbca_openssl.lock import LOCK
 from dbca_openssl.names import shown
 from dbca_openssl.transaction import COMMIT, STAGE, Transaction
-
-if TYPE_CHECKING:
-    import gzip
 
 BACKUP = "database-ca.backup"
 
@@ -277,7 +274,7 @@ def _write(authority: Authority, part: Path, names: Sequence[str], made: Made) -
     sums: dict[str, str] = {}
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with open(os.open(part, flags, PRIVATE_FILE), "wb") as file:
-        packed: AbstractContextManager[IO[bytes] | gzip.GzipFile] = nullcontext(file)
+        packed: AbstractContextManager[IO[bytes] | BufferedIOBase] = nullcontext(file)
         if not part.name.endswith(".tar.part"):
             packed = gzip.GzipFile("", "wb", 6, file)
         with (
@@ -306,7 +303,7 @@ def _write(authority: Authority, part: Path, names: Sequence[str], made: Made) -
     return sums
 
 
-def _read(stream: IO[bytes] | gzip.GzipFile) -> tuple[dict[str, str], dict[str, bytes], bytes]:
+def _read(stream: BufferedIOBase) -> tuple[dict[str, str], dict[str, bytes], bytes]:
     """The sums of the files in a tar file, the bytes of those that are looked into, and of `database-ca.backup`.
 
     tarfile itself believes what a header says of its size, so it only parses the single headers here.

@@ -7,6 +7,7 @@ import re
 import shlex
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 
 from dbca_openssl.ca.layout import CONFIGURATION, Authority
 from dbca_openssl.errors import DatabaseCaError
@@ -59,23 +60,12 @@ def writable(authority: Authority) -> Iterator[Finding]:
 
 def _everything(directory: str) -> Iterator[tuple[str, os.stat_result]]:
     """All names below a directory with their status; what vanishes meanwhile, or is closed to us, is left out."""
-    waiting = [""]
-    while waiting:
-        folder = waiting.pop()
-        try:
-            with os.scandir(f"{directory}/{folder}") as found:
-                entries = sorted(found, key=lambda entry: entry.name)
-        except OSError:
-            continue
-        for entry in entries:
-            try:
-                status = entry.stat(follow_symlinks=False)
-            except OSError:
-                continue
-            name = f"{folder}{entry.name}"
-            yield name, status
-            if stat.S_ISDIR(status.st_mode):
-                waiting.append(f"{name}/")
+    for folder, folders, files in os.walk(directory):
+        folders.sort()
+        for name in sorted((*folders, *files)):
+            with suppress(OSError):
+                path = f"{folder}/{name}"
+                yield path.removeprefix(f"{directory}/"), os.lstat(path)
 
 
 def configuration(authority: Authority) -> Iterator[Finding]:

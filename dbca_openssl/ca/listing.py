@@ -51,7 +51,6 @@ class Details(NamedTuple):
     certificate: Certificate
     path: str
     row: Row | None
-    alternative_names: tuple[tuple[str, str], ...]
     fingerprint: str
     issuer: str
     key: tuple[str, int | None]
@@ -92,8 +91,12 @@ def status(authority: Authority) -> Status:
             counts["valid"] += 1
             if left <= SOON and row.end <= soon:
                 ending.append(row)
+    try:
+        crl = revocation.current_list(authority)
+    except DatabaseCaError:
+        crl = None
     waiting = signing.waiting(authority)
-    return Status(own_certificate(authority), _list(authority), counts, revoked, expired, ending, waiting, at)
+    return Status(own_certificate(authority), crl, counts, revoked, expired, ending, waiting, at)
 
 
 def details(authority: Authority, what: str) -> Details:
@@ -106,19 +109,11 @@ def details(authority: Authority, what: str) -> Details:
     ours = certificate.issuer == own_certificate(authority).subject
     row = next((row for row in rows if row.serial == serial), None) if ours else None
     fingerprint = hashlib.sha256(certificate.encoded).hexdigest().upper()
-    names = certificate.alternative_names
     try:
         shown = certificate.issuer_text, certificate.key, *certificate.usages
     except UnreadableError as error:
         raise DatabaseCaError(f"{authority.path(path)} cannot be read: {error}") from None
-    return Details(certificate, str(authority.path(path)), row, names, fingerprint, *shown)
-
-
-def _list(authority: Authority) -> Crl | None:
-    try:
-        return revocation.current_list(authority)
-    except DatabaseCaError:
-        return None
+    return Details(certificate, str(authority.path(path)), row, fingerprint, *shown)
 
 
 def _path(authority: Authority, what: str, rows: Sequence[Row]) -> str:

@@ -69,19 +69,14 @@ def propose(authority: Authority, names: Sequence[str], period: Period) -> list[
         requests.append(request)
     superseded = [row for found in generations.values() for row in found if row.state == index.VALID]
     proposals = sign.proposals(authority, requests, [None] * len(requests), period, superseded)
-    return [
-        _renewal(authority, proposal, found) for proposal, found in zip(proposals, generations.values(), strict=True)
-    ]
-
-
-def _renewal(authority: Authority, proposal: Proposal, generations: Sequence[Row]) -> Renewal:
-    before = read_certificate(authority, issued(generations[-1].serial))
-    return Renewal(
-        proposal,
-        tuple(row for row in generations if row.state == index.VALID),
-        frozenset(name for _, name in before.alternative_names),
-        before.public_key == proposal.request.public_key,
-    )
+    renewals = []
+    for proposal, found in zip(proposals, generations.values(), strict=True):
+        before = read_certificate(authority, issued(found[-1].serial))
+        valid = tuple(row for row in found if row.state == index.VALID)
+        names_before = frozenset(name for _, name in before.alternative_names)
+        same_key = before.public_key == proposal.request.public_key
+        renewals.append(Renewal(proposal, valid, names_before, same_key))
+    return renewals
 
 
 def plan(authority: Authority, renewals: Sequence[Renewal], period: Period, with_list: bool) -> Plan:

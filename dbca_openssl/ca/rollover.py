@@ -133,20 +133,19 @@ def begin(both: Pair) -> None:
 def finish(both: Pair) -> None:
     """Record that hosts trust only one of the two. Raises DatabaseCaError."""
     for authority in both:
-        with _locked(authority):
+        _record(authority, None)
+
+
+def _record(authority: Authority, data: bytes | None) -> None:
+    with Transaction(
+        authority.directory, compared=[RECORD], tell=authority.tell, timeout=authority.lock_timeout
+    ) as change:
+        if data is None:
             authority.path(RECORD).unlink(missing_ok=True)
             fsync(authority.directory)
-
-
-def _record(authority: Authority, data: bytes) -> None:
-    with _locked(authority) as change:
-        if change.base[RECORD] != data:
+        elif change.base[RECORD] != data:
             change.write(RECORD, data)
             change.commit((RECORD,))
-
-
-def _locked(authority: Authority) -> Transaction:
-    return Transaction(authority.directory, compared=[RECORD], tell=authority.tell, timeout=authority.lock_timeout)
 
 
 def bundle(authorities: Sequence[Authority]) -> dict[str, bytes]:
