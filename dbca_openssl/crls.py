@@ -78,7 +78,7 @@ def _crl(encoded: bytes) -> Crl:
     revoked = _revocations(more.pop(0)) if more and more[0].tag == der.SEQUENCE else {}
     wrapped = der.read(more[0].encoded).parts if more else ()
     extensions = dict(one for sequence in wrapped for one in extensions_in(sequence))
-    number = der.read(extensions[_NUMBER].value).number() if _NUMBER in extensions else -1
+    number = der.read(extensions[_NUMBER]).number() if _NUMBER in extensions else -1
     return Crl(encoded, parts[times[0] - 1].encoded, start, end, number, revoked)
 
 
@@ -110,5 +110,5 @@ def _revocation(entry: Element) -> tuple[int, tuple[str, str]]:
         raise UnreadableError("an entry in it has no serial, or no date")
     serial, date, *extensions = entry.parts
     values = dict(extensions_in(extensions[0])) if extensions else {}
-    number = der.read(values[_REASON].value).content[-1] if _REASON in values else -1
+    number = der.read(values[_REASON]).content[-1] if _REASON in values else -1
     return serial.number(), (date.text(), _REASONS.get(number, ""))

@@ -88,7 +88,8 @@ def revoke(authority: Authority, rows: Sequence[Row], reason: Reason | None, wit
     Raises DatabaseCaError, and then nothing has changed.
     """
     with changing(authority) as change:
-        _require_same(change, rows)
+        if not set(rows) <= set(index.some(change.index, serials={row.serial for row in rows})):
+            raise DatabaseCaError("another process changed the index meanwhile", "run the command again")
         revoke_in(change, rows, reason)
         if with_list:
             return list_in(change, None)
@@ -112,9 +113,17 @@ def changing(authority: Authority, compared: Sequence[str] = ()) -> Change:
     return Change(authority, CRL_NUMBER, CRL, compared=(*canary.FILES, *compared))
 
 
-def current_list(authority: Authority) -> Crl:
-    """The CRL in `crl/`. Raises DatabaseCaError where there is none, or it cannot be read."""
-    return _read(authority, CRL)
+def current_list(authority: Authority, name: str = CRL) -> Crl:
+    """The CRL in `crl/`, or in another file. Raises DatabaseCaError where there is none of this CA with a number."""
+    label, hint = str(authority.path(name)), "dbca-openssl crl makes a new one"
+    try:
+        crl = crls.crl_in(authority.read(name))
+    except UnreadableError as error:
+        raise DatabaseCaError(f"{label} is not a CRL of this CA", hint, detail=str(error)) from None
+    crls.require_signed(crl, authority.openssl, authority.path(CERTIFICATE), label, hint)
+    if crl.number < 0:
+        raise DatabaseCaError(f"{label} has no number", hint)
+    return crl
 
 
 def missing(rows: Iterable[Row], crl: Crl) -> list[Row]:
@@ -183,7 +192,7 @@ def list_in(
     change.show(revoked=True, without=left_out)
     change.run(guide_commands.revocation_list(home=change.stage, days=days))
     change.require_intact(CRL_NUMBER, CRL)
-    crl = _read(change.authority, f"{change.stage}/{CRL}")._replace(left_out=len(left_out))
+    crl = current_list(change.authority, f"{change.stage}/{CRL}")._replace(left_out=len(left_out))
     if left_out:
         change.write(INDEX, change.index)
     if change.index == change.base[INDEX]:
@@ -191,12 +200,6 @@ def list_in(
     else:
         sign.commit(change, made, (CRL_NUMBER, *((canary.KEY,) if new_canary else ())), (CRL, *following))
     return crl
-
-
-def _require_same(change: Change, rows: Sequence[Row]) -> None:
-    """Refuse where another process has renewed or revoked what the user has agreed to."""
-    if not set(rows) <= set(index.some(change.index, serials={row.serial for row in rows})):
-        raise DatabaseCaError("another process changed the index meanwhile", "run the command again")
 
 
 def _require_ours(change: Change, rows: Sequence[Row]) -> None:
@@ -216,16 +219,3 @@ def _require_issued(authority: Authority, what: str, certificate: Certificate, r
     there = rows and authority.path(copy).is_file()
     if not there or read_certificate(authority, copy).encoded != certificate.encoded:
         raise DatabaseCaError(f"{what} is not a certificate of this CA", "dbca-openssl list shows all of them")
-
-
-def _read(authority: Authority, name: str) -> Crl:
-    """A CRL that has a number and the CA's signature. Raises DatabaseCaError."""
-    label, hint = str(authority.path(name)), "dbca-openssl crl makes a new one"
-    try:
-        crl = crls.crl_in(authority.read(name))
-    except UnreadableError as error:
-        raise DatabaseCaError(f"{label} is not a CRL of this CA", hint, detail=str(error)) from None
-    crls.require_signed(crl, authority.openssl, authority.path(CERTIFICATE), label, hint)
-    if crl.number < 0:
-        raise DatabaseCaError(f"{label} has no number", hint)
-    return crl

@@ -117,7 +117,7 @@ def vet(openssl: OpenSSL, label: str, data: bytes) -> Vetted:
         key = _key(openssl, label, request)
         _check_signature(label, request)
         _check_extensions(label, request)
-        value = next((one.value for kind, one in request.extensions if kind == x509.ALTERNATIVE_NAME), None)
+        value = dict(request.extensions).get(x509.ALTERNATIVE_NAME)
         names = () if value is None else _alternative_names(label, x509.alternative_names(value))
     except UnreadableError as error:
         raise DatabaseCaError(f"{label} is no request that can be read: {error}", _NEW_REQUEST) from None
@@ -205,7 +205,7 @@ def _check_extensions(label: str, request: Request) -> None:
     if request.attributes.count(x509.EXTENSION_REQUEST) > 1:
         raise DatabaseCaError(f"{label} asks for its extensions twice", _NEW_REQUEST)
     seen = set()
-    for kind, extension in request.extensions:
+    for kind, value in request.extensions:
         name = _EXTENSION_NAMES.get(kind, f"with the identifier {kind}")
         if kind in seen:
             raise DatabaseCaError(f"{label} has the extension {name} twice")
@@ -213,9 +213,9 @@ def _check_extensions(label: str, request: Request) -> None:
         if kind == x509.ALTERNATIVE_NAME:
             continue
         if kind == x509.SUBJECT_KEY_IDENTIFIER:
-            if len(extension.value) == 22 and extension.value.startswith(b"\x04\x14"):
+            if len(value) == 22 and value.startswith(b"\x04\x14"):
                 continue
-        elif extension.value.hex().upper() in _ALLOWED_VALUES.get(kind, ()):
+        elif value.hex().upper() in _ALLOWED_VALUES.get(kind, ()):
             continue
         elif kind == x509.BASIC_CONSTRAINTS:
             raise DatabaseCaError(f"{label} asks to be a CA")
