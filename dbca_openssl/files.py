@@ -9,22 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.ownership import believed
 
 LARGEST = 1 << 30
 """Bytes: an index with millions of rows is smaller, and all of it is held in memory."""
 
-FAT = frozenset({"vfat", "msdos", "exfat", "fuseblk"})
-"""File systems without a journal and with one owner for everything; fuseblk may be one of them."""
-
 PRIVATE_FILE, PRIVATE_DIRECTORY = 0o600, 0o700
 PUBLIC_FILE, PUBLIC_DIRECTORY = 0o644, 0o755
-
-_MOUNTS = "/proc/self/mountinfo"
-
-
-def owners() -> tuple[int, int]:
-    """The users whose files we believe: root, and whoever runs us."""
-    return 0, os.geteuid()
 
 
 def open_file(path: str | Path) -> int:
@@ -35,7 +26,7 @@ def open_file(path: str | Path) -> int:
     status = os.lstat(path)
     no_follow = os.O_NOFOLLOW
     if stat.S_ISLNK(status.st_mode):
-        if status.st_uid not in owners():
+        if status.st_uid not in believed():
             raise OSError(errno.ELOOP, "it is a symbolic link of another user", str(path))
         no_follow, status = 0, os.stat(path)
     _require_regular(path, status)
@@ -61,19 +52,6 @@ def _require_regular(path: str | Path, status: os.stat_result) -> None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-
-
-def is_fat(directory: Path) -> bool:
-    """Whether a directory is on FAT or exFAT, by the table of mounts (proc_pid_mountinfo(5))."""
-    device = directory.stat().st_dev
-    try:
-        lines = Path(_MOUNTS).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return False
-    for fields, _, kind in (line.partition(" - ") for line in lines):
-        if fields.split()[2:3] == [f"{os.major(device)}:{os.minor(device)}"]:
-            return kind.split()[0] in FAT
-    return False
 
 
 def require_absent(path: Path) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from dbca_openssl import ownership
 from dbca_openssl.errors import DatabaseCaError, of_system
-from dbca_openssl.files import is_fat
 
 SHORTEST, LONGEST = 4, 1023
 """Bytes: openssl refuses fewer when it encrypts a key, and silently cuts off more."""
@@ -76,7 +75,7 @@ def from_file(path: Path, users: Collection[int | None] | None = None) -> Passph
             status = os.fstat(file.fileno())
             if status.st_uid not in (ownership.believed() if users is None else users):
                 raise DatabaseCaError(f"the pass phrase file {path} belongs to another user", "make one of your own")
-            if stat.S_ISREG(status.st_mode) and status.st_mode & 0o022 and not is_fat(path):
+            if stat.S_ISREG(status.st_mode) and status.st_mode & 0o022 and not ownership.is_fat(path):
                 raise DatabaseCaError(
                     f"others may write the pass phrase file {path}", f"chmod 600 {shlex.quote(str(path))}"
                 )
