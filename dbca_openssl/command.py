@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import NamedTuple
 
-from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.passphrase import Passphrase
 
 
@@ -60,12 +57,6 @@ class Command(NamedTuple):
         lines.append(_wrapped(["openssl", *self.with_passphrase(*sources)]))
         lines += [f"test -s {shlex.quote(name)}" for name in self.creates]
         return "\n".join(lines)
-
-
-def require_absent(path: Path) -> None:
-    """Raise DatabaseCaError where there is a file, a directory or a link of that name, also a dangling one."""
-    if os.path.lexists(path):
-        raise DatabaseCaError(f"{path} exists already, and nothing is overwritten", "move it away first")
 
 
 def _wrapped(arguments: list[str]) -> str:

@@ -12,19 +12,17 @@ def now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
 
-def authority_start(at: datetime) -> datetime:
-    """Yesterday 00:00:00Z, the guide's `date +%y%m%d000000Z -u -d -1day`."""
-    return _midnight(at) - timedelta(days=1)
+def authority_period(at: datetime, years: int) -> tuple[datetime, datetime]:
+    """From yesterday to today in `years` years and a day, 00:00:00Z, as the guide types it with GNU date.
 
-
-def authority_end(at: datetime, years: int) -> datetime:
-    """Today in `years` years and a day, 00:00:00Z: the guide's `-d +5years+1day`, 29 February as GNU date does it."""
+    29 February is 1 March in other years, as it is there.
+    """
     midnight = _midnight(at)
     try:
-        day = midnight.replace(year=midnight.year + years)
+        end = midnight.replace(year=midnight.year + years)
     except ValueError:
-        day = midnight.replace(year=midnight.year + years, month=3, day=1)
-    return day + timedelta(days=1)
+        end = midnight.replace(year=midnight.year + years, month=3, day=1)
+    return midnight - timedelta(days=1), end + timedelta(days=1)
 
 
 def openssl_time(at: datetime) -> str:

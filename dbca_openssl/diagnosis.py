@@ -7,12 +7,10 @@ import re
 from pathlib import Path
 
 from dbca_openssl.command import Command, Result
-from dbca_openssl.errors import FULL, DatabaseCaError
+from dbca_openssl.errors import FULL, ROOM, DatabaseCaError
 
 _NEARLY_NOTHING = 65536
 """Bytes: with less free space than this the disk is taken for full."""
-
-_ROOM = "make room, then run it again"
 
 _WRONG_PHRASE = "the pass phrase is wrong"
 REPAIR = "dbca-openssl check says what is wrong, dbca-openssl repair fixes it"
@@ -22,7 +20,7 @@ _READING = r"Could not (?:read|find|find or decode|open file or uri for loading)
 
 _MEANINGS = (
     # a pattern, what it means, hints
-    (r"No space left on device|Disk quota exceeded", FULL, _ROOM),
+    (r"No space left on device|Disk quota exceeded", FULL, ROOM),
     (r"Read-only file system", "the file system is read-only", "remount it for writing: mount -o remount,rw ..."),
     (r"Permission denied", "permission denied", "check the owner and mode of the files"),
     (
@@ -131,7 +129,7 @@ def nothing_written(name: str, directory: Path, detail: str = "") -> DatabaseCaE
     It often exits 0 then without a message, so the file system is asked.
     """
     if _is_full(directory):
-        return DatabaseCaError(FULL, _ROOM, detail=detail)
+        return DatabaseCaError(FULL, ROOM, detail=detail)
     return DatabaseCaError(
         f"openssl did not write all of {name}",
         "is the disk, or a quota on it, full? --verbose shows what openssl said",
@@ -153,7 +151,7 @@ def said(messages: str, directory: Path | None = None) -> DatabaseCaError | None
             found = DatabaseCaError(meaning, *hints, detail=messages)
             break
     if directory is not None and _is_full(directory) and not (found and found.message == _WRONG_PHRASE):
-        return DatabaseCaError(FULL, _ROOM, detail=messages)
+        return DatabaseCaError(FULL, ROOM, detail=messages)
     return found
 
 

@@ -25,7 +25,7 @@ class UnreachableError(DatabaseCaError):
     """There is no server, it does not answer, or it does not speak TLS: what a check calls critical."""
 
 
-FULL = "the disk is full"
+FULL, ROOM = "the disk is full", "make room, then run it again"
 
 
 def reason(error: OSError) -> str:
@@ -41,11 +41,11 @@ def of_system(doing: str, error: OSError, *hints: str) -> DatabaseCaError:
     return DatabaseCaError(f"{doing}: {reason(error)}", *((fix,) if fix else hints))
 
 
-_OWNER, _ROOM = "look at owner and mode of the files, or do it as their owner", "make room, then run it again"
+_OWNER = "look at owner and mode of the files, or do it as their owner"
 _FIXES = {
     errno.EACCES: _OWNER,
     errno.EPERM: _OWNER,
-    errno.ENOSPC: _ROOM,
-    errno.EDQUOT: _ROOM,
+    errno.ENOSPC: ROOM,
+    errno.EDQUOT: ROOM,
     errno.EROFS: "remount it for writing: mount -o remount,rw ...",
 }

@@ -4,35 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
-try:  # as the standard library's own `random` does, for the same reason: hashlib is slow to load
-    from _sha2 import sha256  # type: ignore[import-not-found]  # Python 3.12 and newer
-except ImportError:
-    try:
-        from _sha256 import sha256  # type: ignore[import-not-found]
-    except ImportError:
-        from hashlib import sha256
+from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.ownership import believed
 
 LARGEST = 1 << 30
 """Bytes: an index with millions of rows is smaller, and all of it is held in memory."""
 
-FAT = frozenset({"vfat", "msdos", "exfat", "fuseblk"})
-"""File systems without a journal and with one owner for everything; fuseblk may be one of them."""
-
 PRIVATE_FILE, PRIVATE_DIRECTORY = 0o600, 0o700
 PUBLIC_FILE, PUBLIC_DIRECTORY = 0o644, 0o755
-
-_MOUNTS = "/proc/self/mountinfo"
-
-
-def owners() -> tuple[int, int]:
-    """The users whose files we believe: root, and whoever runs us."""
-    return 0, os.geteuid()
 
 
 def open_file(path: str | Path) -> int:
@@ -43,7 +26,7 @@ def open_file(path: str | Path) -> int:
     status = os.lstat(path)
     no_follow = os.O_NOFOLLOW
     if stat.S_ISLNK(status.st_mode):
-        if status.st_uid not in owners():
+        if status.st_uid not in believed():
             raise OSError(errno.ELOOP, "it is a symbolic link of another user", str(path))
         no_follow, status = 0, os.stat(path)
     _require_regular(path, status)
@@ -60,7 +43,7 @@ def read_file(path: str | Path, limit: int = LARGEST) -> bytes:
     """The bytes of a regular file of at most `limit` bytes, opened as by `open_file`. Raises OSError as it does."""
     with open(open_file(path), "rb") as file:
         if os.fstat(file.fileno()).st_size > limit:
-            raise OSError(errno.EFBIG, f"it has more than {limit} bytes", str(path))
+            raise OSError(errno.EFBIG, f"it has more than {limit // 1024} KiB", str(path))
         return file.read()
 
 
@@ -71,17 +54,38 @@ def _require_regular(path: str | Path, status: os.stat_result) -> None:
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
 
 
-def is_fat(directory: Path) -> bool:
-    """Whether a directory is on FAT or exFAT, by the table of mounts (proc_pid_mountinfo(5))."""
-    device = directory.stat().st_dev
+def require_absent(path: Path) -> None:
+    """Raise DatabaseCaError where there is a file, a directory or a link of that name, also a dangling one."""
+    if os.path.lexists(path):
+        raise DatabaseCaError(f"{path} exists already, and nothing is overwritten", "move it away first")
+
+
+def write_new(path: Path, data: bytes, mode: int = PUBLIC_FILE) -> None:
+    """Write and fsync a new file. Raises DatabaseCaError as `require_absent`, and OSError."""
+    require_absent(path)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     try:
-        lines = Path(_MOUNTS).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return False
-    for fields, _, kind in (line.partition(" - ") for line in lines):
-        if fields.split()[2:3] == [f"{os.major(device)}:{os.minor(device)}"]:
-            return kind.split()[0] in FAT
-    return False
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            set_mode(path, mode)
+            os.fsync(descriptor)
+    except BaseException:
+        path.unlink()  # a part of a file would be in the way of the next attempt
+        raise
+
+
+def replace(path: Path, data: bytes, mode: int | None = None) -> None:
+    """Replace a file by a rename, or make it; it keeps its mode. Raises OSError."""
+    new = beside(path)
+    new.unlink(missing_ok=True)
+    write_new(new, data, mode_of(path) if mode is None else mode)
+    new.rename(path)
+
+
+def beside(path: Path) -> Path:
+    """Where `replace` keeps the new file until it is whole."""
+    return path.with_name(f".commit.{path.name}")
 
 
 def move_by_copy(source: str, target: str) -> None:
@@ -89,15 +93,7 @@ def move_by_copy(source: str, target: str) -> None:
 
     On FAT a rename between two directories is two changes, and a power cut may keep the removal alone.
     """
-    copy = beside(target)
-    with suppress(FileNotFoundError):
-        os.unlink(copy)
-    with open(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-        file.write(read_file(source))
-    with suppress(OSError):  # FAT has no modes
-        shutil.copymode(source, copy)
-    fsync(copy)
-    os.rename(copy, target)
+    replace(Path(target), read_file(source), mode_of(source))
     fsync(os.path.dirname(target))
     os.unlink(source)
 
@@ -118,12 +114,6 @@ def mode_of(path: str | Path) -> int:
         return os.stat(path).st_mode & 0o777
     except OSError:
         return PUBLIC_FILE
-
-
-def beside(target: str) -> str:
-    """Where `move_by_copy` keeps its copy until it is whole."""
-    folder, name = os.path.split(target)
-    return f"{folder}/.commit.{name}" if folder else f".commit.{name}"
 
 
 def fsync(path: str | Path) -> None:
@@ -164,12 +154,9 @@ ABSENT, DANGLING = "-", "?"
 
 def state(path: str) -> str:
     """What is there: the SHA-256 of a file, `-` for nothing, `?` for a link that leads nowhere."""
+    import hashlib  # loads OpenSSL's library, and who only reads need not wait for that
+
     try:
-        data = read_file(path)
+        return hashlib.sha256(read_file(path)).hexdigest()
     except FileNotFoundError:
         return DANGLING if os.path.islink(path) else ABSENT
-    if len(data) > 1024 * 1024:
-        import hashlib  # loads OpenSSL's library, which is slow to load and fast at work
-
-        return hashlib.sha256(data).hexdigest()
-    return str(sha256(data).hexdigest())

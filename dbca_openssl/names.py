@@ -112,17 +112,25 @@ def alternative_name(text: str) -> tuple[str, str]:
     return "DNS", name
 
 
-def organization_name(text: str) -> str:
-    """An organisation as it is: any text of 1 to 64 characters that a configuration file can carry.
+def distinguished(text: str, what: str) -> str:
+    """An `organization` or the `common name` of a CA, as it is: 1 to 64 characters that a configuration can carry.
 
     Raises DatabaseCaError with the reason for any other.
     """
-    return _distinguished(text, "organization")
-
-
-def authority_name(text: str) -> str:
-    """The common name of the CA, under the same rules as an organisation. Raises DatabaseCaError."""
-    return _distinguished(text, "common name")
+    if not text.strip():
+        raise DatabaseCaError(f"the {what} is empty", "give one, for example example.net")
+    if text != text.strip():
+        raise DatabaseCaError(f"the {what} {shown(text)} starts or ends with a blank", "leave the blank out")
+    if len(text) > LONGEST:
+        raise DatabaseCaError(
+            f"the {what} {shown(text)} has {len(text)} characters; {LONGEST} are allowed", "use a shorter one"
+        )
+    if not is_writable(text):
+        raise DatabaseCaError(
+            f"the {what} {shown(text)} has a character that no configuration file can carry",
+            "line ends, tabs and other control characters are not allowed",
+        )
+    return text
 
 
 def authority_name_for(organization: str) -> str:
@@ -137,11 +145,6 @@ def authority_name_for(organization: str) -> str:
         f"no common name made of {shown(organization)} fits into {LONGEST} characters",
         "give one: --common-name 'Our Database CA'",
     )
-
-
-def is_guides_authority_name(name: str, organization: str) -> bool:
-    """Whether `name` follows the pattern of the guide's `[ ca_distinguished_name ]`."""
-    return name == COMMON_NAME_PATTERNS[0].format(organization)
 
 
 def printable(text: str) -> str:
@@ -202,20 +205,3 @@ def _refusal(text: str) -> DatabaseCaError:
         f"not the name of a host or a client: {shown(text)}",
         "a host: aiken.example.net; a client: letters, digits and . _ @ -, the first a letter or digit",
     )
-
-
-def _distinguished(text: str, what: str) -> str:
-    if not text.strip():
-        raise DatabaseCaError(f"the {what} is empty", "give one, for example example.net")
-    if text != text.strip():
-        raise DatabaseCaError(f"the {what} {shown(text)} starts or ends with a blank", "leave the blank out")
-    if len(text) > LONGEST:
-        raise DatabaseCaError(
-            f"the {what} {shown(text)} has {len(text)} characters; {LONGEST} are allowed", "use a shorter one"
-        )
-    if not is_writable(text):
-        raise DatabaseCaError(
-            f"the {what} {shown(text)} has a character that no configuration file can carry",
-            "line ends, tabs and other control characters are not allowed",
-        )
-    return text

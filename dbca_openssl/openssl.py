@@ -18,8 +18,9 @@ from threading import Thread
 from typing import IO
 
 from dbca_openssl import diagnosis
-from dbca_openssl.command import Command, Result, require_absent
+from dbca_openssl.command import Command, Result
 from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.files import require_absent
 
 OLDEST = (1, 1, 1)
 

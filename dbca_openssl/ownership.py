@@ -10,6 +10,11 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 
+FAT = frozenset({"vfat", "msdos", "exfat", "fuseblk"})
+"""File systems without a journal and with one owner for everything; fuseblk may be one of them."""
+
+_MOUNTS = "/proc/self/mountinfo"
+
 FOREIGN, OPEN = "belongs to another user", "may be written by everyone"
 
 JUDGED = (
@@ -31,6 +36,19 @@ def believed(*others: int | None) -> set[int | None]:
     return {0, os.geteuid(), *others} - {None}
 
 
+def is_fat(directory: str | os.PathLike[str]) -> bool:
+    """Whether a directory is on FAT or exFAT, by the table of mounts (proc_pid_mountinfo(5))."""
+    device = os.stat(directory).st_dev  # noqa: PTH116  pathlib is slow to import
+    try:
+        with open(_MOUNTS, encoding="utf-8", errors="replace") as lines:
+            for fields, _, kind in (line.partition(" - ") for line in lines):
+                if fields.split()[2:3] == [f"{os.major(device)}:{os.minor(device)}"]:
+                    return kind.split()[0] in FAT
+    except OSError:
+        pass
+    return False
+
+
 def is_same(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
     """Whether two paths lead to the same directory."""
     return os.path.realpath(one) == os.path.realpath(other)
@@ -45,19 +63,13 @@ def distrust(directory: str, sudo: int | None, *, by_mode: bool = True) -> tuple
     """
     users = believed(sudo)
     try:
-        top = os.stat(directory)  # noqa: PTH116  pathlib is slow to import
+        top = os.stat(directory)  # noqa: PTH116
     except OSError:
         top = None
     is_shared = top is not None and top.st_mode & (stat.S_ISGID | stat.S_IWGRP) == stat.S_ISGID | stat.S_IWGRP
 
     def is_open(path: str, mode: int) -> bool:
-        if not mode & stat.S_IWOTH or not by_mode:
-            return False
-        from pathlib import Path
-
-        from dbca_openssl.files import is_fat
-
-        return not is_fat(Path(path))
+        return bool(mode & stat.S_IWOTH) and by_mode and not is_fat(path)
 
     root = os.stat("/").st_uid  # noqa: PTH116  in a user namespace it is nobody's
     for path in _above(directory):

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from dbca_openssl import ownership
 from dbca_openssl.errors import DatabaseCaError, of_system
-from dbca_openssl.files import is_fat
 
 SHORTEST, LONGEST = 4, 1023
 """Bytes: openssl refuses fewer when it encrypts a key, and silently cuts off more."""
@@ -76,11 +75,11 @@ def from_file(path: Path, users: Collection[int | None] | None = None) -> Passph
             status = os.fstat(file.fileno())
             if status.st_uid not in (ownership.believed() if users is None else users):
                 raise DatabaseCaError(f"the pass phrase file {path} belongs to another user", "make one of your own")
-            if stat.S_ISREG(status.st_mode) and status.st_mode & 0o022 and not is_fat(path):
+            if stat.S_ISREG(status.st_mode) and status.st_mode & 0o022 and not ownership.is_fat(path):
                 raise DatabaseCaError(
                     f"others may write the pass phrase file {path}", f"chmod 600 {shlex.quote(str(path))}"
                 )
-            return Passphrase(_first_line(file.readline(LONGEST + 3)), path.absolute())
+            return Passphrase(file.readline(LONGEST + 3).removesuffix(b"\n"), path.absolute())
     except OSError as error:
         hint = "its first line is the pass phrase"
         raise of_system(f"cannot read the pass phrase file {path}", error, hint) from None
@@ -90,7 +89,7 @@ def from_descriptor(number: int) -> Passphrase:
     """The first line from the open file descriptor `number`, which is closed. Raises DatabaseCaError."""
     try:
         with open(number, "rb") as file:
-            return Passphrase(_first_line(file.read(LONGEST + 3)))
+            return Passphrase(file.readline(LONGEST + 3).removesuffix(b"\n"))
     except OSError as error:
         hint = f"open it in the shell: {number}< FILE"
         raise of_system(f"cannot read the pass phrase from descriptor {number}", error, hint) from None
@@ -99,10 +98,6 @@ def from_descriptor(number: int) -> Passphrase:
 def readable_by_others(path: Path) -> bool:
     """Whether the group of a pass phrase file, or everybody, may read it."""
     return bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
-
-
-def _first_line(data: bytes) -> bytes:
-    return data.split(b"\n", 1)[0]
 
 
 def _problem(secret: bytes) -> DatabaseCaError | None:

@@ -6,22 +6,13 @@ The script is POSIX sh, needs nothing but openssl, and makes the same files. Pat
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from dbca_openssl.command import Command, require_absent
-from dbca_openssl.files import (
-    PRIVATE_DIRECTORY,
-    PRIVATE_FILE,
-    PUBLIC_DIRECTORY,
-    PUBLIC_FILE,
-    beside,
-    mode_of,
-    set_mode,
-)
+from dbca_openssl.command import Command
+from dbca_openssl.files import PRIVATE_DIRECTORY, PRIVATE_FILE, PUBLIC_DIRECTORY, PUBLIC_FILE, write_new
 from dbca_openssl.openssl import OpenSSL
 from dbca_openssl.render import here_document
 
@@ -162,30 +153,6 @@ class Plan(NamedTuple):
                         exported[name] = value
                 lines.append(step.script())
         return "\n".join(lines) + "\n"
-
-
-def write_new(path: Path, data: bytes, mode: int = PUBLIC_FILE) -> None:
-    """Write and fsync a new file. Raises DatabaseCaError where there is one, or a link, also a dangling one."""
-    require_absent(path)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
-    try:
-        with open(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        path.unlink()  # a part of a file would be in the way of the next attempt
-        raise
-    if mode != PRIVATE_FILE:
-        set_mode(path, mode)
-
-
-def replace(path: Path, data: bytes) -> None:
-    """Replace a file by a rename, or make it; it keeps its mode. Raises OSError."""
-    new = Path(beside(str(path)))
-    new.unlink(missing_ok=True)
-    write_new(new, data, mode_of(path))
-    new.replace(path)
 
 
 def tell_lost_modes(private: Path, directory: Path, tell: Callable[[str], None]) -> None:

@@ -118,16 +118,9 @@ def authority_configuration(settings: AuthoritySettings) -> str:
     """
     return rendered(
         "database-ca.cnf.j2",
-        organization=settings.organization,
-        common_name=settings.common_name,
-        days=settings.days,
-        crl_days=settings.crl_days,
-        bits=settings.bits,
+        **settings._asdict(),
         # every openssl reads dirName as Latin-1, and garbles a name beyond ASCII
         ascii_name=(settings.organization + settings.common_name).isascii(),
-        certificate_url=f"{settings.base_url}/database-ca.cert.pem",
-        crl_url=f"{settings.base_url}/database-ca.crl",
-        modern=settings.profile == "modern",
     )
 
 

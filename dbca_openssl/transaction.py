@@ -28,15 +28,14 @@ from dbca_openssl.files import (
     beside,
     fsync,
     fsync_all,
-    is_fat,
     mode_of,
     move_by_copy,
-    owners,
     read_file,
     set_mode,
     state,
 )
 from dbca_openssl.lock import Lock, Tell
+from dbca_openssl.ownership import believed, is_fat
 
 STAGE, COMMIT, MANIFEST = ".stage.", ".commit", "manifest"
 
@@ -263,7 +262,7 @@ def _entries(directory: Path) -> list[_Entry] | None:
     def require_ours(path: str | Path) -> None:
         status = os.lstat(path)
         require(stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode), f"{path} is neither file nor directory")
-        require(on_fat or status.st_uid in owners(), f"{path} belongs to another user")
+        require(on_fat or status.st_uid in believed(), f"{path} belongs to another user")
         require(on_fat or private or not status.st_mode & 0o022, f"other users may change {path}")
 
     require_ours(commit)
@@ -280,7 +279,7 @@ def _entries(directory: Path) -> list[_Entry] | None:
     for entry in entries:
         require(bool(re.fullmatch(_NAME, entry.name)), f"no change has a file called {entry.name!r}")
         folder = os.path.dirname(f"{directory}/{entry.name}")
-        followed = not os.path.islink(folder) or os.lstat(folder).st_uid in owners()
+        followed = not os.path.islink(folder) or os.lstat(folder).st_uid in believed()
         require(followed, f"{folder} is a symbolic link of another user")
     return entries
 
@@ -294,7 +293,7 @@ def _finish(directory: Path, entries: Sequence[_Entry]) -> bool:
             installed = not (commit / entry.name).exists() and state(f"{directory}/{entry.name}") == entry.after
             if entry.kind == NEW and entry.before == ABSENT and installed:
                 (directory / entry.name).unlink()
-            Path(beside(f"{directory}/{entry.name}")).unlink(missing_ok=True)
+            beside(directory / entry.name).unlink(missing_ok=True)
     for folder in {os.path.dirname(f"{directory}/{entry.name}") for entry in entries}:
         fsync(folder)
     (commit / MANIFEST).unlink(missing_ok=True)

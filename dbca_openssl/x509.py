@@ -56,13 +56,6 @@ AlternativeNames = tuple[tuple[str, str], ...]
 """The names in a subjectAltName: `DNS` or `IP` and the name; other kinds as `kind N` and an empty text."""
 
 
-class Extension(NamedTuple):
-    """An extension's `extnValue` (DER), and whether it is critical."""
-
-    critical: bool
-    value: bytes
-
-
 class Request(NamedTuple):
     """A certificate request: its subject as pairs of type and text, key, attributes, extensions, signature.
 
@@ -75,7 +68,7 @@ class Request(NamedTuple):
     key_algorithm: tuple[str, ...]
     key_bits: bytes
     attributes: tuple[str, ...]
-    extensions: tuple[tuple[str, Extension], ...]
+    extensions: tuple[tuple[str, bytes], ...]
     signature_algorithm: str
 
 
@@ -90,7 +83,7 @@ class Certificate(NamedTuple):
     start: datetime
     end: datetime
     public_key: bytes
-    extensions: tuple[tuple[str, Extension], ...]
+    extensions: tuple[tuple[str, bytes], ...]
     alternative_names: AlternativeNames
     signature_algorithm: tuple[str, ...]
     """Its identifier and parameters, as a request's `key_algorithm`."""
@@ -126,20 +119,18 @@ class Certificate(NamedTuple):
 
     def extension(self, kind: str) -> bytes | None:
         """The value of an extension, or None where the certificate has none of that kind."""
-        return next((extension.value for oid, extension in self.extensions if oid == kind), None)
-
-
-def certificate_der(data: bytes) -> bytes:
-    """The DER bytes of the certificate in a PEM file.
-
-    Raises UnreadableError where the file has another PEM block too: of several, openssl would take one and we another.
-    """
-    return only_block(data, "certificate", "CERTIFICATE", "X509 CERTIFICATE")
+        return next((value for oid, value in self.extensions if oid == kind), None)
 
 
 def certificate_in(data: bytes) -> Certificate:
-    """The certificate in a PEM file. Raises UnreadableError as `certificate_der` and `certificate` do."""
-    return certificate(certificate_der(data))
+    """The certificate in a PEM file. Raises UnreadableError, also where there are more.
+
+    Of several, openssl would take one and we another.
+    """
+    certificates = certificates_in(data)
+    if len(certificates) != 1:
+        raise UnreadableError("it does not hold one certificate and nothing else")
+    return certificates[0]
 
 
 def certificates_in(data: bytes) -> list[Certificate]:
@@ -223,7 +214,7 @@ def certificate(encoded: bytes) -> Certificate:
     serial, algorithm, issuer, validity, subject, key, *more = parts
     wrapped = next((part for part in more if part.tag == _context(3, constructed=True)), None)
     extensions = extensions_in(_exactly(wrapped.parts, 1)[0]) if wrapped else []
-    values = {kind: extension.value for kind, extension in extensions}
+    values = dict(extensions)
     issuer_key = der.read(values[AUTHORITY_KEY_IDENTIFIER]).parts if AUTHORITY_KEY_IDENTIFIER in values else ()
     try:
         start, end = (asn1_time(time.text()) for time in _exactly(validity.parts, 2))
@@ -243,14 +234,6 @@ def certificate(encoded: bytes) -> Certificate:
         signature_algorithm=_algorithm(algorithm),
         names_issuers_serial=any(part.tag == _context(2) for part in issuer_key),
     )
-
-
-def only_block(data: bytes, what: str, *labels: str) -> bytes:
-    """The only PEM block in a file, with one of the labels; `what` should be there. Raises UnreadableError."""
-    blocks = pem_blocks(data)
-    if len(blocks) != 1 or blocks[0][0] not in labels:
-        raise UnreadableError(f"it does not hold one {what} and nothing else")
-    return blocks[0][1]
 
 
 def all_blocks(data: bytes, what: str, *labels: str) -> list[bytes]:
@@ -287,8 +270,11 @@ def _name(element: Element) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
-def extensions_in(sequence: Element) -> list[tuple[str, Extension]]:
-    """The extensions of a request, a certificate or an entry of a CRL. Raises UnreadableError."""
+def extensions_in(sequence: Element) -> list[tuple[str, bytes]]:
+    """Kind and value (DER) of the extensions of a request, a certificate, a CRL or an entry of one; critical or not.
+
+    Raises UnreadableError.
+    """
     found = []
     for extension in sequence.parts:
         if len(extension.parts) not in (2, 3):
@@ -296,7 +282,7 @@ def extensions_in(sequence: Element) -> list[tuple[str, Extension]]:
         kind, *critical, value = extension.parts
         if value.tag != der.OCTET_STRING or any(flag.tag != der.BOOLEAN for flag in critical):
             raise UnreadableError("an extension in it is not well-formed")
-        found.append((_oid(kind), Extension(bool(critical) and critical[0].content != b"\0", value.content)))
+        found.append((_oid(kind), value.content))
     return found
 
 

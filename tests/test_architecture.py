@@ -27,8 +27,10 @@ LEVELS = (
     ("diagnosis",),
     ("command",),
     ("finding", "passphrase", "render"),
-    ("algorithm", "names", "dates", "errata", "ownership"),
-    ("errors", "files", "__init__"),
+    ("algorithm", "names", "dates", "errata"),
+    ("files",),
+    ("ownership",),
+    ("errors", "__init__"),
 )
 """A module imports from its own package and from the levels below it, never from beside or above."""
 

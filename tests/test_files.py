@@ -35,6 +35,8 @@ def test_a_change_of_an_old_file_is_seen_although_its_time_is_set_back(tmp_path:
     assert files.state(str(file)) != before
 
 
-@pytest.mark.parametrize(("target", "copy"), [("page.html", ".commit.page.html"), ("/ca/a", "/ca/.commit.a")])
-def test_a_copy_lies_beside_its_target(target: str, copy: str) -> None:
+@pytest.mark.parametrize(
+    ("target", "copy"), [(Path("page.html"), Path(".commit.page.html")), (Path("/ca/a"), Path("/ca/.commit.a"))]
+)
+def test_a_copy_lies_beside_its_target(target: Path, copy: Path) -> None:
     assert files.beside(target) == copy

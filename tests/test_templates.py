@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import partial
 from pathlib import Path
 
 import jinja2
@@ -87,9 +88,9 @@ def test_quotes_what_needs_it_and_nothing_else(value: str, written: str) -> None
 
 @pytest.mark.parametrize("character", ["\n", "\r", "\0", "\t", "\x7f", "\x85", "\u2028", "\u2029", "\ud800"])
 def test_refuses_what_no_quoting_can_carry(character: str) -> None:
-    for function in (quoted, names.organization_name, names.authority_name):
+    for refused in (quoted, partial(names.distinguished, what="organization")):
         with pytest.raises(DatabaseCaError, match="that no configuration file can carry"):
-            function(f"a{character}b")
+            refused(f"a{character}b")
 
 
 # --- real certificates -------------------------------------------------------------------------------------------
@@ -151,7 +152,9 @@ def places(certificate: x509.Certificate) -> list[str]:
 @example(organization="'x'", common_name="$ENV::HOME ${x} $(id)")
 @example(organization="Ж" * 64, common_name="😀" * 64)
 def test_any_organisation_arrives_exactly_in_a_certificate(workshop: Path, organization: str, common_name: str) -> None:
-    configuration = AuthoritySettings(names.organization_name(organization), names.authority_name(common_name))
+    configuration = AuthoritySettings(
+        names.distinguished(organization, "organization"), names.distinguished(common_name, "common name")
+    )
     certificate = certified(workshop, authority_configuration(configuration))
     assert certificate.subject_parts == (
         (x509.ORGANIZATION, organization),
@@ -173,7 +176,7 @@ def test_any_host_and_its_other_names_arrive_exactly_in_a_request(workshop: Path
     new = NewRequest(names.entity_name(name), alternative_names=alternative, profile="modern")
     request = requested(workshop, new)
     assert request.subject == ((x509.COMMON_NAME, name),)
-    (value,) = [one.value for kind, one in request.extensions if kind == x509.ALTERNATIVE_NAME]
+    (value,) = [one for kind, one in request.extensions if kind == x509.ALTERNATIVE_NAME]
     expected = dict.fromkeys([("DNS", name), *((_kind(text), _canonical(text)) for text in others)])
     assert x509.alternative_names(value) == tuple(expected)
 
@@ -241,7 +244,7 @@ def test_alternative_names_follow_the_guides_text() -> None:
 
 def test_the_modern_profile_adds_the_name_itself(workshop: Path) -> None:
     request = requested(workshop, NewRequest("aiken.example.net", profile="modern"))
-    (value,) = [one.value for kind, one in request.extensions if kind == x509.ALTERNATIVE_NAME]
+    (value,) = [one for kind, one in request.extensions if kind == x509.ALTERNATIVE_NAME]
     assert x509.alternative_names(value) == (("DNS", "aiken.example.net"),)
 
 
@@ -253,5 +256,5 @@ def test_a_client_whose_name_is_no_host_name_has_no_alternative_name(workshop: P
 
 def test_an_address_as_name_is_an_address_among_the_alternative_names(workshop: Path) -> None:
     request = requested(workshop, NewRequest(names.entity_name("192.0.2.7"), profile="modern"))
-    (value,) = [one.value for kind, one in request.extensions if kind == x509.ALTERNATIVE_NAME]
+    (value,) = [one for kind, one in request.extensions if kind == x509.ALTERNATIVE_NAME]
     assert x509.alternative_names(value) == (("IP", "192.0.2.7"),)

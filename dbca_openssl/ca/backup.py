@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
-from io import BytesIO
+from io import BufferedIOBase, BytesIO
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, NamedTuple
 
 from dbca_openssl import crls, dates, x509
 from dbca_openssl.ca import archive, canary, index
@@ -21,17 +21,13 @@ from dbca_openssl.ca.certificates import own_certificate
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.key import URI, is_encrypted
 from dbca_openssl.ca.layout import CERTIFICATE, CONFIGURATION, CRL, CRL_NUMBER, INDEX, KEY, SERIAL, Authority
-from dbca_openssl.command import require_absent
 from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError, of_system, reason
-from dbca_openssl.files import PRIVATE_FILE, fsync, open_file, read_file
+from dbca_openssl.files import PRIVATE_FILE, fsync, open_file, read_file, require_absent
 from dbca_openssl.finding import CRITICAL, OK, WARNING, Finding
 from dbca_openssl.lock import LOCK
 from dbca_openssl.names import shown
 from dbca_openssl.transaction import COMMIT, STAGE, Transaction
-
-if TYPE_CHECKING:
-    import gzip
 
 BACKUP = "database-ca.backup"
 
@@ -281,7 +277,7 @@ def _write(authority: Authority, part: Path, names: Sequence[str], made: Made) -
     sums: dict[str, str] = {}
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with open(os.open(part, flags, PRIVATE_FILE), "wb") as file:
-        packed: AbstractContextManager[IO[bytes] | gzip.GzipFile] = nullcontext(file)
+        packed: AbstractContextManager[IO[bytes] | BufferedIOBase] = nullcontext(file)
         if not part.name.endswith(".tar.part"):
             packed = gzip.GzipFile("", "wb", 6, file)
         with (
@@ -310,7 +306,7 @@ def _write(authority: Authority, part: Path, names: Sequence[str], made: Made) -
     return sums
 
 
-def _read(stream: IO[bytes] | gzip.GzipFile) -> tuple[dict[str, str], dict[str, bytes], bytes]:
+def _read(stream: BufferedIOBase) -> tuple[dict[str, str], dict[str, bytes], bytes]:
     """The sums of the files in a tar file, the bytes of those that are looked into, and of `database-ca.backup`.
 
     tarfile itself believes what a header says of its size, so it only parses the single headers here.

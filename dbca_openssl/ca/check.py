@@ -14,7 +14,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from dbca_openssl import crls, dates
+from dbca_openssl import dates
 from dbca_openssl.ca import archive, backup, exposure, index, listing
 from dbca_openssl.ca import hosts as known_hosts
 from dbca_openssl.ca import revoke as revocation
@@ -37,9 +37,8 @@ from dbca_openssl.ca.layout import (
     Authority,
     issued,
 )
-from dbca_openssl.ca.revoke import RevocationList
 from dbca_openssl.ca.survey import Survey
-from dbca_openssl.der import UnreadableError
+from dbca_openssl.crls import Crl
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.finding import CRITICAL, FROM_A_BACKUP, REPAIR, WARNING, Finding, Level, worst
 from dbca_openssl.lock import Lock, is_locked
@@ -354,24 +353,17 @@ def _list(authority: Authority, newest_valid: Iterable[Row]) -> Iterator[Finding
                 yield Finding(WARNING, "no-san", text, fix)
 
 
-def _crl(
-    authority: Authority, current: RevocationList, rows: Sequence[Row] | None, at: datetime, limits: Limits
-) -> Iterator[Finding]:
+def _crl(authority: Authority, crl: Crl, rows: Sequence[Row] | None, at: datetime, limits: Limits) -> Iterator[Finding]:
     """The CRL: its age, whether it and the revoked `rows` (None: not known) agree, and its number."""
-    period = (current.end - current.start).days
+    period = (crl.end - crl.start).days
     limits = Limits(min(limits.warn_days, period // 4), min(limits.critical_days, period // 8))
-    try:
-        crl = crls.crl_in(authority.read(CRL))
-    except UnreadableError as error:
-        yield Finding(CRITICAL, "crl", f"{CRL} cannot be read: {error}", "dbca-openssl crl")
-        return
     revoked = {int(row.serial, 16) for row in rows or ()}
     missing = revocation.missing(rows or (), crl)
     again = index.some(authority.read(INDEX), names={row.name for row in missing}) if missing else ()
     valid = {row.name for row in again if row.state == index.VALID}
     renewed = [row for row in missing if row.reason == revocation.SUPERSEDED and row.name in valid]
     fix = DELIVER_FIRST if renewed else "dbca-openssl crl"
-    for one in _expiring(current.end, at, limits, "crl", "the CRL", "crl"):
+    for one in _expiring(crl.end, at, limits, "crl", "the CRL", "crl"):
         yield one._replace(fix=fix)
     if missing:
         names = ", ".join(row.name for row in missing[:3]) + (" ..." if len(missing) > 3 else "")
@@ -385,10 +377,10 @@ def _crl(
             f"the CRL has the serial {text}, which the index does not have as revoked",
             f"dbca-openssl revoke {text}, or the next CRL takes it back",
         )
-    yield from _number(authority, CRL_NUMBER, "crl-number", current.number, "the number of the CRL")
+    yield from _number(authority, CRL_NUMBER, "crl-number", crl.number, "the number of the CRL")
 
 
-def _clock(own: Certificate, crl: RevocationList | None, at: datetime) -> Iterator[Finding]:
+def _clock(own: Certificate, crl: Crl | None, at: datetime) -> Iterator[Finding]:
     """Whether the clock is behind what was made before: then nothing else that is said of dates can be believed."""
     start = max(own.start, crl.start if crl else own.start)
     if start - at > timedelta(hours=1):  # the clocks of two machines that work on one CA may be so far apart

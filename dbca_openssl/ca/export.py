@@ -22,8 +22,9 @@ from dbca_openssl.ca.layout import (
     Authority,
 )
 from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.files import replace, write_new
 from dbca_openssl.lock import Lock
-from dbca_openssl.plan import MakeDirectories, replace, write_new
+from dbca_openssl.plan import MakeDirectories
 
 _FILES = (CONFIGURATION, CERTIFICATE, HOSTS, CRL_NUMBER, CRL, SERIAL, ATTRIBUTES, INDEX)
 _SECRET = re.compile(rb"PRIVATE KEY|^\s*(?:in|out)put_password\s*=", re.MULTILINE)

@@ -12,10 +12,9 @@ from itertools import chain
 
 from dbca_openssl.ca.layout import CONFIGURATION, Authority
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.files import is_fat
 from dbca_openssl.finding import CRITICAL, WARNING, Finding
 from dbca_openssl.names import shown
-from dbca_openssl.ownership import believed
+from dbca_openssl.ownership import believed, is_fat
 
 _LOADING = re.compile(
     r"(?:[\w.;-]+\s*::\s*)?(\.include|openssl_conf|engines|engine_id|providers|module|dynamic_path|SO_PATH|oid_file)\b"

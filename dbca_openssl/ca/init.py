@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from dbca_openssl import dates, diagnosis
+from dbca_openssl import diagnosis
 from dbca_openssl.ca import guide_commands, revoke
 from dbca_openssl.ca.hosts import MODERN
 from dbca_openssl.ca.key import is_encrypted
@@ -29,13 +29,12 @@ from dbca_openssl.ca.layout import (
     Authority,
     issued,
 )
-from dbca_openssl.ca.revoke import RevocationList
-from dbca_openssl.command import require_absent
+from dbca_openssl.crls import Crl
 from dbca_openssl.errors import DatabaseCaError, of_system
-from dbca_openssl.files import PUBLIC_DIRECTORY, fsync, set_mode
+from dbca_openssl.files import PUBLIC_DIRECTORY, fsync, require_absent, set_mode
 from dbca_openssl.lock import Lock
 from dbca_openssl.plan import CopyFile, MakeDirectories, Plan, Section, Step, WriteFile, tell_lost_modes
-from dbca_openssl.render import YEARS, AuthoritySettings, authority_configuration
+from dbca_openssl.render import AuthoritySettings, authority_configuration
 
 FIRST_SERIALS = {"guide": "00", "modern": "01"}
 """The serial of the CA certificate, by profile; some libraries refuse the guide's (erratum 13)."""
@@ -110,7 +109,7 @@ def require_possible(authority: Authority, new: NewAuthority) -> None:
             )
 
 
-def create(authority: Authority, new: NewAuthority) -> RevocationList:
+def create(authority: Authority, new: NewAuthority) -> Crl:
     """Make the CA in a directory beside its own, and move it there when it is complete.
 
     The pass phrase of `authority` encrypts a new key, or opens the one in `new.key`. Returns the first CRL.
@@ -181,8 +180,3 @@ def _move(work: Path, target: Path) -> None:
         fsync(target.parent)
     except OSError as error:  # the CA is there, so "cannot make" would be wrong
         raise of_system(f"{target} is made, but may not be on the disk yet", error) from None
-
-
-def period(at: datetime, years: int = YEARS) -> tuple[datetime, datetime]:
-    """The validity of a new CA certificate, as the guide has it."""
-    return dates.authority_start(at), dates.authority_end(at, years)

@@ -83,15 +83,13 @@ def on_token(uri: str, openssl: OpenSSL) -> Key:
     Raises DatabaseCaError where there is none, or the URI is not one that may be written down and shown.
     """
     if not _PATTERN.fullmatch(uri) or not re.search("[:;](object|id)=", uri):
-        secret = "pin-" in uri.lower()
-        raise DatabaseCaError(
-            "the URI of a key must not have the PIN in it, nor the place of one"
-            if secret
-            else "that is not the PKCS#11 URI of a key",
-            "give the PIN as a pass phrase: --passphrase-file FILE, --passphrase-fd N, or when asked"
-            if secret
-            else "example: 'pkcs11:token=CA;object=ca'; after a '?' nothing is taken",
-        )
+        if "pin-" in uri.lower():
+            raise DatabaseCaError(
+                "the URI of a key must not have the PIN in it, nor the place of one",
+                "give the PIN as a pass phrase: --passphrase-file FILE, --passphrase-fd N, or when asked",
+            )
+        hint = "example: 'pkcs11:token=CA;object=ca'; after a '?' nothing is taken"
+        raise DatabaseCaError("that is not the PKCS#11 URI of a key", hint)
     return Key(URI, uri=uri, options=openssl.token_options)
 
 

@@ -15,7 +15,7 @@ from dbca_openssl.ca.backup import Made
 from dbca_openssl.ca.certificates import certificate_path, is_path, not_found, own_certificate, read_certificate
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import INDEX, Authority, certificate_of, issued
-from dbca_openssl.ca.revoke import RevocationList
+from dbca_openssl.crls import Crl
 from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.x509 import Certificate
@@ -33,7 +33,7 @@ class Status(NamedTuple):
     """
 
     own: Certificate
-    revocation_list: RevocationList | None
+    revocation_list: Crl | None
     counts: Mapping[str, int]
     revoked: Sequence[Row]
     expired: Sequence[Row]
@@ -55,7 +55,6 @@ class Details(NamedTuple):
     certificate: Certificate
     path: str
     row: Row | None
-    alternative_names: tuple[tuple[str, str], ...]
     fingerprint: str
     issuer: str
     key: tuple[str, int | None]
@@ -98,10 +97,14 @@ def status(authority: Authority) -> Status:
             counts["valid"] += 1
             if left <= SOON and row.end <= soon:
                 ending.append(row)
+    try:
+        crl = revocation.current_list(authority)
+    except DatabaseCaError:
+        crl = None
     waiting, own = signing.waiting(authority), own_certificate(authority)
     if saved:
         is_behind = is_behind or own.serial > saved.highest or any(saved.since(revoked))
-    return Status(own, _list(authority), counts, revoked, expired, ending, waiting, at, saved, is_behind)
+    return Status(own, crl, counts, revoked, expired, ending, waiting, at, saved, is_behind)
 
 
 def details(authority: Authority, what: str) -> Details:
@@ -114,19 +117,11 @@ def details(authority: Authority, what: str) -> Details:
     ours = certificate.issuer == own_certificate(authority).subject
     row = next((row for row in rows if row.serial == serial), None) if ours else None
     fingerprint = hashlib.sha256(certificate.encoded).hexdigest().upper()
-    names = certificate.alternative_names
     try:
         shown = certificate.issuer_text, certificate.key, *certificate.usages
     except UnreadableError as error:
         raise DatabaseCaError(f"{authority.path(path)} cannot be read: {error}") from None
-    return Details(certificate, str(authority.path(path)), row, names, fingerprint, *shown)
-
-
-def _list(authority: Authority) -> RevocationList | None:
-    try:
-        return revocation.current_list(authority)
-    except DatabaseCaError:
-        return None
+    return Details(certificate, str(authority.path(path)), row, fingerprint, *shown)
 
 
 def _path(authority: Authority, what: str, rows: Sequence[Row]) -> str:

@@ -33,12 +33,12 @@ def recover(directory: Path, data_files: Sequence[str], tell: Tell, timeout: flo
         timeout = WHILE_FINISHED if os.access(directory, os.W_OK) else WHILE_FINISHED_BY_OTHERS
     deadline = time.monotonic() + timeout
 
-    def is_busy() -> bool:
-        return is_locked(directory) or not os.access(directory, os.W_OK)
-
-    while (needed := _is_needed(directory, data_files)) and is_busy() and time.monotonic() < deadline:
+    while transaction.is_interrupted(directory) or _moved_away(directory, data_files):
+        is_busy = is_locked(directory) or not os.access(directory, os.W_OK)
+        if not is_busy or time.monotonic() >= deadline:
+            break
         time.sleep(0.02)
-    if not needed:
+    else:
         return
     try:
         lock = Lock(directory, tell, max(0, round(deadline - time.monotonic())))
@@ -51,10 +51,6 @@ def recover(directory: Path, data_files: Sequence[str], tell: Tell, timeout: flo
         restore(directory, data_files, tell)
     finally:
         lock.release()
-
-
-def _is_needed(directory: Path, data_files: Sequence[str]) -> bool:
-    return transaction.is_interrupted(directory) or bool(_moved_away(directory, data_files))
 
 
 def restore(directory: Path, data_files: Sequence[str], tell: Tell) -> None:

@@ -15,8 +15,9 @@ from dbca_openssl.ca.certificates import read_certificate
 from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import HOSTS, INDEX, Authority, issued, request_of
-from dbca_openssl.ca.revoke import SUPERSEDED, Reason, RevocationList
+from dbca_openssl.ca.revoke import SUPERSEDED, Reason
 from dbca_openssl.ca.sign import Period, Proposal, Signed
+from dbca_openssl.crls import Crl
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.plan import Plan, Section
 
@@ -68,19 +69,14 @@ def propose(authority: Authority, names: Sequence[str], period: Period) -> list[
         requests.append(request)
     superseded = [row for found in generations.values() for row in found if row.state == index.VALID]
     proposals = sign.proposals(authority, requests, [None] * len(requests), period, superseded)
-    return [
-        _renewal(authority, proposal, found) for proposal, found in zip(proposals, generations.values(), strict=True)
-    ]
-
-
-def _renewal(authority: Authority, proposal: Proposal, generations: Sequence[Row]) -> Renewal:
-    before = read_certificate(authority, issued(generations[-1].serial))
-    return Renewal(
-        proposal,
-        tuple(row for row in generations if row.state == index.VALID),
-        frozenset(name for _, name in before.alternative_names),
-        before.public_key == proposal.request.public_key,
-    )
+    renewals = []
+    for proposal, found in zip(proposals, generations.values(), strict=True):
+        before = read_certificate(authority, issued(found[-1].serial))
+        valid = tuple(row for row in found if row.state == index.VALID)
+        names_before = frozenset(name for _, name in before.alternative_names)
+        same_key = before.public_key == proposal.request.public_key
+        renewals.append(Renewal(proposal, valid, names_before, same_key))
+    return renewals
 
 
 def plan(authority: Authority, renewals: Sequence[Renewal], period: Period, with_list: bool) -> Plan:
@@ -107,7 +103,7 @@ def renew(
     reached: Sequence[KnownHost] = (),
     *,
     reason: Reason = SUPERSEDED,
-) -> tuple[list[Signed], RevocationList | None]:
+) -> tuple[list[Signed], Crl | None]:
     """Sign again, revoke for `reason` and make a new CRL (None: not `with_list`), in one transaction.
 
     As keyCompromise also what has expired is revoked, since only then is its key refused.

@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-from dbca_openssl import crls, dates
+from dbca_openssl import dates
 from dbca_openssl.ca import archive, index
 from dbca_openssl.ca import check as checking
 from dbca_openssl.ca import revoke as revocation
@@ -20,7 +20,6 @@ from dbca_openssl.ca.certificates import own_certificate
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import (
     ATTRIBUTES,
-    CRL,
     CRL_NUMBER,
     DATA_FILES,
     DIRECTORIES,
@@ -32,12 +31,11 @@ from dbca_openssl.ca.layout import (
     issued,
 )
 from dbca_openssl.ca.recovery import restore
-from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.files import PRIVATE_DIRECTORY, PRIVATE_FILE, fsync, mode_of, set_mode
+from dbca_openssl.files import PRIVATE_DIRECTORY, PRIVATE_FILE, fsync, mode_of, replace, set_mode, write_new
 from dbca_openssl.lock import Lock
 from dbca_openssl.names import is_entity_name
-from dbca_openssl.plan import MakeDirectories, write_new
+from dbca_openssl.plan import MakeDirectories
 from dbca_openssl.transaction import COMMIT, STAGE, recover
 from dbca_openssl.x509 import Certificate
 
@@ -146,9 +144,8 @@ def _rebuilt(authority: Authority) -> bytes:
     """
     try:
         own = own_certificate(authority)
-        revocation.current_list(authority)
-        revoked = dict(crls.crl_in(authority.read(CRL)).revoked)
-    except (DatabaseCaError, UnreadableError):
+        revoked = dict(revocation.current_list(authority).revoked)
+    except DatabaseCaError:
         return b""
     files = sorted(archive.serials(authority), key=lambda serial: int(serial, 16), reverse=True)
     signed, at, newer = archive.signed_by(authority, files), dates.now(), dict[str, Certificate]()
@@ -258,10 +255,8 @@ def _replace(authority: Authority, name: str, data: bytes) -> None:
 
 
 def _put(authority: Authority, name: str, data: bytes) -> None:
-    target = authority.path(name)
-    staged = target.with_name(f".{target.name}.{os.urandom(4).hex()}")
-    write_new(staged, data, mode_of(target))
-    _rename(staged, target)
+    replace(authority.path(name), data)
+    fsync(authority.path(name).parent)
 
 
 def _rename(source: Path, target: Path) -> None:

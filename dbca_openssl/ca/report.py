@@ -21,12 +21,10 @@ from dbca_openssl.ca.certificates import own_certificate
 from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import INDEX, Authority
-from dbca_openssl.ca.revoke import RevocationList
-from dbca_openssl.command import require_absent
+from dbca_openssl.crls import Crl
 from dbca_openssl.der import UnreadableError
 from dbca_openssl.errors import DatabaseCaError, of_system
-from dbca_openssl.files import beside, read_file
-from dbca_openssl.plan import replace, write_new
+from dbca_openssl.files import beside, read_file, replace, require_absent, write_new
 from dbca_openssl.x509 import Certificate
 
 MOST_TICKS, RIGHTMOST_TICK = 6, 92
@@ -59,7 +57,7 @@ def write(authority: Authority, path: Path, text: str) -> None:
     require_ours(authority, path)
     try:
         if path.is_file():
-            require_ours(authority, Path(beside(str(path))))  # of a killed report, and no other
+            require_ours(authority, beside(path))  # of a killed report, and no other
             replace(path, text.encode())
         else:
             write_new(path, text.encode())
@@ -239,7 +237,7 @@ def _certificate(row: Row, certificate: Certificate | None, host: KnownHost | No
 
 
 def _events(
-    authority: Authority, crl: RevocationList | None, rows: _Rows, certificates: Mapping[str, Certificate]
+    authority: Authority, crl: Crl | None, rows: _Rows, certificates: Mapping[str, Certificate]
 ) -> list[tuple[str, ...]]:
     """The audit trail of the latest rows: when, what, name, serial, why; newest first."""
     before = dict[str, Certificate]()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Literal
 
-from dbca_openssl import crls, dates, diagnosis
+from dbca_openssl import crls, dates
 from dbca_openssl.ca import archive, canary, guide_commands, index, sign
 from dbca_openssl.ca.certificates import certificate_path, is_path, not_found, own_certificate, read_certificate
 from dbca_openssl.ca.change import BACKUPS, Change
@@ -26,15 +25,6 @@ Reason = Literal[
 """Why the certificate of a host or client is revoked, in the words of RFC 5280, 5.3.1, and of `openssl ca`."""
 
 SUPERSEDED: Reason = "superseded"
-
-
-class RevocationList(NamedTuple):
-    """A CRL: its number, from when until when servers accept it, how many expired certificates are `left_out` of it."""
-
-    number: int
-    start: datetime
-    end: datetime
-    left_out: int = 0
 
 
 def propose(authority: Authority, what: str) -> list[Row]:
@@ -92,13 +82,14 @@ def steps(authority: Authority, rows: Sequence[Row], reason: Reason | None) -> t
     return authority.key.given_to(*(guide_commands.revoke(issued(row.serial), reason=reason) for row in rows))
 
 
-def revoke(authority: Authority, rows: Sequence[Row], reason: Reason | None, with_list: bool) -> RevocationList | None:
+def revoke(authority: Authority, rows: Sequence[Row], reason: Reason | None, with_list: bool) -> Crl | None:
     """Revoke the certificates of `rows` and make a new CRL (None: not `with_list`), in one transaction (ca(1)).
 
     Raises DatabaseCaError, and then nothing has changed.
     """
     with changing(authority) as change:
-        _require_same(change, rows)
+        if not set(rows) <= set(index.some(change.index, serials={row.serial for row in rows})):
+            raise DatabaseCaError("another process changed the index meanwhile", "run the command again")
         revoke_in(change, rows, reason)
         if with_list:
             return list_in(change, None)
@@ -106,9 +97,7 @@ def revoke(authority: Authority, rows: Sequence[Row], reason: Reason | None, wit
     return None
 
 
-def renew_list(
-    authority: Authority, days: int | None, *, new_canary: bool = False, drop_expired: bool = False
-) -> RevocationList:
+def renew_list(authority: Authority, days: int | None, *, new_canary: bool = False, drop_expired: bool = False) -> Crl:
     """Make a new CRL, valid for `days` days (None: as configured), in one transaction; maybe the first with a canary.
 
     `drop_expired` leaves out what had expired before the one that is there, from now on.
@@ -124,9 +113,17 @@ def changing(authority: Authority, compared: Sequence[str] = ()) -> Change:
     return Change(authority, CRL_NUMBER, CRL, compared=(*canary.FILES, *compared))
 
 
-def current_list(authority: Authority) -> RevocationList:
-    """The CRL in `crl/`. Raises DatabaseCaError where there is none, or it cannot be read."""
-    return _read(authority, CRL)
+def current_list(authority: Authority, name: str = CRL) -> Crl:
+    """The CRL in `crl/`, or in another file. Raises DatabaseCaError where there is none of this CA with a number."""
+    label, hint = str(authority.path(name)), "dbca-openssl crl makes a new one"
+    try:
+        crl = crls.crl_in(authority.read(name))
+    except UnreadableError as error:
+        raise DatabaseCaError(f"{label} is not a CRL of this CA", hint, detail=str(error)) from None
+    crls.require_signed(crl, authority.openssl, authority.path(CERTIFICATE), label, hint)
+    if crl.number < 0:
+        raise DatabaseCaError(f"{label} has no number", hint)
+    return crl
 
 
 def missing(rows: Iterable[Row], crl: Crl) -> list[Row]:
@@ -182,7 +179,7 @@ def list_in(
     *,
     new_canary: bool = False,
     drop_expired: bool = False,
-) -> RevocationList:
+) -> Crl:
     """Make a new CRL within a change, and commit all of it, with what was `signed` in it, and `following` files.
 
     Raises DatabaseCaError.
@@ -195,7 +192,7 @@ def list_in(
     change.show(revoked=True, without=left_out)
     change.run(guide_commands.revocation_list(home=change.stage, days=days))
     change.require_intact(CRL_NUMBER, CRL)
-    crl = _read(change.authority, f"{change.stage}/{CRL}")._replace(left_out=len(left_out))
+    crl = current_list(change.authority, f"{change.stage}/{CRL}")._replace(left_out=len(left_out))
     if left_out:
         change.write(INDEX, change.index)
     if change.index == change.base[INDEX]:
@@ -203,12 +200,6 @@ def list_in(
     else:
         sign.commit(change, made, (CRL_NUMBER, *((canary.KEY,) if new_canary else ())), (CRL, *following))
     return crl
-
-
-def _require_same(change: Change, rows: Sequence[Row]) -> None:
-    """Refuse where another process has renewed or revoked what the user has agreed to."""
-    if not set(rows) <= set(index.some(change.index, serials={row.serial for row in rows})):
-        raise DatabaseCaError("another process changed the index meanwhile", "run the command again")
 
 
 def _require_ours(change: Change, rows: Sequence[Row]) -> None:
@@ -228,27 +219,3 @@ def _require_issued(authority: Authority, what: str, certificate: Certificate, r
     there = rows and authority.path(copy).is_file()
     if not there or read_certificate(authority, copy).encoded != certificate.encoded:
         raise DatabaseCaError(f"{what} is not a certificate of this CA", "dbca-openssl list shows all of them")
-
-
-def _read(authority: Authority, name: str) -> RevocationList:
-    """A CRL's number and dates, after openssl has verified the CA's signature (crl(1))."""
-    authority.read(name)
-    result = authority.openssl.run(
-        ("crl", "-in", name, "-noout", "-CAfile", CERTIFICATE, "-crlnumber", "-lastupdate", "-nextupdate"),
-        directory=authority.directory,
-    )
-    fields = dict(re.findall(r"^(\w+)=(.*)$", result.output.decode("ascii", "replace"), re.MULTILINE))
-    if "verify OK" not in result.messages or not {"crlNumber", "lastUpdate", "nextUpdate"} <= fields.keys():
-        raise DatabaseCaError(
-            f"{authority.path(name)} is not a CRL of this CA",
-            "dbca-openssl crl makes a new one",
-            detail=result.messages,
-        )
-    try:
-        return RevocationList(
-            int(fields["crlNumber"], 16),
-            dates.printed_time(fields["lastUpdate"]),
-            dates.printed_time(fields["nextUpdate"]),
-        )
-    except ValueError:
-        raise diagnosis.failure("crl", result, authority.directory) from None

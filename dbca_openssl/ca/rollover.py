@@ -21,11 +21,9 @@ from dbca_openssl.ca.certificates import own_certificate, read_certificate
 from dbca_openssl.ca.change import BACKUPS, Change
 from dbca_openssl.ca.index import Row
 from dbca_openssl.ca.layout import CERTIFICATE, CONFIGURATION, CRL, DATABASE, REQUEST, Authority, issued
-from dbca_openssl.command import require_absent
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.files import fsync
+from dbca_openssl.files import fsync, replace, require_absent
 from dbca_openssl.names import shown
-from dbca_openssl.plan import write_new
 from dbca_openssl.transaction import Transaction
 from dbca_openssl.x509 import Certificate
 
@@ -156,20 +154,19 @@ def finish(both: Pair, left: Authority) -> None:
     if left.path(RECORD).is_file():
         place = os.path.relpath(both.other(left).directory, left.directory)
         _record(left, f"left {place}\n".encode("utf-8", "surrogateescape"))
-    with _locked(both.other(left)):
-        both.other(left).path(RECORD).unlink(missing_ok=True)
-        fsync(both.other(left).directory)
+    _record(both.other(left), None)
 
 
-def _record(authority: Authority, data: bytes) -> None:
-    with _locked(authority) as change:
-        if change.base[RECORD] != data:
+def _record(authority: Authority, data: bytes | None) -> None:
+    with Transaction(
+        authority.directory, compared=[RECORD], tell=authority.tell, timeout=authority.lock_timeout
+    ) as change:
+        if data is None:
+            authority.path(RECORD).unlink(missing_ok=True)
+            fsync(authority.directory)
+        elif change.base[RECORD] != data:
             change.write(RECORD, data)
             change.commit((RECORD,))
-
-
-def _locked(authority: Authority) -> Transaction:
-    return Transaction(authority.directory, compared=[RECORD], tell=authority.tell, timeout=authority.lock_timeout)
 
 
 def bundle(authorities: Sequence[Authority]) -> dict[str, bytes]:
@@ -196,8 +193,6 @@ def write_bundle(both: Pair, directory: Path) -> list[str]:
             require_absent(directory / name)
     directory.mkdir(exist_ok=True)
     for name, data in files.items():
-        new = directory / f".{name}.{os.getpid()}"
-        write_new(new, data)
-        new.replace(directory / name)
+        replace(directory / name, data)
     fsync(directory)
     return [str(directory / name) for name in files]

@@ -7,16 +7,14 @@ checked by `openssl ca` when it signs; all else is decided here, before any file
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from pathlib import Path
 from typing import NamedTuple
 
-from dbca_openssl import pem, x509
+from dbca_openssl import files, pem, x509
 from dbca_openssl.algorithm import LARGEST_RSA, SMALLEST_RSA
 from dbca_openssl.der import UnreadableError
-from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.errors import DatabaseCaError, of_system
 from dbca_openssl.names import RESERVED, alternative_name, is_entity_name, shown
 from dbca_openssl.openssl import OpenSSL
 from dbca_openssl.x509 import AlternativeNames, Certificate, Request
@@ -101,23 +99,10 @@ class Vetted(NamedTuple):
 def read_file(path: Path) -> bytes:
     """The bytes of a request file. Raises DatabaseCaError where it is no readable regular file of at most 64 KiB."""
     try:
-        _require_regular(path, path.stat())  # before it is opened, which a device may take for an order
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)  # a FIFO must not hang
-        with open(descriptor, "rb") as file:
-            _require_regular(path, os.fstat(descriptor))
-            data = file.read(LARGEST_FILE + 1)
+        return files.read_file(path, LARGEST_FILE)
     except OSError as error:
-        raise DatabaseCaError(
-            f"cannot read the request {path}: {error.strerror}", "a request is NAME.req.pem, made on the host"
-        ) from None
-    if len(data) > LARGEST_FILE:
-        raise DatabaseCaError(f"{path} has more than {LARGEST_FILE // 1024} KiB: that is no request", _NEW_REQUEST)
-    return data
-
-
-def _require_regular(path: Path, status: os.stat_result) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise DatabaseCaError(f"{path} is not a regular file", "a request is NAME.req.pem, made on the host")
+        hint = "a request is NAME.req.pem, made on the host"
+        raise of_system(f"cannot read the request {path}", error, hint) from None
 
 
 def vet(openssl: OpenSSL, label: str, data: bytes) -> Vetted:
@@ -125,40 +110,31 @@ def vet(openssl: OpenSSL, label: str, data: bytes) -> Vetted:
 
     Raises DatabaseCaError with the reason where it may not be signed.
     """
-    encoded = _one_request(label, data)
     try:
+        encoded = _one_request(label, data)
         request = x509.request(encoded)
         name = _common_name(label, request)
-        _check_key_kind(label, request)
+        key = _key(openssl, label, request)
         _check_signature(label, request)
         _check_extensions(label, request)
-        key = _key(openssl, label, request)
-        value = next((one.value for kind, one in request.extensions if kind == x509.ALTERNATIVE_NAME), None)
+        value = dict(request.extensions).get(x509.ALTERNATIVE_NAME)
         names = () if value is None else _alternative_names(label, x509.alternative_names(value))
     except UnreadableError as error:
-        raise _unreadable(label, error) from None
+        raise DatabaseCaError(f"{label} is no request that can be read: {error}", _NEW_REQUEST) from None
     return Vetted(name, data, encoded, request.public_key, key, names, value)
 
 
-def _unreadable(label: str, error: UnreadableError) -> DatabaseCaError:
-    return DatabaseCaError(f"{label} is no request that can be read: {error}", _NEW_REQUEST)
-
-
 def _one_request(label: str, data: bytes) -> bytes:
+    """The DER bytes of the only PEM block. Raises UnreadableError where it is damaged, else DatabaseCaError."""
     begins = re.findall(rb"-----BEGIN ([^-\n]*)-----", data)
     if any(b"PRIVATE KEY" in kind for kind in begins):
-        raise DatabaseCaError(
-            f"there is a private key in {label}",
-            "keys stay on their host; only NAME.req.pem is copied, so make a new pair",
-        )
+        hint = "keys stay on their host; only NAME.req.pem is copied, so make a new pair"
+        raise DatabaseCaError(f"there is a private key in {label}", hint)
     if any(b"CERTIFICATE" in kind and b"REQUEST" not in kind for kind in begins):
         raise DatabaseCaError(f"there is a certificate in {label}, not a request", "a request is NAME.req.pem")
     if len(begins) > 1:
         raise DatabaseCaError(f"there is more than one request in {label}", "a file has one request")
-    try:
-        blocks = pem.pem_blocks(data)
-    except UnreadableError as error:
-        raise _unreadable(label, error) from None
+    blocks = pem.pem_blocks(data)
     if not blocks or blocks[0][0] not in (PEM_LABEL, f"NEW {PEM_LABEL}"):
         hint = _NEW_REQUEST
         if data.startswith(b"0\x82"):
@@ -183,15 +159,6 @@ def _common_name(label: str, request: Request) -> str:
             f"{label} asks for the common name {shown(names[0])}, which is no name of a host or a client"
         )
     return names[0]
-
-
-def _check_key_kind(label: str, request: Request) -> None:
-    if request.key_algorithm not in x509.KEYS:
-        raise DatabaseCaError(
-            f"{label} has a key of a kind that is not accepted",
-            f"accepted: RSA of {SMALLEST_RSA} to {LARGEST_RSA} bits; EC on P-256, P-384 or P-521; Ed25519; "
-            "ML-DSA-44 or -65",
-        )
 
 
 def is_harmless(certificate: Certificate) -> bool:
@@ -238,7 +205,7 @@ def _check_extensions(label: str, request: Request) -> None:
     if request.attributes.count(x509.EXTENSION_REQUEST) > 1:
         raise DatabaseCaError(f"{label} asks for its extensions twice", _NEW_REQUEST)
     seen = set()
-    for kind, extension in request.extensions:
+    for kind, value in request.extensions:
         name = _EXTENSION_NAMES.get(kind, f"with the identifier {kind}")
         if kind in seen:
             raise DatabaseCaError(f"{label} has the extension {name} twice")
@@ -246,9 +213,9 @@ def _check_extensions(label: str, request: Request) -> None:
         if kind == x509.ALTERNATIVE_NAME:
             continue
         if kind == x509.SUBJECT_KEY_IDENTIFIER:
-            if len(extension.value) == 22 and extension.value.startswith(b"\x04\x14"):
+            if len(value) == 22 and value.startswith(b"\x04\x14"):
                 continue
-        elif extension.value.hex().upper() in _ALLOWED_VALUES.get(kind, ()):
+        elif value.hex().upper() in _ALLOWED_VALUES.get(kind, ()):
             continue
         elif kind == x509.BASIC_CONSTRAINTS:
             raise DatabaseCaError(f"{label} asks to be a CA")
@@ -259,7 +226,13 @@ def _check_extensions(label: str, request: Request) -> None:
 
 def _key(openssl: OpenSSL, label: str, request: Request) -> str:
     """What the key is, in words; raises DatabaseCaError where it is a weak one or none."""
-    kind = x509.KEYS[request.key_algorithm]
+    kind = x509.KEYS.get(request.key_algorithm)
+    if kind is None:
+        raise DatabaseCaError(
+            f"{label} has a key of a kind that is not accepted",
+            f"accepted: RSA of {SMALLEST_RSA} to {LARGEST_RSA} bits; EC on P-256, P-384 or P-521; Ed25519; "
+            "ML-DSA-44 or -65",
+        )
     if kind != "RSA":
         _require_loadable(openssl, label, request, kind)
         return kind

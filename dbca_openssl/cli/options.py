@@ -278,15 +278,15 @@ class Run:
 
     def settings(self, organization: str, bits: int) -> render.AuthoritySettings:
         """The values of `database-ca.cnf`; says so where the guide's common name is too long."""
-        organization = names.organization_name(organization)
+        organization = names.distinguished(organization, "organization")
         if (common_name := self.common_name) is None:
             common_name = names.authority_name_for(organization)
-            if not names.is_guides_authority_name(common_name, organization):
+            if common_name != names.COMMON_NAME_PATTERNS[0].format(organization):
                 longest = names.LONGEST
                 output.tell(f"the guide's common name is longer than {longest} characters, so it is {common_name!r}")
         return render.AuthoritySettings(
             organization=organization,
-            common_name=names.authority_name(common_name),
+            common_name=names.distinguished(common_name, "common name"),
             days=self.valid_days,
             crl_days=self.crl_days,
             bits=bits,

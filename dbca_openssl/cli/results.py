@@ -16,8 +16,8 @@ from dbca_openssl.errors import DatabaseCaError, UnreachableError
 
 if TYPE_CHECKING:
     from dbca_openssl.ca.hosts import KnownHost
-    from dbca_openssl.ca.revoke import RevocationList
     from dbca_openssl.ca.sign import Proposal, Signed
+    from dbca_openssl.crls import Crl
     from dbca_openssl.finding import Finding
 
 RELOAD = "have the servers read it: FLUSH SSL (MariaDB), ALTER INSTANCE RELOAD TLS (MySQL)"
@@ -110,7 +110,7 @@ def deploy_lines(authority: Authority, names: Sequence[str] = ()) -> list[str]:
     return [f"  {command(authority, 'deploy', *(words or ['HOST']))}" for words in commands]
 
 
-def crl_document(made: RevocationList | None) -> dict[str, object] | None:
+def crl_document(made: Crl | None) -> dict[str, object] | None:
     """A new CRL with --json."""
     if made is None:
         return None
@@ -118,7 +118,7 @@ def crl_document(made: RevocationList | None) -> dict[str, object] | None:
     return {"path": CRL, "number": made.number, **times, "left_out": made.left_out}
 
 
-def crl_lines(authority: Authority, made: RevocationList) -> list[str]:
+def crl_lines(authority: Authority, made: Crl) -> list[str]:
     """A new CRL, and what to do with it."""
     left_out = f", without {made.left_out} expired certificates" if made.left_out else ""
     return [f"{CRL}  number {made.number}, valid until {dates.shown(made.end)}{left_out}", *copy_lines(authority)]

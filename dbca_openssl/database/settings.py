@@ -9,12 +9,11 @@ from typing import Literal
 
 from dbca_openssl import names
 from dbca_openssl.ca.layout import CERTIFICATE, CRL
-from dbca_openssl.command import require_absent
 from dbca_openssl.database.handshake import PORT, Target
 from dbca_openssl.database.statements import Flavor
 from dbca_openssl.errors import DatabaseCaError
+from dbca_openssl.files import require_absent, write_new
 from dbca_openssl.names import shown
-from dbca_openssl.plan import write_new
 from dbca_openssl.render import rendered
 
 Kind = Literal[

@@ -9,15 +9,14 @@ from typing import Literal, NamedTuple
 from dbca_openssl.ca.host_variables import absolute_directory
 from dbca_openssl.ca.key import is_encrypted
 from dbca_openssl.ca.layout import CERTIFICATE
-from dbca_openssl.command import Command, require_absent
+from dbca_openssl.command import Command
 from dbca_openssl.errors import DatabaseCaError, of_system
-from dbca_openssl.files import PRIVATE_DIRECTORY, PRIVATE_FILE, read_file
+from dbca_openssl.files import PRIVATE_DIRECTORY, PRIVATE_FILE, read_file, require_absent, write_new
 from dbca_openssl.host import scripts
 from dbca_openssl.host.request import require_ours
 from dbca_openssl.lock import Tell
 from dbca_openssl.openssl import OpenSSL
 from dbca_openssl.passphrase import Passphrase
-from dbca_openssl.plan import write_new
 from dbca_openssl.transaction import Transaction
 
 Format = Literal["pkcs12", "pem-bundle"]

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dbca_openssl.algorithm import Algorithm
-from dbca_openssl.command import Command, require_absent
+from dbca_openssl.command import Command
 from dbca_openssl.errors import DatabaseCaError
-from dbca_openssl.files import PRIVATE_DIRECTORY, PUBLIC_DIRECTORY, fsync, set_mode
+from dbca_openssl.files import PRIVATE_DIRECTORY, PUBLIC_DIRECTORY, fsync, require_absent, set_mode
 from dbca_openssl.lock import LOCK, Lock, Tell
 from dbca_openssl.names import alternative_name
 from dbca_openssl.openssl import OpenSSL

@@ -12,14 +12,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from dbca_openssl import crls, dates, x509
+from dbca_openssl import dates, x509
 from dbca_openssl.ca import canary, index, renew, revoke, rollover
 from dbca_openssl.ca.hosts import KnownHost
 from dbca_openssl.ca.index import Row
-from dbca_openssl.ca.layout import CRL, INDEX, Authority
+from dbca_openssl.ca.layout import INDEX, Authority
 from dbca_openssl.ca.renew import Renewal
-from dbca_openssl.ca.revoke import RevocationList
 from dbca_openssl.ca.sign import Period, Signed
+from dbca_openssl.crls import Crl
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.host import deploy, server
 from dbca_openssl.host.deploy import LIST
@@ -81,7 +81,7 @@ class Outcome(NamedTuple):
 
     hosts: tuple[HostResult, ...]
     signed: tuple[Signed, ...] = ()
-    crl: RevocationList | None = None
+    crl: Crl | None = None
     kept_back_for: tuple[str, ...] = ()
 
 
@@ -135,8 +135,8 @@ def decide(
         except DatabaseCaError as error:
             due.append(HostResult(host, state=FAILED, error=error))
     replaced = {one.host.name for one in due if one.renewal}
-    pending = _pending(authority)
     current = revoke.current_list(authority)
+    pending = _pending(authority, current)
     if replaced or pending:
         crl = f"to revoke the former certificates of {', '.join(sorted(replaced | pending)[:3])}"
     elif _is_ending(current, within, at):
@@ -159,7 +159,7 @@ def renew_other(other: Authority, unlock: Callable[[Authority], Authority]) -> D
     """
     current, at = revoke.current_list(other), dates.now()
     try:
-        if (names := _pending(other)) and not _is_urgent(current, at):
+        if (names := _pending(other, current)) and not _is_urgent(current, at):
             raise DatabaseCaError(
                 f"it is to revoke certificates that hosts may still serve: {', '.join(sorted(names))}"
             )
@@ -175,18 +175,18 @@ def renew_other(other: Authority, unlock: Callable[[Authority], Authority]) -> D
     return None
 
 
-def _pending(authority: Authority) -> set[str]:
+def _pending(authority: Authority, crl: Crl) -> set[str]:
     """The names with a revoked certificate that is not in the CRL yet."""
     rows = index.rows(authority.read(INDEX))
-    return {row.name for row in revoke.missing(rows, crls.crl_in(authority.read(CRL)))}
+    return {row.name for row in revoke.missing(rows, crl)}
 
 
-def _is_urgent(crl: RevocationList, at: datetime) -> bool:
+def _is_urgent(crl: Crl, at: datetime) -> bool:
     """Whether a CRL has little left of its life."""
     return (crl.end - at) * URGENT < crl.end - crl.start
 
 
-def _is_ending(crl: RevocationList, within: int, at: datetime) -> bool:
+def _is_ending(crl: Crl, within: int, at: datetime) -> bool:
     """Whether a CRL ends within so many days, and less than half of its life is left."""
     return crl.end < min(dates.days_after(at, within), at + (crl.end - crl.start) / 2)
 

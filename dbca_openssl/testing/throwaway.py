@@ -27,8 +27,8 @@ from dbca_openssl.files import PUBLIC_DIRECTORY, PUBLIC_FILE, set_mode
 from dbca_openssl.host import request
 from dbca_openssl.host.deploy import LIST
 from dbca_openssl.host.request import NewRequest
-from dbca_openssl.names import alternative_name, authority_name_for, entity_name, organization_name
-from dbca_openssl.render import DAYS, AuthoritySettings
+from dbca_openssl.names import alternative_name, authority_name_for, distinguished, entity_name
+from dbca_openssl.render import DAYS, YEARS, AuthoritySettings
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -105,9 +105,9 @@ class ThrowawayAuthority:
             made.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise of_system(f"cannot make {made.root}", error) from None
-        organization = organization_name(organization)
+        organization = distinguished(organization, "organization")
         settings = AuthoritySettings(organization, authority_name_for(organization), bits=BITS, profile="modern")
-        start, end = creation.period(dates.now())
+        start, end = dates.authority_period(dates.now(), YEARS)
         # earlier, so that expired certificates lie within its validity too
         new = NewAuthority(settings, start - timedelta(days=DAYS), end, encrypted=False)
         creation.create(made.authority, new)

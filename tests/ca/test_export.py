@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from dbca_openssl import plan
+from dbca_openssl import files
 from dbca_openssl.ca import export as exporting
 from dbca_openssl.ca.layout import Authority
-from dbca_openssl.plan import write_new
+from dbca_openssl.files import write_new
 from tools.support import HOSTS, done, refusal, snapshot, tool
 
 AIKEN = HOSTS[0]
@@ -69,8 +69,8 @@ def test_an_interrupted_export_is_made_whole_by_the_next(
     fleet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     export(fleet, tmp_path / "whole")
-    real, files = write_new, len([path for path in (tmp_path / "whole").rglob("*") if path.is_file()])
-    for point in range(files):
+    real, count = write_new, len([path for path in (tmp_path / "whole").rglob("*") if path.is_file()])
+    for point in range(count):
         copy, left = tmp_path / f"copy{point}", [point]
 
         def interrupted(path: Path, data: bytes, *mode: int, left: list[int] = left) -> None:
@@ -80,7 +80,7 @@ def test_an_interrupted_export_is_made_whole_by_the_next(
             left[0] -= 1
 
         with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-            for module in (exporting, plan):
+            for module in (exporting, files):
                 patched.setattr(module, "write_new", interrupted)
             exporting.export(Authority(fleet), Authority(copy))
         exporting.export(Authority(fleet), Authority(copy))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dbca_openssl import files, lock, transaction
+from dbca_openssl import lock, ownership, transaction
 from dbca_openssl.ca import recovery
 from dbca_openssl.ca.layout import Authority
 from dbca_openssl.errors import DatabaseCaError
@@ -124,15 +124,15 @@ def test_where_nothing_is_interrupted_nothing_is_locked_or_written(world: World,
 def test_fat_is_known_by_the_table_of_mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     device = tmp_path.stat().st_dev
     here, table = f"{os.major(device)}:{os.minor(device)}", tmp_path / "mountinfo"
-    monkeypatch.setattr(files, "_MOUNTS", str(table))
+    monkeypatch.setattr(ownership, "_MOUNTS", str(table))
     for kind, expected in (("vfat", True), ("exfat", True), ("ext4", False), ("xfs", False)):
         table.write_text(
             "22 1 253:250 / /other rw shared:1 - ext4 /dev/a rw\n"
             f"36 35 {here} / /media/a\\040stick rw,noatime master:1 - {kind} /dev/b rw,errors=continue\n"
         )
-        assert files.is_fat(tmp_path) == expected
+        assert ownership.is_fat(tmp_path) == expected
     table.unlink()
-    assert not files.is_fat(tmp_path)
+    assert not ownership.is_fat(tmp_path)
 
 
 def test_on_fat_a_file_is_in_its_new_place_before_it_leaves_the_old_one(

@@ -263,11 +263,11 @@ def test_request_refuses_a_directory_that_may_not_be_written(tmp_path: Path) -> 
 
 REQUESTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda path: None, "cannot read the request PATH: No such file or directory"),
-    "directory": (lambda path: path.mkdir(), "PATH is not a regular file"),
-    "pipe": (os.mkfifo, "PATH is not a regular file"),
+    "directory": (lambda path: path.mkdir(), "cannot read the request PATH: Is a directory"),
+    "pipe": (os.mkfifo, "cannot read the request PATH: it is not a regular file"),
     "empty": (lambda path: path.write_text(""), "PATH is not a certificate request in PEM form"),
     "garbage": (lambda path: path.write_bytes(bytes(range(256))), "PATH is not a certificate request in PEM form"),
-    "huge": (lambda path: path.write_bytes(b"x" * 70_000), "PATH has more than 64 KiB: that is no request"),
+    "huge": (lambda path: path.write_bytes(b"x" * 70_000), "cannot read the request PATH: it has more than 64 KiB"),
     "not base64": (
         lambda path: path.write_text("-----BEGIN CERTIFICATE REQUEST-----\n?\n-----END CERTIFICATE REQUEST-----\n"),
         "PATH is no request that can be read: its PEM block is not plain base64",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from dbca_openssl import pem, x509
+from dbca_openssl import der, pem, x509
 from dbca_openssl.ca import revoke as revocation
 from dbca_openssl.ca.layout import Authority
 from dbca_openssl.openssl import OpenSSL
@@ -59,25 +59,30 @@ def meanings(directory: Path) -> dict[str, object]:
     found: dict[str, object] = {}
     for path in sorted(directory.rglob("*.pem")):
         data = path.read_bytes()
-        for label, der in pem.pem_blocks(data):
+        for label, encoded in pem.pem_blocks(data):
             name = str(path.relative_to(directory))
             if label == "CERTIFICATE":
-                certificate = x509.certificate(der)
+                certificate = x509.certificate(encoded)
                 period = (certificate.end - certificate.start).days
                 found[name] = (certificate.serial, certificate.issuer, certificate.subject, period)
-                found[f"{name} extensions"] = _comparable(certificate.extensions)
+                found[f"{name} extensions"] = list(_extensions(der.read(encoded)))
             elif label == "CERTIFICATE REQUEST":
-                request = x509.request(der)
+                request = x509.request(encoded)
                 found[name] = (request.subject, request.attributes, request.key_algorithm)
-                found[f"{name} extensions"] = _comparable(request.extensions)
+                found[f"{name} extensions"] = list(_extensions(der.read(encoded)))
     return found
 
 
-def _comparable(extensions: tuple[tuple[str, x509.Extension], ...]) -> list[tuple[str, bool, bytes]]:
-    return [
-        (kind, extension.critical, b"" if kind in DERIVED_FROM_THE_KEY else extension.value)
-        for kind, extension in extensions
-    ]
+def _extensions(element: der.Element) -> Iterator[tuple[str, list[bytes], bytes]]:
+    """Kind, critical flag and value of all extensions in it."""
+    for part in element.parts:
+        tags = [one.tag for one in part.parts]
+        if tags in ([der.OBJECT, der.OCTET_STRING], [der.OBJECT, der.BOOLEAN, der.OCTET_STRING]):
+            kind, *critical, value = (one.content for one in part.parts)
+            name = kind.hex().upper()
+            yield name, critical, b"" if name in DERIVED_FROM_THE_KEY else value
+        else:
+            yield from _extensions(part)
 
 
 def same(one: Path, other: Path, *, backups: bool = True) -> None:

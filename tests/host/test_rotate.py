@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dbca_openssl.ca.revoke import RevocationList
+from dbca_openssl.crls import Crl
 from dbca_openssl.host import rotate
 from host.conftest import CANARY, Site
 from tools.support import HOSTS, ROOT, done, index_rows, openssl, run, shell, snapshot, tool
@@ -118,7 +118,7 @@ def test_the_printed_script_does_the_same(site: Site) -> None:
 )
 def test_a_crl_is_due_before_it_expires(life: int, passed: int, due: bool) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    crl = RevocationList(1, start, start + timedelta(life))
+    crl = Crl(b"", b"", start, start + timedelta(life), 1, {})
     assert rotate._is_ending(crl, rotate.DAYS, start + timedelta(passed)) == due
 
 

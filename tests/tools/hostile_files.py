@@ -58,7 +58,7 @@ _HEADERS = b"-----BEGIN CERTIFICATE REQUEST-----\nProc-Type: 4,ENCRYPTED\nDEK-In
 
 FILES = (
     Hostile("a FIFO", "is not a regular file", _fifo),
-    Hostile("a directory", "is not a regular file", lambda w: w.directory),
+    Hostile("a directory", "Is a directory", lambda w: w.directory),
     Hostile("a device", "is not a regular file", lambda w: Path("/dev/zero")),
     Hostile("a socket", "is not a regular file", _socket),
     Hostile("a dangling link", "No such file", _dangling),

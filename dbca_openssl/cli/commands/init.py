@@ -48,7 +48,7 @@ def init(
     authority = run.authority(run.ca or Path("database-ca"))
     algorithm = run.key_algorithm(render.AUTHORITY_BITS)
     settings = run.settings(organization, algorithm.bits)
-    start, end = creation.period(dates.now(), years)
+    start, end = dates.authority_period(dates.now(), years)
     if key is not None and run.algorithm is not None:
         raise UsageError("--key takes a key as it is, without --algorithm")
     token = key is not None and key.startswith(keys.SCHEME)
@@ -107,7 +107,7 @@ def renew_certificate(run: Run, years: int) -> int:
     from dbca_openssl.ca import rollover
 
     authority = run.existing_authority()
-    start, end = creation.period(dates.now(), years)
+    start, end = dates.authority_period(dates.now(), years)
     new = rollover.renew_own_certificate(run.unlocked(authority, is_signing=False), start, end)
     return output.result(
         {

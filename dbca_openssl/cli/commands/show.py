@@ -34,7 +34,7 @@ def show(
         "key": {"type": kind, "bits": bits},
         "key_usage": found.key_usage,
         "extended_key_usage": found.extended_key_usage,
-        "alternative_names": [f"{kind}:{name}" for kind, name in found.alternative_names],
+        "alternative_names": [f"{kind}:{name}" for kind, name in certificate.alternative_names],
         "not_before": certificate.start,
         "not_after": certificate.end,
         "days_left": dates.days_left(certificate.end, at),

@@ -10,10 +10,10 @@ from dbca_openssl import __version__, dates
 from dbca_openssl.ca import check as checking
 from dbca_openssl.ca import index, listing
 from dbca_openssl.ca.layout import INDEX, Authority
-from dbca_openssl.ca.revoke import RevocationList
 from dbca_openssl.cli import output, results
 from dbca_openssl.cli.main import DONE
 from dbca_openssl.cli.options import Run, flag, verb
+from dbca_openssl.crls import Crl
 from dbca_openssl.errors import DatabaseCaError
 from dbca_openssl.finding import REPAIR
 
@@ -156,6 +156,6 @@ def next_commands(authority: Authority, found: listing.Status) -> list[str]:
     return lines
 
 
-def _is_ending(crl: RevocationList, at: datetime) -> bool:
+def _is_ending(crl: Crl, at: datetime) -> bool:
     """Whether a CRL has less than CRL_SOON days left, and less than half of its life, so that `rotate` renews it."""
     return crl.end - at < min(timedelta(CRL_SOON), (crl.end - crl.start) / 2)

@@ -167,7 +167,7 @@ def test_completion_does_not_read_it(script: str, there: Path) -> None:
     assert HOST in tool(*trusting, there=there, environment={}).output
 
 
-ON_FAT = "from pathlib import Path; from dbca_openssl import files; files.is_fat = lambda directory: True"
+ON_FAT = "from dbca_openssl import ownership; ownership.is_fat = lambda directory: True"
 
 ACCEPTED: dict[str, tuple[str, dict[str, str], str]] = {
     "it is said that it is trusted": (f"chown -R {SOMEBODY} . && chmod -R a+rwX .", {"trust": "database-ca"}, ""),

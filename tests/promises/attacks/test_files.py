@@ -15,7 +15,7 @@ from tools.support import Finished, run, snapshot
 DIGEST = "0" * 64
 SECRET = "a file of the victim's\n"
 
-FOREIGN = "from dbca_openssl import files, transaction; files.owners = transaction.owners = lambda: (4242,)"
+FOREIGN = "from dbca_openssl import files, transaction; files.believed = transaction.believed = lambda: (4242,)"
 """To the tool, all files are then another user's, whoever runs this test."""
 
 
