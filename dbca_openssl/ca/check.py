@@ -113,7 +113,7 @@ def _check(authority: Authority, limits: Limits) -> Checked:
     authority.openssl.version  # noqa: B018  # without openssl nothing can be said
     at = dates.now()
     own, survey, current = None, None, None
-    known: Mapping[str, KnownHost] = {}
+    known = known_hosts.of_bytes(None)
     findings = [*_files(authority), *_leftovers(authority)]
     findings += (*sorted(exposure.writable(authority)), *exposure.configuration(authority))
     try:
@@ -122,13 +122,15 @@ def _check(authority: Authority, limits: Limits) -> Checked:
         findings += _token(authority, own)
     except DatabaseCaError as error:
         findings.append(Finding(CRITICAL, "authority", error.message, "newcerts/ and every host have a copy of it"))
-    with suppress(DatabaseCaError):  # a list that cannot be read is a finding of its own
-        known = known_hosts.read(authority).hosts
+    try:
+        known = known_hosts.read(authority)
+    except DatabaseCaError as error:
+        findings.append(Finding(CRITICAL, "hosts", error.message, "; ".join(error.hints)))
     files = archive.serials(authority)
     if authority.path(INDEX).is_file():
         data = authority.read(INDEX)
         try:
-            survey = _survey(authority, data, own, files, known, limits, at)
+            survey = _survey(authority, data, own, files, known.hosts, limits, at)
         except DatabaseCaError as error:
             fix = FROM_A_BACKUP if archive.repaired_index(authority, data) is None else REPAIR
             findings.append(Finding(CRITICAL, "index", error.message, fix))
@@ -143,8 +145,9 @@ def _check(authority: Authority, limits: Limits) -> Checked:
     if survey is not None and own is not None:
         findings += _rows(survey, allows_duplicates(authority))
         findings += archive.findings(authority, survey, own)
-        findings += _certificates(survey, known, own, at, limits)
-        findings += _list(authority, survey.newest_valid)
+        findings += _certificates(survey, known.hosts, own, at, limits)
+        if known.new("localhost").profile == "modern":
+            findings += _without_san(authority, known.hosts, survey.newest_valid)
         findings += backup.findings(authority, survey.changed)
     try:
         current = revocation.current_list(authority)
@@ -335,17 +338,10 @@ def _certificates(
             yield Finding(WARNING, "outlives", text, f"dbca-openssl renew {row.name} --cap")
 
 
-def _list(authority: Authority, newest_valid: Iterable[Row]) -> Iterator[Finding]:
-    """The list of hosts, and in a CA whose profile is modern the servers whose certificate has no SAN."""
-    try:
-        known = known_hosts.read(authority)
-    except DatabaseCaError as error:
-        yield Finding(CRITICAL, "hosts", error.message, "; ".join(error.hints))
-        return
-    if known.new("localhost").profile != "modern":
-        return
-    for row in newest_valid:
-        is_client = "@" in row.name or (row.name in known.hosts and known.hosts[row.name].is_client)
+def _without_san(authority: Authority, known: Mapping[str, KnownHost], rows: Iterable[Row]) -> Iterator[Finding]:
+    """The servers whose certificate has no SAN."""
+    for row in rows:
+        is_client = "@" in row.name or (row.name in known and known[row.name].is_client)
         with suppress(DatabaseCaError):  # a copy that cannot be read is a finding of its own
             if not is_client and not read_certificate(authority, issued(row.serial)).alternative_names:
                 text = f"the certificate of {row.name} has no SAN, which the profile modern asks for"
