@@ -34,7 +34,8 @@ test: ready
 
 test-hosts: ready
 	@$(BIN)/pip --disable-pip-version-check install --quiet --editable '.[test,hosts]'
-	$(PYTEST) -m slow tests/host tests/database/test_all_hosts.py
+	$(PYTEST) -m slow tests/host tests/database/test_all_hosts.py tests/database/test_story.py \
+		tests/database/test_settings.py tests/database/test_throwaway.py
 
 test-crash: ready
 	$(PYTEST) -m "slow or not slow" tests/promises/crash tests/promises/test_kill_sample.py \

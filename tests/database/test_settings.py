@@ -49,6 +49,7 @@ def test_tls_that_is_not_required_yet(tmp_path: Path) -> None:
     assert not [line for line in staged.splitlines() if line.startswith("require_secure_transport")]
 
 
+@pytest.mark.slow
 def test_check_says_when_it_is_time_to_require_tls(shared_site: Site, start: StartServer, tmp_path: Path) -> None:
     server = start(settings_of(shared_site, AIKEN, "--staged"), "--performance-schema=ON")
     own = tmp_path / "my.cnf"

@@ -9,6 +9,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
+
 from database.conftest import AIKEN, CLIENT, REVOKED, Site, StartServer, settings_of, settings_of_client
 from docs.test_readme import walk
 from tools.database_servers import Programs, Server, copy_data, session
@@ -165,6 +167,7 @@ def _levels(site: Site, server: Server, directory: Path) -> dict[str, int]:
     return {"check": check.code, "probe": probe.code}
 
 
+@pytest.mark.slow
 def test_the_readmes_path_ends_with_a_server_that_is_not_root(programs: Programs, data: Path) -> None:
     """With what the option file itself says of the key; the other files are as scp leaves them."""
     user, group = ("nobody", "nogroup") if os.geteuid() == 0 else (getpass.getuser(), str(os.getegid()))

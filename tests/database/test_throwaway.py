@@ -74,6 +74,7 @@ def test_a_server_with_the_wrong_certificate(
         assert accepted == (wrong == "nothing")
 
 
+@pytest.mark.slow
 def test_the_example_of_the_page_runs_as_it_is_written(tmp_path: Path) -> None:
     path = f"{os.environ['PATH']}:/usr/sbin"
     assert shutil.which("mariadbd", path=path), "apt install mariadb-server-core mariadb-client-core"

@@ -175,6 +175,7 @@ def test_a_connection_that_takes_too_long_and_a_host_that_goes_on(ca: Path, flee
     require_agreement(ca, [aiken])
 
 
+@pytest.mark.slow
 def test_a_wrong_host_key_is_refused_before_anything_is_sent(ca: Path, fleet: Fleet, reach: Reach) -> None:
     (aiken,) = fleet.start(AIKEN)
     known = fleet.known_hosts.read_text()
@@ -366,6 +367,7 @@ def test_a_wrong_passphrase_signs_nothing_and_the_next_run_goes_on(
     require_agreement(ca, [aiken])
 
 
+@pytest.mark.slow
 def test_the_printed_script_enrolls_as_well(ca: Path, fleet: Fleet, reach: Reach, tmp_path: Path) -> None:
     machines = fleet.start(AIKEN, MARGARET)
     before, here = on_hosts(machines), snapshot(ca)

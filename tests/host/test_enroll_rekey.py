@@ -165,6 +165,7 @@ def test_compromised_stands_with_rekey_and_has_no_script(ca: Path, environment: 
     assert snapshot(ca) == before
 
 
+@pytest.mark.slow
 def test_rekey_makes_a_new_pair_and_supersedes_the_certificate(ca: Path, fleet: Fleet, reach: Reach) -> None:
     aiken, margaret = fleet.start(AIKEN, MARGARET)
     assert reach("enroll", AIKEN, *QUICK, "--owner", "mysql").code == 0

@@ -23,6 +23,7 @@ def listed(ca: Path) -> dict[str, KnownHost]:
     return dict(parse((ca / LIST).read_text()).hosts)
 
 
+@pytest.mark.slow
 def test_what_was_asked_for_once_holds_from_then_on(ca: Path, fleet: Fleet, reach: Reach) -> None:
     machines = fleet.start(AIKEN, MARGARET)
     fleet.write_config(gannibal_example_net=1)  # refuses the connection

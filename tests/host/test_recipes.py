@@ -84,6 +84,7 @@ def test_renewal_day(ca: Path, fleet: Fleet, machines: list[Machine], environmen
     assert tool("check", directory=ca).output == "OK: 0 findings\n"
 
 
+@pytest.mark.slow
 def test_a_new_ca(ca: Path, fleet: Fleet, machines: list[Machine], environment: dict[str, str]) -> None:
     old = [ca / "newcerts/01.pem", ca / "newcerts/02.pem"]
     keys = [key(machine) for machine in machines]
@@ -99,6 +100,7 @@ def test_a_new_ca(ca: Path, fleet: Fleet, machines: list[Machine], environment: 
     assert not (new / "database-ca.rollover").exists()
 
 
+@pytest.mark.slow
 def test_galera(ca: Path, fleet: Fleet, environment: dict[str, str]) -> None:
     machines = fleet.start(AIKEN, MARGARET)
     for machine in machines:

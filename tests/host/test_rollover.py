@@ -118,6 +118,7 @@ def refused_and_loosened(site: Site, new: Path, direction: str) -> None:
     assert eventually(lambda: "'replication'" not in rollover(site, new).output), "the replica has it from its source"
 
 
+@pytest.mark.slow
 def test_no_host_goes_on_while_another_is_behind(site: Site, new: Path) -> None:
     listed = site.ca / "database-ca.hosts"
     listed.write_text(listed.read_text().replace(f"\n{MARGARET} ", f"\n{MARGARET} dbca_reload=true "))

@@ -47,6 +47,7 @@ def test_what_is_due_is_renewed_and_proven_and_then_nothing_is_due(site: Site) -
     assert snapshot(site.ca, without=(".lock",)) == state[0]
 
 
+@pytest.mark.slow
 def test_a_host_that_is_down_is_named_and_nothing_is_signed_for_it(site: Site) -> None:
     before = {name: site.serial(name) for name in HOSTS}
     site.servers[MARGARET].stop()
@@ -65,6 +66,7 @@ def test_a_host_that_is_down_is_named_and_nothing_is_signed_for_it(site: Site) -
     assert {one["state"] for one in second.document["hosts"]} == {"up to date"}
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_read_its_files_keeps_the_crl_back(site: Site) -> None:
     listed = site.ca / "database-ca.hosts"
     text = listed.read_text()
@@ -140,6 +142,7 @@ def test_a_wrong_line_is_refused_before_anything_is_done(ca: Path, lines: str, w
     assert snapshot(ca, without=(".lock",)) == before
 
 
+@pytest.mark.slow
 def test_deploy_reload_proves_what_it_has_delivered(site: Site) -> None:
     assert site.rotate().code == 0
     done("revoke", "app", "--yes", directory=site.ca, environment=site.environment)

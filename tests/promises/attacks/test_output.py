@@ -150,8 +150,9 @@ def test_a_directory_of_any_name_is_quoted_where_it_is_typed_again(fleet: Path, 
     environment = {"DBCA_PASSPHRASE_FILE": str(keys / "phrase")}
     shown = tool("crl", "--ca", evil, directory=tmp_path, environment=environment)
     assert shown.code == 0
-    (line,) = [line for line in shown.output.splitlines() if line.startswith("  dbca-openssl ")]
-    assert shlex.split(line)[1:] == ["deploy", "HOST", "--ca", str(evil)]
+    lines = [line for line in shown.output.splitlines() if line.startswith("  dbca-openssl ")]
+    assert shlex.split(lines[0])[1:] == ["deploy", "HOST", "--ca", str(evil)]
+    assert all(str(evil) in shlex.split(line, comments=True) for line in lines)
     shown = tool("rollover", fleet, "--ca", evil, directory=tmp_path)
     for line in shown.output.partition("next:\n")[2].splitlines():
         assert "touch" not in shlex.split(line) or "copy" in line, line
