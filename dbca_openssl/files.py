@@ -9,6 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dbca_openssl.errors import DatabaseCaError
+
+try:  # as the standard library's own `random` does, for the same reason: hashlib is slow to load
+    from _sha2 import sha256  # type: ignore[import-not-found]  # Python 3.12 and newer
+except ImportError:
+    try:
+        from _sha256 import sha256  # type: ignore[import-not-found]
+    except ImportError:
+        from hashlib import sha256
 from dbca_openssl.ownership import believed
 
 LARGEST = 1 << 30
@@ -154,9 +162,12 @@ ABSENT, DANGLING = "-", "?"
 
 def state(path: str) -> str:
     """What is there: the SHA-256 of a file, `-` for nothing, `?` for a link that leads nowhere."""
-    import hashlib  # loads OpenSSL's library, and who only reads need not wait for that
-
     try:
-        return hashlib.sha256(read_file(path)).hexdigest()
+        data = read_file(path)
     except FileNotFoundError:
         return DANGLING if os.path.islink(path) else ABSENT
+    if len(data) > 1024 * 1024:
+        import hashlib  # loads OpenSSL's library, which is slow to load and fast at work
+
+        return hashlib.sha256(data).hexdigest()
+    return str(sha256(data).hexdigest())
