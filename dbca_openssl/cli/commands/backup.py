@@ -5,7 +5,7 @@ from pathlib import Path
 from dbca_openssl import dates
 from dbca_openssl.ca import backup as backups
 from dbca_openssl.ca.layout import CONFIGURATION
-from dbca_openssl.cli import output, results, terminal
+from dbca_openssl.cli import findings, output, terminal
 from dbca_openssl.cli.options import Run, argument, flag, verb
 
 
@@ -38,7 +38,7 @@ def backup(
             authority.require()
         with terminal.busy("reading"):
             found = backups.check(file, authority if there else None)
-        return results.findings("", found)
+        return findings.show("", found)
     authority = run.existing_authority()
     with terminal.busy("writing"):
         content = backups.write(authority, file, unencrypted_key=unencrypted_key)

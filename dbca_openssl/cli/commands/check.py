@@ -9,7 +9,7 @@ from dbca_openssl.ca import check as checking
 from dbca_openssl.ca import listing
 from dbca_openssl.ca.index import VALID
 from dbca_openssl.ca.layout import CONFIGURATION, Authority
-from dbca_openssl.cli import output, results, terminal
+from dbca_openssl.cli import findings, output, terminal
 from dbca_openssl.cli.options import Run, flag, option, verb
 from dbca_openssl.finding import Finding
 from dbca_openssl.render import SSL_DIR
@@ -62,8 +62,8 @@ def check(
         return checked.findings, _prometheus(authority, checked) if with_metrics else []
 
     if format_ == "prometheus" and not run.json:
-        return results.metrics(_STATUS, lambda: found(True))
-    return results.findings("", found(False)[0])
+        return findings.metrics(_STATUS, lambda: found(True))
+    return findings.show("", found(False)[0])
 
 
 _STATUS = ("dbca_check_status", "0 OK, 1 warning, 2 critical, 3 unknown")
@@ -90,11 +90,11 @@ def _on_host(run: Run, directory: Path, limits: checking.Limits) -> tuple[Sequen
 
 
 def _prometheus(authority: Authority, checked: checking.Checked) -> list[str]:
-    by_status = {results.labels(status=word): checked.counts.get(word, 0) for word in ("valid", "expired", "revoked")}
+    by_status = {findings.labels(status=word): checked.counts.get(word, 0) for word in ("valid", "expired", "revoked")}
     rows = listing.each(authority) if checked.counts else ()
     valid = ((row.name, row.serial, row.end) for row in rows if row.state == VALID)
     return [
-        *results.metric("dbca_certificates", "Certificates in the index by status", by_status),
+        *findings.metric("dbca_certificates", "Certificates in the index by status", by_status),
         *_expiry(checked.authority_end, checked.list_end, valid),
     ]
 
@@ -103,10 +103,10 @@ def _expiry(
     authority: datetime | None, crl: datetime | None, certificates: Iterable[tuple[str, str, datetime]]
 ) -> list[str]:
     """When everything expires, each certificate once: with the same labels twice, Prometheus drops everything."""
-    ends = {results.labels(name=name, serial=serial): end.timestamp() for name, serial, end in certificates}
+    ends = {findings.labels(name=name, serial=serial): end.timestamp() for name, serial, end in certificates}
     own, of_crl = ({"": end.timestamp()} if end else None for end in (authority, crl))
     return [
-        *results.metric("dbca_authority_not_after_seconds", "When the CA certificate expires", own),
-        *results.metric("dbca_crl_next_update_seconds", "When the CRL expires", of_crl),
-        *results.metric("dbca_certificate_not_after_seconds", "When a certificate expires", ends),
+        *findings.metric("dbca_authority_not_after_seconds", "When the CA certificate expires", own),
+        *findings.metric("dbca_crl_next_update_seconds", "When the CRL expires", of_crl),
+        *findings.metric("dbca_certificate_not_after_seconds", "When a certificate expires", ends),
     ]

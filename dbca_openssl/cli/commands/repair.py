@@ -3,7 +3,7 @@
 from dbca_openssl import finding
 from dbca_openssl.ca import check as checking
 from dbca_openssl.ca import repair as repairing
-from dbca_openssl.cli import output, results, terminal
+from dbca_openssl.cli import findings, output, terminal
 from dbca_openssl.cli.options import Run, verb
 
 
@@ -28,5 +28,5 @@ def repair(run: Run) -> int:
         left = checking.check(authority, checking.Limits()).findings
     return output.result(
         {"repaired": done, "status": finding.worst(left).name, "left": [one.text for one in left]},
-        [*(done or ["nothing to fix"]), *(results.finding_lines("", left) if left else [])],
+        [*(done or ["nothing to fix"]), *(findings.lines("", left) if left else [])],
     )

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dbca_openssl import dates
-from dbca_openssl.cli import results, servers
+from dbca_openssl.cli import findings, servers
 from dbca_openssl.cli.commands.server.probe import CANARY
 from dbca_openssl.cli.options import Run, UsageError, argument, verb
 from dbca_openssl.database import check as inspection
@@ -61,4 +61,4 @@ def check(
         client, compared = servers.client(run), run.trust() if run.ca else None
         return inspection.inspect(client, client.server_flavor(), compared, dates.now())
 
-    return results.ask_server("servers" if run.all_ else server or run.host or "server", found)
+    return findings.ask_server("servers" if run.all_ else server or run.host or "server", found)

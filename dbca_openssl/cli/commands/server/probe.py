@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from dbca_openssl import dates
-from dbca_openssl.cli import results, servers
+from dbca_openssl.cli import findings, servers
 from dbca_openssl.cli.commands.check import FORMAT
 from dbca_openssl.cli.options import Run, UsageError, argument, option, verb
 from dbca_openssl.database import probe as probes
@@ -69,8 +69,8 @@ def probe(
         return of_one, _prometheus({name: of_one})
 
     if format_ == "prometheus" and not run.json:
-        return results.metrics(_STATUS, found)
-    return results.ask_server(server or "servers", lambda: found()[0])
+        return findings.metrics(_STATUS, found)
+    return findings.ask_server(server or "servers", lambda: found()[0])
 
 
 _STATUS = ("dbca_probe_status", "All servers together: 0 OK, 1 warning, 2 critical, 3 unknown")
@@ -97,12 +97,14 @@ def _prometheus(by_server: dict[str, list[Finding]]) -> list[str]:
     levels: dict[str, dict[str, float]] = {code: {} for code in _FACTS}
     ends: dict[str, dict[str, float]] = {code: {} for code in _ENDS}
     for name, found in by_server.items():
-        label = results.labels(server=name)
+        label = findings.labels(server=name)
         levels["server"][label] = OK
         for one in found:
             levels[one.code][label] = max(one.level, levels[one.code].get(label, OK))
             if one.end and one.code in ends:
                 ends[one.code][label] = one.end.timestamp()
     words = "0 OK, 1 warning, 2 critical, 3 unknown"
-    facts = (results.metric(f"dbca_probe_{code}", f"{_FACTS[code]}: {words}", levels[code]) for code in _FACTS)
-    return [line for lines in (*facts, *(results.metric(*_ENDS[code], ends[code]) for code in _ENDS)) for line in lines]
+    facts = (findings.metric(f"dbca_probe_{code}", f"{_FACTS[code]}: {words}", levels[code]) for code in _FACTS)
+    return [
+        line for lines in (*facts, *(findings.metric(*_ENDS[code], ends[code]) for code in _ENDS)) for line in lines
+    ]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dbca_openssl import names
-from dbca_openssl.cli import output, results
+from dbca_openssl.cli import findings, output
 from dbca_openssl.cli.main import DONE
 from dbca_openssl.cli.options import Run, UsageError, flag, option, verb
 from dbca_openssl.database import handshake, settings, statements, trust
@@ -52,7 +52,7 @@ def replication(
         from dbca_openssl.cli import servers
 
         client = servers.client(run)
-        return results.ask_server("replication", lambda: replications.check(client, client.server_flavor()))
+        return findings.ask_server("replication", lambda: replications.check(client, client.server_flavor()))
     if source is None or replica is None:
         raise UsageError("give --source HOST and --replica HOST, or --check")
     name = names.entity_name(replica)
