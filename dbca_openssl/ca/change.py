@@ -52,6 +52,7 @@ class Change(Transaction):
         )
         self.authority = authority
         self.index = self.visible = self._before = b""
+        self._is_staged = False
         self.messages = ""
 
     def __enter__(self) -> Change:
@@ -92,13 +93,14 @@ class Change(Transaction):
         if self._is_large or without:
             lines = index.lines(self.index, serials=serials, revoked=revoked)
             self.visible = b"".join(line for line in lines if line.split(b"\t")[3].decode() not in without)
-            self.write(INDEX, self.visible)
+            self._is_staged = False
 
     def run(self, *commands: Command, requests: int = 1) -> None:
         """Run commands whose home is the stage, several in parallel; for many `requests` progress is shown.
 
         Raises DatabaseCaError where openssl fails, or does not leave the files that it should.
         """
+        self._stage_index()
         watch = partial(self.authority.progress, requests) if requests > FEW else None
         given = self.authority.key.given_to(*commands)
         try:
@@ -155,6 +157,8 @@ class Change(Transaction):
         if self._is_large and self.index is not self.base[INDEX]:
             self.write(INDEX, self.index)
             self.write(f"{INDEX}.old", self._before)  # openssl's has only what it saw
+        else:
+            self._stage_index()
         super().commit(deciding, following, backups)
 
     def next_serials(self, count: int) -> list[str]:
@@ -191,7 +195,13 @@ class Change(Transaction):
     def _set_index(self, data: bytes) -> None:
         """Take over an index, which openssl sees as a whole then, and keep the one before for its `.old` file."""
         self._before, self.index, self.visible = self.index, data, data
-        self.write(INDEX, data)
+        self._is_staged = False
+
+    def _stage_index(self) -> None:
+        """Write what openssl sees into the stage, once it needs it: a large index takes long to write."""
+        if not self._is_staged:
+            self.write(INDEX, self.visible)
+            self._is_staged = True
 
     def _base(self, name: str) -> bytes:
         data = self.base[name]
