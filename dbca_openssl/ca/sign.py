@@ -98,6 +98,7 @@ def proposals(
 
     Raises DatabaseCaError for the first that cannot be signed.
     """
+    authority.openssl.version  # noqa: B018  # an unusable openssl is refused before anybody is asked anything
     own = own_certificate(authority)
     require_signable(authority, authority.read(INDEX), requests, own, superseded)
     end = end_of(authority, period, own)

@@ -241,8 +241,6 @@ class Run:
             return authority
         if is_old and self.old_passphrase_file:
             return authority.unlocked(_passphrase(self.old_passphrase_file))
-        if (self.passphrase_file, self.passphrase_fd) == (None, None):
-            authority.openssl.version  # noqa: B018
         question = PIN if authority.is_on_token() else "Pass phrase of the CA key: "
         return authority.unlocked(self.passphrase(question.replace("the CA", "the old CA") if is_old else question))
 
@@ -254,7 +252,6 @@ class Run:
     def confirm(self, question: str) -> None:
         """Ask at the terminal, unless --yes was given. Raises DatabaseCaError where the answer is no."""
         if not self.yes:
-            self.program().version  # noqa: B018  # an unusable openssl is refused before anybody is asked
             terminal.confirm(question)
 
     def names_to_add(self) -> tuple[tuple[str, str], ...]:

@@ -32,8 +32,6 @@ def sign(
     wanted = signing.waiting(authority) if every else list(dict.fromkeys(what or []))
     if not wanted:
         return output.result({"signed": []}, ["no request in certreqs/ is waiting"])
-    if not run.yes and not run.print_:
-        authority.openssl.version  # noqa: B018  # an unusable openssl is refused before anybody is asked anything
     allowed = run.allowed_names()
     parts = [wanted] if run.print_ else sign_many.parts_of(wanted)
     digests = []
