@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tools import ready
 from tools.conversation import converse
 
 PASSPHRASE = "correct horse"
@@ -76,7 +77,11 @@ def run(
 def tool(
     *arguments: str | Path, directory: Path, environment: Mapping[str, str] | None = None, **more: Any
 ) -> Finished:
-    """Run dbca-openssl as a user would."""
+    """Run dbca-openssl as a user would; where nothing of Python's own start matters, without that."""
+    given = {"PATH": os.environ["PATH"], "HOME": str(directory)} | dict(environment or {})
+    if ready.can_run(given) and not more.keys() - {"stdin"}:
+        words = [str(argument) for argument in arguments]
+        return Finished(*ready.run(words, directory, given, more.get("stdin"), 300))
     return run(sys.executable, "-m", "dbca_openssl", *arguments, directory=directory, environment=environment, **more)
 
 
