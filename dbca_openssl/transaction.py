@@ -44,7 +44,7 @@ NEW, DECIDING, BACKUP, FOLLOWING = "new", "deciding", "backup", "following"
 
 _LINE = rf"({NEW}|{DECIDING}|{BACKUP}|{FOLLOWING}) ([0-9a-f]{{64}}|[-?]) ([0-9a-f]{{64}}) ([^\0]+)"
 _NAME = (
-    r"database-ca\.(hosts|backup|index|index\.attr|serial|crlnum|cert\.pem|req\.pem)(\.old)?|crl/database-ca\.crl"
+    r"database-ca\.(hosts|backup|rollover|index|index\.attr|serial|crlnum|cert\.pem|req\.pem)(\.old)?|crl/database-ca\.crl"
     r"|(certs|newcerts|certreqs)/[^/]+\.pem|private/[^/]+\.(key\.pem|bundle\.pem|p12)|[^/]+\.req\.pem|([^/]+\.)?openssl\.cnf"
 )
 """What a commit may put into a CA directory, or into the ssl directory of a host."""
@@ -169,8 +169,11 @@ class Transaction:
         if not finished:
             raise _changed_meanwhile(self.directory)
 
-    def _require_installable(self, entries: Iterable[_Entry]) -> None:
-        """Refuse before the commit what would stop the renames after it."""
+    def _require_installable(self, entries: Sequence[_Entry]) -> None:
+        """Refuse before the commit what would stop the renames after it, or their recovery."""
+        for entry in entries:
+            if not re.fullmatch(_NAME, entry.name):
+                raise ValueError(f"a commit of {entry.name} would not be recovered: it is not among _NAME")
         device = self.directory.stat().st_dev
         for folder in map(Path, {os.path.dirname(f"{self.directory}/{entry.name}") for entry in entries}):
             if not folder.is_dir():

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from dbca_openssl.ca.rollover import RECORD
+from dbca_openssl.transaction import Transaction
 from tools.support import (
     HOSTS,
     ORGANIZATION,
@@ -237,3 +241,31 @@ def test_what_cannot_follow_is_refused(fleet: Path, second: Path, keys: Path, tm
     ):
         assert refusal(tool("rollover", fleet, "--ca", ca, *more, directory=tmp_path)) == why
     assert snapshot(tmp_path) == before
+
+
+def test_a_record_that_was_cut_is_finished_by_the_next_verb(fleet: Path, tmp_path: Path) -> None:
+    """Killed once the change counts, before anything is in its place."""
+    program = """
+import os, signal, sys
+from pathlib import Path
+from dbca_openssl import transaction
+from dbca_openssl.ca import rollover
+from dbca_openssl.ca.layout import Authority
+transaction._finish = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+rollover._record(Authority(Path(sys.argv[1])), b"left ../new\\n")
+"""
+    killed = run(sys.executable, "-c", program, fleet, directory=tmp_path)
+    assert killed.code == -signal.SIGKILL, killed.messages
+    assert not (fleet / RECORD).exists()
+    done("list", "--ca", fleet, directory=tmp_path)
+    assert (fleet / RECORD).read_text() == "left ../new\n"
+    assert not (fleet / ".commit").exists()
+
+
+def test_nothing_is_committed_that_would_not_be_recovered(fleet: Path) -> None:
+    before = snapshot(fleet, without=(".lock",))
+    with Transaction(fleet, compared=["stray"], tell=pytest.fail) as change:
+        change.write("stray", b"")
+        with pytest.raises(ValueError, match="a commit of stray would not be recovered"):
+            change.commit(("stray",))
+    assert snapshot(fleet, without=(".lock",)) == before
