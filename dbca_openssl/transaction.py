@@ -45,7 +45,7 @@ NEW, DECIDING, BACKUP, FOLLOWING = "new", "deciding", "backup", "following"
 _LINE = rf"({NEW}|{DECIDING}|{BACKUP}|{FOLLOWING}) ([0-9a-f]{{64}}|[-?]) ([0-9a-f]{{64}}) ([^\0]+)"
 _NAME = (
     r"database-ca\.(hosts|backup|rollover|index|index\.attr|serial|crlnum|cert\.pem|req\.pem)(\.old)?|crl/database-ca\.crl"
-    r"|(certs|newcerts|certreqs)/[^/]+\.pem|private/[^/]+\.(key\.pem|bundle\.pem|p12)|[^/]+\.req\.pem|([^/]+\.)?openssl\.cnf"
+    r"|(certs|newcerts|certreqs)/[^/]+\.pem(\.old)?|private/[^/]+\.(key\.pem|bundle\.pem|p12)|[^/]+\.req\.pem|([^/]+\.)?openssl\.cnf"
 )
 """What a commit may put into a CA directory, or into the ssl directory of a host."""
 
@@ -133,7 +133,8 @@ class Transaction:
         Every other name must be declared as replaced, or be new or of the same content. What was staged besides is
         dropped. A public file keeps the mode of the one that it replaces, or that it is the `.old` copy of.
         Raises DatabaseCaError where another program changed the directory meanwhile, and then nothing is changed; or
-        where a file could not be moved to its place after all, and then it says that the change is made.
+        where a file could not be moved to its place after all, and then it says that the change is made. Raises
+        ValueError for a name that recovery does not know.
         """
         names = [
             *((DECIDING if name in self.base else NEW, name) for name in deciding),

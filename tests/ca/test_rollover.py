@@ -243,22 +243,23 @@ def test_what_cannot_follow_is_refused(fleet: Path, second: Path, keys: Path, tm
     assert snapshot(tmp_path) == before
 
 
-def test_a_record_that_was_cut_is_finished_by_the_next_verb(fleet: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [RECORD, f"certreqs/{AIKEN}.req.pem.old"])
+def test_what_was_cut_is_finished_by_the_next_verb(name: str, fleet: Path, tmp_path: Path) -> None:
     """Killed once the change counts, before anything is in its place."""
     program = """
 import os, signal, sys
 from pathlib import Path
 from dbca_openssl import transaction
-from dbca_openssl.ca import rollover
-from dbca_openssl.ca.layout import Authority
 transaction._finish = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-rollover._record(Authority(Path(sys.argv[1])), b"left ../new\\n")
+with transaction.Transaction(Path(sys.argv[1]), compared=[sys.argv[2]], tell=print) as change:
+    change.write(sys.argv[2], b"content")
+    change.commit((sys.argv[2],))
 """
-    killed = run(sys.executable, "-c", program, fleet, directory=tmp_path)
+    killed = run(sys.executable, "-c", program, fleet, name, directory=tmp_path)
     assert killed.code == -signal.SIGKILL, killed.messages
-    assert not (fleet / RECORD).exists()
+    assert not (fleet / name).exists()
     done("list", "--ca", fleet, directory=tmp_path)
-    assert (fleet / RECORD).read_text() == "left ../new\n"
+    assert (fleet / name).read_text() == "content"
     assert not (fleet / ".commit").exists()
 
 
