@@ -80,7 +80,8 @@ class Site:
 
     def states(self, finished: Finished) -> dict[str, str]:
         """The state of each host in a table."""
-        return {line.split()[0]: " ".join(line.split()[1:]) for line in finished.output.splitlines()[1:] if line}
+        table = finished.output.partition("\nnext:")[0]
+        return {line.split()[0]: " ".join(line.split()[1:]) for line in table.splitlines()[1:] if line}
 
     def serial(self, name: str) -> str:
         """The serial of the certificate in certs/."""
