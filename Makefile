@@ -1,5 +1,5 @@
 # make demo          a CA and three verified host certificates in ./demo; needs python3, make and openssl
-# make test          every check and test, in less than five minutes on two cores; installs the Debian packages that it
+# make test          every check and test, in about five minutes on two cores; installs the Debian packages that it
 #                    needs, or says which
 # make test-hosts    hosts that are interrupted, thirty hosts at once, and the role on real Ansible: slow
 # make test-crash    kill -9, a power cut, a full disk and a failing call at every step: slow

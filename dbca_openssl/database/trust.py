@@ -43,11 +43,7 @@ class Trust(NamedTuple):
         """When each CRL expires, as `next_updates`. Raises DatabaseCaError also where no CA signed it (crl(1))."""
         found = read_crls(self.crl_data(), str(self.crl))
         for crl in found:
-            # of PEM on its standard input openssl reads each byte by itself, which takes seconds for 100,000 entries
-            command = ("crl", "-inform", "DER", "-noout", "-CAfile", str(self.authority))
-            result = self.openssl.run(command, directory=Path("/"), data=crl.encoded)
-            if "verify OK" not in result.messages:
-                raise DatabaseCaError(f"{self.crl} is no CRL of this CA", detail=result.messages)
+            crls.require_signed(crl, self.openssl, self.authority, str(self.crl))
         return next_updates(found)
 
 
